@@ -1,0 +1,2 @@
+//! The Verifier core: Evidence + Endorsements + Reference Values + Policy -> Attestation Result.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! X.509 certificates: read, write, path validation, OCSP.
+#![forbid(unsafe_code)]

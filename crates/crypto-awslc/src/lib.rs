@@ -1,0 +1,2 @@
+//! The crypto traits on aws-lc-rs.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Turns engines: moves bytes, keeps time, answers asks.
+#![forbid(unsafe_code)]

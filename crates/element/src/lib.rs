@@ -1,0 +1,2 @@
+//! Secure elements: what each of them can do, behind one API.
+#![forbid(unsafe_code)]

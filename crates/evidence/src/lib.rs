@@ -1,0 +1,2 @@
+//! Evidence and Endorsements: decode, verify, claims.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Event logs (TCG, IMA): parse and replay.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The trust policy grammar: parse, check, evaluate, explain.
+#![forbid(unsafe_code)]

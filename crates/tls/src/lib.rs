@@ -1,0 +1,2 @@
+//! TLS behind the engine contract, on rustls.
+#![forbid(unsafe_code)]

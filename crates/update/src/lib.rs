@@ -1,0 +1,2 @@
+//! The update envelope: who must sign, what may follow what.
+#![forbid(unsafe_code)]

@@ -1,0 +1,4 @@
+//! The command line of Touchstone.
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,2 @@
+//! Rig.
+#![forbid(unsafe_code)]

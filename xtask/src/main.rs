@@ -1,0 +1,4 @@
+//! Front door.
+#![forbid(unsafe_code)]
+
+fn main() {}
