@@ -1,2 +1,123 @@
-//! The crypto traits on aws-lc-rs.
+//! The crypto traits on aws-lc-rs, for gateways and servers.
+//!
+//! What this is not: a place for algorithms of our own. It maps names to the library's.
+//!
+//! ```
+//! use touchstone_crypto::{Crypto, SignatureAlgorithm, Signer};
+//! use touchstone_crypto_awslc::{AwsLc, SoftSigner};
+//!
+//! let key = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256)?;
+//! let signature = key.sign(b"evidence")?;
+//! AwsLc.verify(key.algorithm(), key.spki_der(), b"evidence", &signature)?;
+//! # Ok::<(), touchstone_crypto::Error>(())
+//! ```
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail loudly"))]
+
+mod soft;
+
+pub use soft::SoftSigner;
+
+use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
+use aws_lc_rs::{digest, rand};
+use touchstone_crypto::{Crypto, Digest, Error, HashAlgorithm, SignatureAlgorithm};
+
+/// The provider.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AwsLc;
+
+impl Crypto for AwsLc {
+    fn hash(&self, algorithm: HashAlgorithm, parts: &[&[u8]]) -> Digest {
+        let mut context = digest::Context::new(digest_algorithm(algorithm));
+        for part in parts {
+            context.update(part);
+        }
+        // The library's digest has the algorithm's length by construction.
+        Digest::new(algorithm, context.finish().as_ref()).unwrap_or(Digest::zero(algorithm))
+    }
+
+    fn verify(
+        &self,
+        algorithm: SignatureAlgorithm,
+        spki_der: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), Error> {
+        let key = UnparsedPublicKey::new(verification(algorithm)?, spki_der);
+        key.verify(message, signature).map_err(|_| Error::BadSignature)
+    }
+
+    fn random(&self, out: &mut [u8]) -> Result<(), Error> {
+        rand::fill(out).map_err(|_| Error::NoRandom)
+    }
+}
+
+fn digest_algorithm(algorithm: HashAlgorithm) -> &'static digest::Algorithm {
+    match algorithm {
+        HashAlgorithm::Sha1 => &digest::SHA1_FOR_LEGACY_USE_ONLY,
+        HashAlgorithm::Sha384 => &digest::SHA384,
+        HashAlgorithm::Sha512 => &digest::SHA512,
+        _ => &digest::SHA256,
+    }
+}
+
+fn verification(
+    algorithm: SignatureAlgorithm,
+) -> Result<&'static dyn VerificationAlgorithm, Error> {
+    Ok(match algorithm {
+        SignatureAlgorithm::EcdsaP256Sha256 => &signature::ECDSA_P256_SHA256_ASN1,
+        SignatureAlgorithm::EcdsaP384Sha384 => &signature::ECDSA_P384_SHA384_ASN1,
+        SignatureAlgorithm::EcdsaP384Sha256 => &signature::ECDSA_P384_SHA256_ASN1,
+        SignatureAlgorithm::RsaPkcs1Sha256 => &signature::RSA_PKCS1_2048_8192_SHA256,
+        SignatureAlgorithm::RsaPkcs1Sha384 => &signature::RSA_PKCS1_2048_8192_SHA384,
+        SignatureAlgorithm::RsaPkcs1Sha512 => &signature::RSA_PKCS1_2048_8192_SHA512,
+        SignatureAlgorithm::RsaPssSha256 => &signature::RSA_PSS_2048_8192_SHA256,
+        SignatureAlgorithm::Ed25519 => &signature::ED25519,
+        _ => return Err(Error::Unsupported),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use touchstone_crypto::Signer;
+
+    #[test]
+    fn sha256_of_abc_is_the_one_of_fips_180() {
+        let digest = AwsLc.hash(HashAlgorithm::Sha256, &[b"a", b"bc"]);
+        assert_eq!(
+            digest.to_hex(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+
+    #[test]
+    fn what_a_soft_key_signs_verifies_and_nothing_else_does() {
+        for algorithm in [
+            SignatureAlgorithm::EcdsaP256Sha256,
+            SignatureAlgorithm::EcdsaP384Sha384,
+            SignatureAlgorithm::Ed25519,
+            SignatureAlgorithm::RsaPkcs1Sha256,
+        ] {
+            let key = SoftSigner::generate(algorithm).unwrap();
+            let signature = key.sign(b"message").unwrap();
+            let verify = |key: &[u8], message: &[u8], signature: &[u8]| {
+                AwsLc.verify(algorithm, key, message, signature)
+            };
+            assert_eq!(verify(key.spki_der(), b"message", &signature), Ok(()), "{algorithm:?}");
+            assert_eq!(verify(key.spki_der(), b"massage", &signature), Err(Error::BadSignature));
+            let other = SoftSigner::generate(algorithm).unwrap();
+            assert_eq!(verify(other.spki_der(), b"message", &signature), Err(Error::BadSignature));
+
+            let again = SoftSigner::from_pkcs8_pem(&key.to_pkcs8_pem()).unwrap();
+            assert_eq!(again.spki_der(), key.spki_der());
+            assert_eq!(again.algorithm(), algorithm);
+        }
+    }
+
+    #[test]
+    fn a_private_key_never_shows_in_debug() {
+        let key = SoftSigner::generate(SignatureAlgorithm::Ed25519).unwrap();
+        assert_eq!(format!("{key:?}"), "SoftSigner { algorithm: Ed25519, .. }");
+    }
+}

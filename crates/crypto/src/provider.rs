@@ -1,0 +1,90 @@
+//! The provider's trait, and the signer's.
+
+use crate::{Digest, Error, HashAlgorithm};
+use alloc::vec::Vec;
+
+/// A signature scheme with its parameters fixed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SignatureAlgorithm {
+    /// ECDSA on P-256 with SHA-256.
+    EcdsaP256Sha256,
+    /// ECDSA on P-384 with SHA-384.
+    EcdsaP384Sha384,
+    /// ECDSA on P-384 with SHA-256: what some TPMs and CAs sign with.
+    EcdsaP384Sha256,
+    /// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017 §8.2).
+    RsaPkcs1Sha256,
+    /// RSASSA-PKCS1-v1_5 with SHA-384.
+    RsaPkcs1Sha384,
+    /// RSASSA-PKCS1-v1_5 with SHA-512.
+    RsaPkcs1Sha512,
+    /// RSASSA-PSS with SHA-256 (RFC 8017 §8.1).
+    RsaPssSha256,
+    /// Ed25519 (RFC 8032).
+    Ed25519,
+}
+
+impl SignatureAlgorithm {
+    /// Every algorithm.
+    pub const ALL: [Self; 8] = [
+        Self::EcdsaP256Sha256,
+        Self::EcdsaP384Sha384,
+        Self::EcdsaP384Sha256,
+        Self::RsaPkcs1Sha256,
+        Self::RsaPkcs1Sha384,
+        Self::RsaPkcs1Sha512,
+        Self::RsaPssSha256,
+        Self::Ed25519,
+    ];
+
+    /// The name in logs and configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::EcdsaP256Sha256 => "ecdsa-p256-sha256",
+            Self::EcdsaP384Sha384 => "ecdsa-p384-sha384",
+            Self::EcdsaP384Sha256 => "ecdsa-p384-sha256",
+            Self::RsaPkcs1Sha256 => "rsa-pkcs1-sha256",
+            Self::RsaPkcs1Sha384 => "rsa-pkcs1-sha384",
+            Self::RsaPkcs1Sha512 => "rsa-pkcs1-sha512",
+            Self::RsaPssSha256 => "rsa-pss-sha256",
+            Self::Ed25519 => "ed25519",
+        }
+    }
+
+    /// The algorithm of that [`name`](Self::name).
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
+    }
+}
+
+/// A crypto provider: hash, verify, random. Keys that sign are [`Signer`]s.
+pub trait Crypto: Send + Sync {
+    /// The digest of the parts, one after another.
+    fn hash(&self, algorithm: HashAlgorithm, parts: &[&[u8]]) -> Digest;
+
+    /// Checks a signature over `message` by the key `spki_der`.
+    fn verify(
+        &self,
+        algorithm: SignatureAlgorithm,
+        spki_der: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), Error>;
+
+    /// Fills `out` with random octets fit for keys and nonces.
+    fn random(&self, out: &mut [u8]) -> Result<(), Error>;
+}
+
+/// A key that signs, wherever it lives: a TPM, a token, a file.
+pub trait Signer: Send + Sync {
+    /// How it signs.
+    fn algorithm(&self) -> SignatureAlgorithm;
+
+    /// Its public key, `SubjectPublicKeyInfo` in DER.
+    fn spki_der(&self) -> &[u8];
+
+    /// A signature over `message`, in the form that X.509 uses. May take as long as the key's
+    /// holder needs.
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error>;
+}
