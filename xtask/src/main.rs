@@ -1,4 +1,143 @@
-//! Front door.
+//! The front door: `demo` and `test`, and behind them `check`, `tidy`, `bench` and `fuzz`.
+//! What this is not: the rig itself, which is `tests/system`; this installs, builds and starts it.
 #![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, reason = "a program that talks to a person")]
 
-fn main() {}
+mod bench;
+mod packages;
+mod run;
+mod tidy;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+use run::{Step, cargo, programs_dir, root};
+
+/// Touchstone's front door.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Boot a measured device and walk it through the whole loop, on this machine alone
+    Demo {
+        /// Report missing system packages instead of installing them
+        #[arg(long)]
+        no_install: bool,
+        /// Leave everything running at the end, to play with; Ctrl-C stops and cleans up
+        #[arg(long)]
+        keep: bool,
+        /// Save pictures of the console into this folder (needs the package chromium)
+        #[arg(long, value_name = "DIR")]
+        screenshots: Option<std::path::PathBuf>,
+    },
+    /// Run every test: units, laws, interop with real peers, and the whole loop on a device
+    Test {
+        /// Report missing system packages instead of installing them
+        #[arg(long)]
+        no_install: bool,
+        /// Passed on to `cargo test`
+        #[arg(last = true)]
+        args: Vec<String>,
+    },
+    /// fmt, clippy, doc, deny and tidy, with warnings as errors
+    Check,
+    /// Check the arrows between the rooms and the other rules of the house
+    Tidy,
+    /// Print what an appraisal costs beside its raw cryptography, and the agent's memory
+    Bench,
+    /// Fuzz every target for so many seconds each (needs a nightly toolchain and cargo-fuzz)
+    Fuzz {
+        /// Seconds for each target
+        #[arg(default_value_t = 30)]
+        seconds: u32,
+    },
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().task {
+        Task::Demo { no_install, keep, screenshots } => demo(no_install, keep, screenshots),
+        Task::Test { no_install, args } => test(no_install, &args),
+        Task::Check => check(),
+        Task::Tidy => tidy::tidy(),
+        Task::Bench => bench::bench(),
+        Task::Fuzz { seconds } => fuzz(seconds),
+    }
+}
+
+fn demo(no_install: bool, keep: bool, screenshots: Option<std::path::PathBuf>) -> Result<()> {
+    packages::require(packages::Use::Demo, no_install)?;
+    build_programs()?;
+    let mut demo = Step::new(programs_dir()?.join("touchstone-demo"));
+    if keep {
+        demo.arg("--keep");
+    }
+    if let Some(folder) = screenshots {
+        packages::require(packages::Use::Screenshots, no_install)?;
+        demo.arg("--screenshots").arg(std::path::absolute(folder)?);
+    }
+    demo.replace_this_process()
+}
+
+fn test(no_install: bool, args: &[String]) -> Result<()> {
+    packages::require(packages::Use::Test, no_install)?;
+    build_programs()?;
+    let mut test = cargo("test");
+    test.args(["--workspace", "--no-fail-fast"]).args(args);
+    test.env("TOUCHSTONE_PROGRAMS", programs_dir()?);
+    test.run("the tests")
+}
+
+/// The programs as they are shipped: what the demo and the system test start.
+fn build_programs() -> Result<()> {
+    let mut build = cargo("build");
+    build.args(["--release", "--locked"]);
+    for package in ["agent", "fleet", "checkpoint", "system"] {
+        build.arg("--package").arg(format!("touchstone-{package}"));
+    }
+    build.args(["--package", "touchstone", "--bins"]).run("the build of the programs")
+}
+
+fn check() -> Result<()> {
+    cargo("fmt").args(["--all", "--check"]).run("cargo fmt (mend with `cargo fmt --all`)")?;
+    tidy::tidy()?;
+    cargo("clippy")
+        .args(["--workspace", "--all-targets", "--locked", "--", "-D", "warnings"])
+        .run("clippy")?;
+    cargo("doc")
+        .args(["--workspace", "--no-deps", "--document-private-items", "--locked"])
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .run("the documentation")?;
+    run::tool("cargo-deny", "cargo-deny")?
+        .args(["--workspace", "--all-features", "check", "bans", "licenses", "sources"])
+        .run("cargo deny")?;
+    println!("check: all good");
+    Ok(())
+}
+
+fn fuzz(seconds: u32) -> Result<()> {
+    let targets = root().join("fuzz/fuzz_targets");
+    let mut names = Vec::new();
+    for entry in targets.read_dir().with_context(|| format!("{} is missing", targets.display()))? {
+        if let Some(stem) = entry?.path().file_stem() {
+            names.push(stem.to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    let fuzzer = run::tool_path("cargo-fuzz", "cargo-fuzz")?;
+    for name in &names {
+        println!("fuzz: {name} for {seconds} s");
+        Step::new("rustup")
+            .args(["run", "nightly"])
+            .arg(&fuzzer)
+            .args(["fuzz", "run", "--sanitizer", "none", name, "--"])
+            .arg(format!("-max_total_time={seconds}"))
+            .args(["-rss_limit_mb=2048", "-max_len=65536", "-timeout=10"])
+            .run(&format!("fuzzing {name}"))?;
+    }
+    println!("fuzz: {} targets held for {seconds} s each", names.len());
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! The system packages that the demo and the tests need: why, what is missing, and installing it.
+//! Debian 12 and 13 and Ubuntu 24.04 have all of them under these names.
+
+use crate::run::{Step, on_path};
+use anyhow::{Result, bail};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// What the packages are for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    Demo,
+    Test,
+    Screenshots,
+}
+
+struct Package {
+    name: &'static str,
+    why: &'static str,
+    uses: &'static [Use],
+}
+
+const BOTH: &[Use] = &[Use::Demo, Use::Test];
+
+#[rustfmt::skip]
+const PACKAGES: &[Package] = &[
+    Package { name: "qemu-system-x86", why: "the device: a PC in software, no KVM needed", uses: BOTH },
+    Package { name: "ovmf", why: "the device's UEFI firmware with Secure Boot", uses: BOTH },
+    Package { name: "swtpm", why: "the device's TPM 2.0", uses: BOTH },
+    Package { name: "swtpm-tools", why: "manufacturing that TPM with an EK certificate", uses: BOTH },
+    Package { name: "systemd-boot-efi", why: "the stub of the unified kernel image", uses: BOTH },
+    Package { name: "sbsigntool", why: "signing the unified kernel image", uses: BOTH },
+    Package { name: "busybox-static", why: "the device's user space", uses: BOTH },
+    Package { name: "kmod", why: "finding the device's kernel modules", uses: BOTH },
+    Package { name: "e2fsprogs", why: "the device's data disk", uses: BOTH },
+    Package { name: "mtools", why: "the device's boot disk", uses: BOTH },
+    Package { name: "dosfstools", why: "the device's boot disk", uses: BOTH },
+    Package { name: "zstd", why: "unpacking kernel modules", uses: BOTH },
+    Package { name: "xz-utils", why: "unpacking kernel modules", uses: BOTH },
+    Package { name: "nftables", why: "the quarantine on the device", uses: BOTH },
+    Package { name: "mosquitto", why: "the broker that the device speaks to", uses: BOTH },
+    Package { name: "rsyslog", why: "the SIEM that events are sent to", uses: BOTH },
+    Package { name: "rsyslog-gnutls", why: "mutual TLS for rsyslog", uses: BOTH },
+    Package { name: "openssl", why: "a second opinion on OCSP, CMS, TLS and certificates", uses: BOTH },
+    Package { name: "curl", why: "a second opinion on EST and HTTPS", uses: BOTH },
+    Package { name: "tpm2-tools", why: "a second opinion on the TPM", uses: &[Use::Test] },
+    Package { name: "iproute2", why: "network namespaces for the quarantine's tests", uses: &[Use::Test] },
+    Package { name: "chromium", why: "pictures of the console", uses: &[Use::Screenshots] },
+];
+
+/// Makes sure that every package is there: says what is missing and why, and installs it, or with
+/// `no_install` only reports.
+pub(crate) fn require(what_for: Use, no_install: bool) -> Result<()> {
+    if on_path("dpkg-query").is_none() || on_path("apt-get").is_none() {
+        bail!("this needs Debian 12 or 13, or Ubuntu 24.04: no dpkg and apt-get found");
+    }
+    let missing: Vec<&Package> = PACKAGES
+        .iter()
+        .filter(|package| package.uses.contains(&what_for) && !installed(package.name))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    eprintln!("xtask: {} system packages are missing:", missing.len());
+    for package in &missing {
+        eprintln!("  {:<18} {}", package.name, package.why);
+    }
+    let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+    let by_hand = format!("apt-get install --no-install-recommends {}", names.join(" "));
+    if no_install {
+        bail!("nothing was installed; by hand: {by_hand}");
+    }
+    eprintln!("xtask: installing them now with apt-get (`--no-install` would only report)");
+    let update = apt(&["update", "--quiet"])?.run("apt-get update");
+    let mut args = vec!["install", "--yes", "--quiet", "--no-install-recommends"];
+    args.extend(&names);
+    apt(&args)?.run("apt-get install").and(update)
+}
+
+fn installed(name: &str) -> bool {
+    Command::new("dpkg-query")
+        .args(["--show", "--showformat=${db:Status-Status}", name])
+        .stderr(Stdio::null())
+        .output()
+        .is_ok_and(|output| output.status.success() && output.stdout == b"installed")
+}
+
+/// apt-get without questions; through sudo for whoever is not root.
+fn apt(args: &[&str]) -> Result<Step> {
+    let root = Path::new("/proc/self")
+        .metadata()
+        .is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
+    let mut step = if root {
+        Step::new("env")
+    } else if on_path("sudo").is_some() {
+        let mut sudo = Step::new("sudo");
+        sudo.arg("env");
+        sudo
+    } else {
+        bail!("installing packages needs root: run as root, or install sudo");
+    };
+    // RUNLEVEL=1 keeps the packages' daemons from being started: the rig starts its own.
+    step.args(["DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "apt-get"]).args(args);
+    Ok(step)
+}
