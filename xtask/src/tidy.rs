@@ -26,6 +26,7 @@ const ROOMS: &[(&str, Layer)] = &[
     ("engine", Layer::Base),
     ("crypto", Layer::Base),
     ("crypto-awslc", Layer::Base),
+    ("settings", Layer::Base),
     ("certs", Layer::Certs),
     ("cms", Layer::Certs),
     ("attest", Layer::Net),
