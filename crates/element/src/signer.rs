@@ -1,0 +1,68 @@
+//! A key of an element, as a `Signer`.
+
+use crate::{Element, Error};
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use touchstone_crypto::{SignatureAlgorithm, Signer};
+
+/// A named key of a shared element, for whoever signs without knowing where the key lives: TLS
+/// client authentication, certificate requests.
+pub struct ElementSigner<E> {
+    element: Arc<Mutex<E>>,
+    name: String,
+    algorithm: SignatureAlgorithm,
+    spki_der: Vec<u8>,
+}
+
+impl<E: Element> ElementSigner<E> {
+    /// The signer for the key `name`; [`Error::UnknownKey`] if there is none.
+    pub fn new(element: Arc<Mutex<E>>, name: &str) -> Result<Self, Error> {
+        let key = element
+            .lock()
+            .map_err(|_| Error::Poisoned)?
+            .public_key(name)?
+            .ok_or_else(|| Error::UnknownKey(name.to_owned()))?;
+        Ok(Self {
+            element,
+            name: name.to_owned(),
+            algorithm: key.algorithm,
+            spki_der: key.spki_der,
+        })
+    }
+
+    /// Signs, and keeps the element's own words when it cannot.
+    pub fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        self.element.lock().map_err(|_| Error::Poisoned)?.sign(&self.name, message)
+    }
+}
+
+impl<E: Element> Signer for ElementSigner<E> {
+    fn algorithm(&self) -> SignatureAlgorithm {
+        self.algorithm
+    }
+
+    fn spki_der(&self) -> &[u8] {
+        &self.spki_der
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, touchstone_crypto::Error> {
+        self.try_sign(message).map_err(|_| touchstone_crypto::Error::SignerFailed)
+    }
+}
+
+impl<E> Clone for ElementSigner<E> {
+    fn clone(&self) -> Self {
+        Self {
+            element: Arc::clone(&self.element),
+            name: self.name.clone(),
+            algorithm: self.algorithm,
+            spki_der: self.spki_der.clone(),
+        }
+    }
+}
+
+impl<E> fmt::Debug for ElementSigner<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ElementSigner").field("name", &self.name).finish_non_exhaustive()
+    }
+}
