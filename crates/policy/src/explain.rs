@@ -1,0 +1,346 @@
+//! A policy in plain language, and what became of it with the values of one device.
+
+use crate::ast::{Comparison, Control, Operand, Policy, Test};
+use crate::evaluate::{Facts, Found, Scope, Scopes, Truth};
+use crate::evaluate::{contains, element_holds, elements, holds, read};
+use crate::{Catalog, Value};
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+/// Characters of one value that are shown.
+const SHOWN: usize = 160;
+/// Elements of one list that are shown.
+const LISTED: usize = 3;
+/// Elements that are handed out as offenders.
+const OFFENDERS: usize = 16;
+
+impl Control {
+    /// What it requires, as a sentence, with the catalogue's words for the claims.
+    pub fn describe(&self, catalog: &Catalog) -> String {
+        let requires: Vec<String> =
+            self.requires.iter().map(|test| sentence(test, catalog)).collect();
+        requires.join("; and ")
+    }
+
+    /// The claims that it reads, in the order in which it does.
+    pub fn claims(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        self.requires.iter().for_each(|test| collect_claims(test, &mut names));
+        names
+    }
+}
+
+impl Policy {
+    /// What a control of that name requires; see [`Control::describe`].
+    pub fn control(&self, name: &str) -> Option<&Control> {
+        self.controls.iter().find(|control| control.name == name)
+    }
+}
+
+fn collect_claims<'a>(test: &'a Test, names: &mut Vec<&'a str>) {
+    let mut add = |operand: &'a Operand| {
+        let operand = if let Operand::Count(inner) = operand { inner } else { operand };
+        if let Operand::Claim { name, .. } = operand
+            && !names.contains(&name.as_str())
+        {
+            names.push(name);
+        }
+    };
+    match test {
+        Test::Any(parts) | Test::All(parts) => {
+            for part in parts {
+                collect_claims(part, names);
+            }
+        }
+        Test::Not(inner) => collect_claims(inner, names),
+        Test::Each { list, body, .. } => {
+            add(list);
+            collect_claims(body, names);
+        }
+        Test::Holds(operand) | Test::Present(operand) | Test::Empty(operand) => add(operand),
+        Test::Compare { left, right, .. } => [left, right].into_iter().for_each(add),
+        Test::In { value, set } => [value, set].into_iter().for_each(add),
+        Test::Within { list, set } => [list, set].into_iter().for_each(add),
+    }
+}
+
+fn sentence(test: &Test, catalog: &Catalog) -> String {
+    let of = |operand: &Operand| phrase(operand, catalog);
+    let inner = |test: &Test| sentence(test, catalog);
+    let join = |parts: &[Test], word: &str| {
+        let parts: Vec<String> = parts.iter().map(inner).collect();
+        parts.join(word)
+    };
+    match test {
+        Test::Any(parts) => format!("either {}", join(parts, ", or ")),
+        Test::All(parts) => join(parts, ", and "),
+        Test::Not(negated) => match &**negated {
+            Test::Holds(operand) => format!("{} is false", of(operand)),
+            Test::In { value, set } => format!("{} is not one of {}", of(value), of(set)),
+            Test::Present(operand) => format!("nothing is said about {}", of(operand)),
+            Test::Empty(operand) => format!("{} is not empty", of(operand)),
+            other => format!("it is not so that {}", inner(other)),
+        },
+        Test::Each { every, variable, list, body } => {
+            let word = if *every { "for every" } else { "for at least one" };
+            format!("{word} {variable} in {}, {}", of(list), inner(body))
+        }
+        Test::Holds(operand) => format!("{} is true", of(operand)),
+        Test::Compare { left, how, right } => {
+            format!("{} is {}{}", of(left), how.words(), of(right))
+        }
+        Test::In { value, set } => format!("{} is one of {}", of(value), of(set)),
+        Test::Within { list, set } => format!("each of {} is one of {}", of(list), of(set)),
+        Test::Present(operand) => format!("{} is known", of(operand)),
+        Test::Empty(operand) => format!("{} is empty", of(operand)),
+    }
+}
+
+fn phrase(operand: &Operand, catalog: &Catalog) -> String {
+    match operand {
+        Operand::Claim { name, .. } => match catalog.claim(name) {
+            Some(claim) if !claim.about.is_empty() => format!("`{name}` ({})", claim.about),
+            _ => format!("`{name}`"),
+        },
+        Operand::Count(inner) => format!("the number of elements in {}", phrase(inner, catalog)),
+        Operand::Variable { .. } => format!("`{operand}`"),
+        Operand::Literal(value) => clip(&value.to_string()),
+    }
+}
+
+/// What was found for each requirement that decided the outcome.
+pub(crate) fn outcome(control: &Control, facts: &Facts<'_>) -> String {
+    let mut told = Vec::new();
+    for test in &control.requires {
+        let truth = holds(test, facts, None);
+        told.push((truth, finding(test, truth, facts, None)));
+    }
+    let passed = told.iter().all(|(truth, _)| *truth == Truth::True);
+    told.retain(|(truth, _)| passed || *truth != Truth::True);
+    let told: Vec<String> = told.into_iter().map(|(_, words)| words).collect();
+    told.join("; ")
+}
+
+/// Why `test` has that truth.
+fn finding<'a>(test: &'a Test, truth: Truth, facts: &Facts<'a>, scope: Scopes<'_, 'a>) -> String {
+    match test {
+        Test::Any(parts) | Test::All(parts) => {
+            let telling: Vec<String> = parts
+                .iter()
+                .filter(|part| holds(part, facts, scope) == truth)
+                .map(|part| finding(part, truth, facts, scope))
+                .collect();
+            telling.join(", and ")
+        }
+        Test::Not(inner) => {
+            let opposite = match truth {
+                Truth::True => Truth::False,
+                Truth::False => Truth::True,
+                Truth::Unknown => Truth::Unknown,
+            };
+            let words = finding(inner, opposite, facts, scope);
+            if truth == Truth::False { format!("{words}, which must not be") } else { words }
+        }
+        Test::Each { every, list, body, .. } => each(*every, list, body, truth, facts, scope),
+        Test::Within { list, set } => within(list, set, truth, facts, scope),
+        Test::Present(operand) => match truth {
+            Truth::True => format!("{operand} is known"),
+            _ => format!("nothing is said about {operand}"),
+        },
+        Test::Holds(operand) => fact(operand, truth, facts, scope, "wanted true"),
+        Test::Empty(operand) => fact(operand, truth, facts, scope, "wanted nothing in it"),
+        Test::Compare { left, how, right } => {
+            let wanted = match (truth, read(right, facts, scope)) {
+                (Truth::Unknown, None) => return missing(right),
+                (Truth::False, Some(value)) => {
+                    format!("wanted {}{}", how.words(), clip(&value.to_string()))
+                }
+                _ => String::new(),
+            };
+            let plain = *how == Comparison::Equal || truth == Truth::False;
+            let words = fact(left, truth, facts, scope, &wanted);
+            if plain || truth == Truth::Unknown { words } else { format!("{words}, as wanted") }
+        }
+        Test::In { value, set } => {
+            let size = elements(set, facts, scope).map(<[Value]>::len);
+            match size {
+                None => missing(set),
+                Some(size) if truth == Truth::True => {
+                    let words = fact(value, truth, facts, scope, "");
+                    format!("{words}, one of {}", named_set(set, size))
+                }
+                Some(size) => {
+                    let wanted = format!("not one of {}", named_set(set, size));
+                    fact(value, truth, facts, scope, &wanted)
+                }
+            }
+        }
+    }
+}
+
+/// `operand is value`, and what was wanted if it is not so.
+fn fact<'a>(
+    operand: &'a Operand,
+    truth: Truth,
+    facts: &Facts<'a>,
+    scope: Scopes<'_, 'a>,
+    wanted: &str,
+) -> String {
+    let Some(value) = read(operand, facts, scope) else { return missing(operand) };
+    let value = clip(&shown(&value));
+    match truth {
+        Truth::True => format!("{operand} is {value}"),
+        Truth::False => format!("{operand} is {value}, {wanted}"),
+        Truth::Unknown => format!("{operand} is {value}, which cannot be judged here"),
+    }
+}
+
+/// A long list is its length and its first elements.
+fn shown(found: &Found<'_>) -> String {
+    match found {
+        Found::Value(value) => match value.elements() {
+            Some([]) => "empty".into(),
+            Some(values) if values.len() > LISTED => {
+                let first: Vec<String> =
+                    values.iter().take(LISTED).map(ToString::to_string).collect();
+                format!("{} elements ({}, ..)", values.len(), first.join("; "))
+            }
+            _ => value.to_string(),
+        },
+        Found::Count(count) => count.to_string(),
+    }
+}
+
+fn missing(operand: &Operand) -> String {
+    format!("the evidence says nothing about {operand}")
+}
+
+fn named_set(set: &Operand, size: usize) -> String {
+    let plural = if size == 1 { "value" } else { "values" };
+    match set {
+        Operand::Literal(value) => clip(&value.to_string()),
+        _ => format!("the {size} {plural} in {set}"),
+    }
+}
+
+fn each<'a>(
+    every: bool,
+    list: &'a Operand,
+    body: &'a Test,
+    truth: Truth,
+    facts: &Facts<'a>,
+    scope: Scopes<'_, 'a>,
+) -> String {
+    let Some(values) = elements(list, facts, scope) else { return missing(list) };
+    let total = values.len();
+    match (every, truth) {
+        (true, Truth::True) => format!("all {total} in {list} are as wanted"),
+        (false, Truth::False) => format!("none of the {total} in {list} is as wanted"),
+        _ => {
+            let telling: Vec<&Value> = values
+                .iter()
+                .filter(|value| element_holds(body, value, facts, scope) == truth)
+                .collect();
+            let told = telling.iter().take(LISTED).map(|value| {
+                let inner = Scope { value, outer: scope };
+                let why = finding(body, truth, facts, Some(&inner));
+                // A scalar is told by its finding; a record needs its other fields.
+                match value {
+                    Value::Record(_) => format!("[{}] {why}", clip(&value.to_string())),
+                    _ => why,
+                }
+            });
+            summary(telling.len(), total, list, &told.collect::<Vec<_>>())
+        }
+    }
+}
+
+fn within<'a>(
+    list: &'a Operand,
+    set: &'a Operand,
+    truth: Truth,
+    facts: &Facts<'a>,
+    scope: Scopes<'_, 'a>,
+) -> String {
+    let Some(values) = elements(list, facts, scope) else { return missing(list) };
+    let known = elements(set, facts, scope).map(<[Value]>::len).zip(read(set, facts, scope));
+    let Some((size, known)) = known else { return missing(set) };
+    let set = named_set(set, size);
+    if truth == Truth::True {
+        return format!("all {} in {list} are among {set}", values.len());
+    }
+    let strangers: Vec<&Value> = values
+        .iter()
+        .filter(|value| contains(&known, &Found::Value(value), facts) != Some(true))
+        .collect();
+    let told: Vec<String> =
+        strangers.iter().take(LISTED).map(|value| clip(&value.to_string())).collect();
+    format!("{}, not among {set}", summary(strangers.len(), values.len(), list, &told))
+}
+
+fn summary(count: usize, total: usize, list: &Operand, told: &[String]) -> String {
+    let more = count.saturating_sub(told.len());
+    let more = if more == 0 { String::new() } else { format!("; and {more} more") };
+    format!("{count} of {total} in {list}: {}{more}", told.join("; "))
+}
+
+fn clip(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}..", text.get(..end).unwrap_or_default()),
+        None => text.into(),
+    }
+}
+
+/// The elements that made the control fail.
+pub(crate) fn offenders<'a>(control: &'a Control, facts: &Facts<'a>) -> Vec<&'a Value> {
+    let mut found = Vec::new();
+    for test in &control.requires {
+        if holds(test, facts, None) != Truth::True {
+            collect_offenders(test, facts, None, &mut found);
+        }
+    }
+    found
+}
+
+fn collect_offenders<'a>(
+    test: &'a Test,
+    facts: &Facts<'a>,
+    scope: Scopes<'_, 'a>,
+    found: &mut Vec<&'a Value>,
+) {
+    let room = OFFENDERS.saturating_sub(found.len());
+    match test {
+        Test::Any(parts) | Test::All(parts) => {
+            let failing = parts.iter().filter(|part| holds(part, facts, scope) != Truth::True);
+            failing.for_each(|part| collect_offenders(part, facts, scope, found));
+        }
+        Test::Each { every: true, list, body, .. } => {
+            let values = elements(list, facts, scope).unwrap_or_default();
+            let failing = |v: &&'a Value| element_holds(body, v, facts, scope) != Truth::True;
+            found.extend(values.iter().filter(failing).take(room));
+        }
+        Test::Within { list, set } => {
+            let values = elements(list, facts, scope).unwrap_or_default();
+            let known = read(set, facts, scope);
+            let inside = |value: &'a Value| {
+                known.as_ref().and_then(|set| contains(set, &Found::Value(value), facts))
+            };
+            found.extend(values.iter().filter(|v| inside(v) != Some(true)).take(room));
+        }
+        Test::Empty(list) => {
+            found.extend(elements(list, facts, scope).unwrap_or_default().iter().take(room));
+        }
+        Test::Not(inner) => {
+            if let Test::Each { every: false, list, body, .. } = &**inner {
+                let values = elements(list, facts, scope).unwrap_or_default();
+                let failing = |v: &&'a Value| element_holds(body, v, facts, scope) != Truth::False;
+                found.extend(values.iter().filter(failing).take(room));
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

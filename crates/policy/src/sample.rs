@@ -1,0 +1,108 @@
+//! The catalogue and the device that the tests of this crate judge.
+
+use crate::{Catalog, ClaimSet, Policy, Type, Value, Version};
+use alloc::vec::Vec;
+use core::time::Duration;
+use touchstone_crypto::{Digest, HashAlgorithm};
+
+pub(crate) const GATEWAY: &str = include_str!("../examples/gateway.policy");
+
+pub(crate) fn catalog() -> Catalog {
+    use Type::{Boolean, Digest, Duration, Integer, Text, Version};
+    let image = Type::record([("event", Integer), ("digest", Digest), ("name", Text)]);
+    let file = Type::record([("index", Integer), ("digest", Digest), ("path", Text)]);
+    let page = Type::record([
+        ("path", Text),
+        ("pid", Integer),
+        ("offset", Integer),
+        ("digest", Digest),
+        ("expected", Digest),
+    ]);
+    let part = Type::record([("name", Text), ("version", Integer)]);
+    let mut catalog = Catalog::new()
+        .with("device.onboarded", Boolean, "the device was onboarded")
+        .with("element.kind", Text, "the kind of secure element")
+        .with("evidence.age", Duration, "time since the evidence was made")
+        .with("boot.secure-boot", Boolean, "UEFI Secure Boot is on")
+        .with("boot.images", Type::list(image), "images measured into PCR 4")
+        .with("boot.command-line", Text, "the kernel's command line")
+        .with("ima.entries", Type::list(file), "files that IMA measured")
+        .with("ima.violations", Integer, "files that changed while IMA read them")
+        .with("runtime.code", Type::list(page), "code of watched processes in memory")
+        .with("agent.version", Version, "the version of the agent")
+        .with("components", Type::list(part), "what is installed")
+        .with("reference.command-lines", Type::set(Text), "released command lines");
+    for name in ["boot.pk", "boot.kek", "boot.db"] {
+        catalog = catalog.with(name, Type::list(Digest), "certificates of Secure Boot");
+    }
+    for name in ["pk", "kek", "db", "boot-images", "files"] {
+        let name = alloc::format!("reference.{name}");
+        catalog = catalog.with(&name, Type::set(Digest), "released values");
+    }
+    catalog
+}
+
+pub(crate) fn digest(octet: u8) -> Value {
+    Digest::new(HashAlgorithm::Sha256, &[octet; 32]).unwrap().into()
+}
+
+/// A device that meets every control of the example.
+pub(crate) fn good_device() -> ClaimSet {
+    let image = |event: i64, octet| {
+        Value::record([
+            ("event", event.into()),
+            ("digest", digest(octet)),
+            ("name", "uki.efi".into()),
+        ])
+    };
+    let page = Value::record([
+        ("path", "/usr/bin/app".into()),
+        ("pid", 212.into()),
+        ("offset", 4096.into()),
+        ("digest", digest(9)),
+        ("expected", digest(9)),
+    ]);
+    let file = |octet| {
+        Value::record([
+            ("index", i64::from(octet).into()),
+            ("digest", digest(octet)),
+            ("path", "/usr/bin/app".into()),
+        ])
+    };
+    let component = Value::record([("name", "application".into()), ("version", 2.into())]);
+    let mut claims = ClaimSet::from_iter([
+        ("device.onboarded", Value::from(true)),
+        ("element.kind", "tpm2".into()),
+        ("evidence.age", Duration::from_secs(2).into()),
+        ("boot.secure-boot", true.into()),
+        ("boot.images", Value::list([image(17, 1), image(21, 2)])),
+        ("boot.command-line", "quiet ima_policy=tcb".into()),
+        ("ima.entries", Value::list((0..40).map(file))),
+        ("ima.violations", 0.into()),
+        ("runtime.code", Value::list([page])),
+        ("agent.version", Version::new(0, 1, 0).into()),
+        ("components", Value::list([component])),
+        ("reference.command-lines", Value::set(["quiet ima_policy=tcb".into()])),
+        ("reference.boot-images", Value::set([digest(1), digest(2)])),
+        ("reference.files", Value::set((0..=50).map(digest))),
+    ]);
+    for (at, name) in ["pk", "kek", "db"].into_iter().enumerate() {
+        let certificate = digest(u8::try_from(at).unwrap());
+        claims.insert(&alloc::format!("boot.{name}"), Value::list([certificate.clone()]));
+        claims.insert(&alloc::format!("reference.{name}"), Value::set([certificate]));
+    }
+    claims
+}
+
+pub(crate) fn gateway() -> Policy {
+    Policy::parse(GATEWAY, &catalog()).unwrap()
+}
+
+/// A policy of one control that requires `test`.
+pub(crate) fn requiring(test: &str) -> Result<Policy, Vec<crate::Fault>> {
+    let text = alloc::format!(
+        "policy \"p\" version 1 {{ control c {{ dimension executables severity warning \
+         because \"b\" require {test} }} }}"
+    );
+    Policy::parse(&text, &catalog())
+}
