@@ -1,0 +1,3 @@
+//! The HTTP interfaces: devices, operators, certificate status.
+
+pub mod types;

@@ -1,0 +1,566 @@
+//! The JSON of the fleet's HTTP interfaces: what devices, checkpoints, operators and the command
+//! line send and receive. Every body names its schema and version; readers ignore fields that they
+//! do not know. Times are Unix seconds.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// A body whose schema has a name.
+pub trait Body: Serialize {
+    /// The name: `touchstone.<noun>[.<verb>]/<version>`.
+    const SCHEMA: &'static str;
+}
+
+macro_rules! bodies {
+    ($($name:ident = $schema:literal;)+) => {
+        $(impl Body for $name { const SCHEMA: &'static str = $schema; })+
+        /// The schema of every body, by the name of its type.
+        pub const BODIES: &[(&str, &str)] = &[$((stringify!($name), $schema)),+];
+    };
+}
+
+bodies! {
+    Problem = "touchstone.problem/1";
+    Welcome = "touchstone.welcome/1";
+    Begin = "touchstone.begin/1";
+    Challenge = "touchstone.challenge/1";
+    AttestResult = "touchstone.result/1";
+    Orders = "touchstone.orders/1";
+    Report = "touchstone.report/1";
+    Ack = "touchstone.ack/1";
+    WhoAmI = "touchstone.whoami/1";
+    DeviceList = "touchstone.device.list/1";
+    DeviceShow = "touchstone.device.show/1";
+    UpdateOrder = "touchstone.update.order/1";
+    UpdateList = "touchstone.update.list/1";
+    ReferenceImport = "touchstone.reference.import/1";
+    ReferenceList = "touchstone.reference.list/1";
+    EventList = "touchstone.event.list/1";
+    AuditHead = "touchstone.audit.head/1";
+}
+
+/// A body with its schema in front.
+#[derive(Clone, Debug, Serialize)]
+pub struct Named<T> {
+    schema: &'static str,
+    #[serde(flatten)]
+    body: T,
+}
+
+impl<T: Body> Named<T> {
+    /// Names the body.
+    pub fn new(body: T) -> Self {
+        Self { schema: T::SCHEMA, body }
+    }
+
+    /// The body in JSON.
+    pub fn to_vec(&self) -> Vec<u8> {
+        // Types of this module have string keys only, so encoding into memory has no way to fail.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// Why a request was not answered as asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Problem {
+    /// The stable code.
+    pub code: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub next: String,
+}
+
+/// The result of onboarding.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Welcome {
+    /// The device's id.
+    pub device: String,
+    /// The tenant it belongs to.
+    pub tenant: String,
+    /// The fleet's name.
+    pub fleet: String,
+    /// The fleet's clock.
+    pub time: u64,
+    /// The key that signs attestation results, SPKI in PEM.
+    pub verifier_key_pem: String,
+    /// The roots of the fleet's CA, PEM.
+    pub roots_pem: String,
+}
+
+/// What a device says first when it attests.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Begin {
+    /// The version of its agent.
+    #[serde(default)]
+    pub agent: String,
+}
+
+/// What a device has to prove.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Challenge {
+    /// 32 octets, base64url.
+    pub nonce: String,
+    /// The PCR bank by its hash algorithm.
+    pub bank: String,
+    /// The PCRs that the quote has to cover.
+    pub pcrs: Vec<u8>,
+}
+
+/// The answer to evidence.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct AttestResult {
+    /// The device's id.
+    pub device: String,
+    /// The trust tier: `none`, `affirming`, `warning`, `contraindicated`.
+    pub tier: String,
+    /// The attestation result as a JWT.
+    pub ear_jwt: String,
+    /// The attestation result as a CWT, base64url.
+    pub ear_cwt: String,
+    /// The number of this result in the feed.
+    pub seq: u64,
+    /// When it was made.
+    pub issued: u64,
+    /// Until when it counts.
+    pub expires: u64,
+    /// Seconds until the device should attest again.
+    pub next: f64,
+    /// Orders that wait for the device.
+    pub orders: u64,
+}
+
+/// What a device is asked to do.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Orders {
+    /// Orders without a report, oldest first.
+    pub orders: Vec<Order>,
+}
+
+/// One order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Order {
+    /// Its number.
+    pub id: u64,
+    /// `update`.
+    pub kind: String,
+    /// SHA-256 of the update envelope, hexadecimal.
+    pub update: String,
+    /// The component it is for.
+    pub component: String,
+    /// The version it brings.
+    pub version: u64,
+    /// Octets of the envelope.
+    pub size: u64,
+    /// Where the device fetches it.
+    pub path: String,
+}
+
+/// What became of an order.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Report {
+    /// The order's number; 0 for an update that came by another way.
+    pub order: u64,
+    /// `applied`, `refused` or `failed`.
+    pub outcome: Outcome,
+    /// The stable code of a refusal.
+    #[serde(default)]
+    pub code: String,
+    /// The reason in words.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// What became of an order, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It was done.
+    Applied,
+    /// The device judged it and said no.
+    Refused,
+    /// It could not be done.
+    Failed,
+}
+
+impl Outcome {
+    /// The word in rows and events.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// Heard and kept.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Ack {}
+
+/// A line of the feed that checkpoints read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Feed {
+    /// A new attestation result.
+    Result {
+        /// Its number.
+        seq: u64,
+        /// The device.
+        device: String,
+        /// Its tier.
+        tier: String,
+        /// RFC 7638 thumbprint of the device's LDevID key, if it has one.
+        jkt: Option<String>,
+        /// When it was made.
+        issued: u64,
+        /// Until when it counts.
+        expires: u64,
+        /// The result itself.
+        ear_jwt: String,
+    },
+    /// A certificate was revoked.
+    Revoked {
+        /// Its number.
+        seq: u64,
+        /// The device.
+        device: String,
+        /// The certificate's serial number, hexadecimal.
+        serial: String,
+        /// RFC 7638 thumbprint of its key.
+        jkt: String,
+        /// Why.
+        reason: String,
+    },
+    /// Nothing happened, and the feed lives.
+    Heartbeat {
+        /// The number of the last line that was sent.
+        seq: u64,
+        /// The fleet's clock.
+        time: u64,
+    },
+}
+
+impl Feed {
+    /// The name of the lines' schema.
+    pub const SCHEMA: &'static str = "touchstone.feed/1";
+
+    /// The line with its schema and newline.
+    pub fn to_line(&self) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Line<'l> {
+            schema: &'static str,
+            #[serde(flatten)]
+            feed: &'l Feed,
+        }
+        // String keys only: encoding into memory has no way to fail.
+        let mut line =
+            serde_json::to_vec(&Line { schema: Self::SCHEMA, feed: self }).unwrap_or_default();
+        line.push(b'\n');
+        line
+    }
+}
+
+/// Who asks.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct WhoAmI {
+    /// The operator's name.
+    pub operator: String,
+    /// `viewer` or `operator`.
+    pub role: String,
+    /// The tenant whose devices are shown.
+    pub tenant: String,
+}
+
+/// Every device.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct DeviceList {
+    /// By name.
+    pub devices: Vec<DeviceSummary>,
+}
+
+/// A device in one row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeviceSummary {
+    /// The device's id.
+    pub id: String,
+    /// What its maker calls it.
+    pub name: String,
+    /// The tenant it belongs to.
+    pub tenant: String,
+    /// The trust tier of its last result: `none`, `affirming`, `warning`, `contraindicated`.
+    pub tier: String,
+    /// `reachable`, `unreachable`, or `never` heard of since onboarding.
+    pub contact: String,
+    /// The tier is older than results count.
+    pub stale: bool,
+    /// When it last attested.
+    pub last_seen: Option<u64>,
+    /// Since when it has this tier.
+    pub tier_since: Option<u64>,
+    /// The tier's reason in one sentence.
+    pub why: String,
+    /// Its newest certificate.
+    pub certificate: CertificateSummary,
+}
+
+/// A device's certificate in one cell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CertificateSummary {
+    /// Hexadecimal; empty if there is none.
+    pub serial: String,
+    /// The end of its validity; 0 if there is none.
+    pub not_after: u64,
+    /// `none`, `good`, `revoked`, `expired`.
+    pub status: String,
+}
+
+/// The answer to `device show`.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct DeviceShow {
+    /// The device.
+    pub device: DeviceDetail,
+}
+
+/// A device, and why it is trusted as it is.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct DeviceDetail {
+    /// The row of the list.
+    #[serde(flatten)]
+    pub summary: DeviceSummary,
+    /// What identifies it.
+    pub identity: Identity,
+    /// The AR4SI trustworthiness vector of its last result.
+    pub vector: Vec<VectorEntry>,
+    /// The controls of the policy, failed ones first.
+    pub controls: Vec<Control>,
+    /// Facts of the last evidence.
+    pub evidence: Vec<Fact>,
+    /// Certificates, newest first.
+    pub certificates: Vec<Certificate>,
+    /// Orders, newest first.
+    pub orders: Vec<OrderState>,
+    /// What happened, newest first.
+    pub events: Vec<Event>,
+}
+
+/// What identifies a device.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Identity {
+    /// Subject of the IDevID certificate (IEEE 802.1AR).
+    pub idevid_subject: String,
+    /// SHA-256 of the IDevID's public key, hexadecimal.
+    pub idevid_sha256: String,
+    /// SHA-256 of the endorsement key's public key, hexadecimal.
+    pub ek_sha256: String,
+    /// Who made the TPM: issuer of the EK certificate.
+    pub ek_issuer: String,
+    /// SHA-256 of the attestation key's public key, hexadecimal.
+    pub lak_sha256: String,
+    /// When it was onboarded.
+    pub enrolled_at: u64,
+}
+
+/// One dimension of the trustworthiness vector (draft-ietf-rats-ar4si).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct VectorEntry {
+    /// Such as `executables`.
+    pub dimension: String,
+    /// The claim's value.
+    pub value: i8,
+    /// The value in words.
+    pub name: String,
+    /// The tier of the value.
+    pub tier: String,
+}
+
+/// What a control of the policy found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Control {
+    /// Its name in the policy.
+    pub name: String,
+    /// Whether it holds.
+    pub passed: bool,
+    /// `pass`, `fail`, or `unknown` when evidence is missing.
+    pub outcome: String,
+    /// The dimension of the vector it speaks to.
+    pub dimension: String,
+    /// The tier that a failure means.
+    pub severity: String,
+    /// What was found, in words.
+    pub reason: String,
+    /// Why the policy asks for it.
+    pub because: String,
+}
+
+/// A fact with its label.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Fact {
+    /// What it is.
+    pub label: String,
+    /// What was found.
+    pub value: String,
+}
+
+/// A certificate that the fleet issued.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Certificate {
+    /// Hexadecimal.
+    pub serial: String,
+    /// `device`, `checkpoint`, `server` or `client`.
+    pub kind: String,
+    /// RFC 4514.
+    pub subject: String,
+    /// The start of its validity.
+    pub not_before: u64,
+    /// The end of its validity.
+    pub not_after: u64,
+    /// `good`, `revoked`, `expired`.
+    pub status: String,
+    /// When it was revoked.
+    pub revoked_at: Option<u64>,
+    /// Why it was revoked.
+    pub reason: Option<String>,
+}
+
+/// An order and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OrderState {
+    /// The order.
+    #[serde(flatten)]
+    pub order: Order,
+    /// When it was given.
+    pub created: u64,
+    /// `waiting`, `applied`, `refused`, `failed`.
+    pub outcome: String,
+    /// The stable code of a refusal.
+    pub code: String,
+    /// The reason in words.
+    pub reason: String,
+    /// When the device reported.
+    pub reported: Option<u64>,
+}
+
+/// The answer to an update that was handed in.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct UpdateOrder {
+    /// SHA-256 of the envelope, hexadecimal.
+    pub update: String,
+    /// The component it is for.
+    pub component: String,
+    /// The version it brings.
+    pub version: u64,
+    /// Who signed it, as the envelope says; the device judges.
+    pub signers: Vec<String>,
+    /// The orders that were given.
+    pub orders: Vec<GivenOrder>,
+}
+
+/// An order that was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GivenOrder {
+    /// Its number.
+    pub id: u64,
+    /// For whom.
+    pub device: String,
+}
+
+/// Every update envelope that the fleet holds.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct UpdateList {
+    /// Newest first.
+    pub updates: Vec<Update>,
+}
+
+/// An update envelope.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Update {
+    /// SHA-256 of the envelope, hexadecimal.
+    pub update: String,
+    /// The component it is for.
+    pub component: String,
+    /// The version it brings.
+    pub version: u64,
+    /// Octets of the envelope.
+    pub size: u64,
+    /// What its maker notes.
+    pub note: String,
+    /// Who signed it, as the envelope says.
+    pub signers: Vec<String>,
+    /// When it was handed in.
+    pub created: u64,
+    /// By whom.
+    pub operator: String,
+}
+
+/// The answer to reference values that were handed in.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ReferenceImport {
+    /// The reference values.
+    #[serde(flatten)]
+    pub reference: Reference,
+}
+
+/// Every set of reference values.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct ReferenceList {
+    /// By component.
+    pub references: Vec<Reference>,
+}
+
+/// A signed set of reference values.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Reference {
+    /// SHA-256 of the signed file, hexadecimal.
+    pub sha256: String,
+    /// The component they describe.
+    pub component: String,
+    /// The component's version.
+    pub version: u64,
+    /// What they are values of.
+    pub kind: String,
+    /// Who signed them.
+    pub signer: String,
+    /// When they were imported.
+    pub imported: u64,
+}
+
+/// Events in their order.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct EventList {
+    /// Oldest first.
+    pub events: Vec<Event>,
+    /// What to ask for `after` next time.
+    pub next: u64,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Event {
+    /// Its number.
+    pub seq: u64,
+    /// When.
+    pub time: u64,
+    /// The tenant it concerns.
+    pub tenant: String,
+    /// The stable code, such as `attest.verdict.changed`.
+    pub code: String,
+    /// `info`, `notice`, `warning`, `error` or `critical`.
+    pub severity: String,
+    /// What it is about, usually a device's id.
+    pub subject: String,
+    /// What happened, in words.
+    pub message: String,
+    /// More, by name.
+    pub detail: Map<String, Value>,
+}
+
+/// The end of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditHead {
+    /// Entries in the log.
+    pub entries: u64,
+    /// SHA-256 of the last entry, hexadecimal.
+    pub head: String,
+}

@@ -1,0 +1,422 @@
+//! The configuration file: raw TOML to a checked [`Config`], every fault told at once.
+//! What this is not: a reader of the files it names; `Trust::load` in `verifier` is.
+
+mod operator;
+
+pub use operator::{OperatorEntry, Role, SecretFile};
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use touchstone_settings::{Faults, Section};
+
+/// What `--print-default` prints, and what a new installation starts from.
+pub const DEFAULT: &str = include_str!("config/default.toml");
+
+/// Everything that the owner of the fleet decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The fleet's name.
+    pub name: String,
+    /// The tenant that rows, events and results carry.
+    pub tenant: String,
+    /// Where keys, the database and the audit log live.
+    pub state_dir: PathBuf,
+    /// The listener for devices and checkpoints.
+    pub device: DeviceListener,
+    /// The listener for people and the command line.
+    pub console: ConsoleListener,
+    /// The listener for certificate status.
+    pub ocsp: OcspListener,
+    /// Whom to believe, and what to require.
+    pub trust: TrustFiles,
+    /// The rhythm of attestation.
+    pub appraisal: Appraisal,
+    /// How long an LDevID certificate is valid.
+    pub certificate_lifetime: Duration,
+    /// What may be open at once.
+    pub limits: Limits,
+    /// Where events are shipped to.
+    pub syslog: Option<Syslog>,
+    /// Operators beyond the one that `init` creates.
+    pub operators: Vec<OperatorEntry>,
+}
+
+/// `[device]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceListener {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// DNS names and IP addresses of the server certificate.
+    pub names: Vec<String>,
+}
+
+/// `[console]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsoleListener {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// Serve it with the fleet's server certificate.
+    pub tls: bool,
+}
+
+/// `[ocsp]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OcspListener {
+    /// The address to listen on.
+    pub listen: SocketAddr,
+    /// The responder's URL in issued certificates (RFC 5280 §4.2.2.1).
+    pub url: Option<String>,
+}
+
+/// `[trust]`: files, not yet read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustFiles {
+    /// PEM files with the roots of EK certificates.
+    pub endorsement_roots: Vec<PathBuf>,
+    /// PEM files with the roots of IDevID certificates.
+    pub device_roots: Vec<PathBuf>,
+    /// PEM files with the certificates of those who may sign reference values.
+    pub reference_signers: Vec<PathBuf>,
+    /// The policy.
+    pub policy: PathBuf,
+    /// Signed reference values to import on start.
+    pub references: Vec<PathBuf>,
+}
+
+/// `[appraisal]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Appraisal {
+    /// How often a device is asked to attest.
+    pub interval: Duration,
+    /// For how long a result counts.
+    pub max_age: Duration,
+    /// Intervals of silence after which a device is unreachable.
+    pub unreachable_after: u32,
+    /// The PCRs that a quote covers, ascending.
+    pub pcrs: Vec<u8>,
+}
+
+impl Appraisal {
+    /// The silence after which a device is unreachable, in whole seconds, at least one.
+    pub fn silence(&self) -> u64 {
+        (self.interval * self.unreachable_after).as_millis().div_ceil(1000).try_into().unwrap_or(1)
+    }
+}
+
+/// `[limits]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Exchanges open at once.
+    pub sessions: usize,
+    /// Exchanges open at once for one client certificate.
+    pub sessions_per_peer: usize,
+    /// How long an exchange may take.
+    pub session_lifetime: Duration,
+    /// Octets in a message.
+    pub message: usize,
+    /// Connections open at once on one listener.
+    pub connections: usize,
+}
+
+/// `[syslog]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Syslog {
+    /// `host:port` to connect to.
+    pub target: String,
+    /// The name that the server's certificate must bear.
+    pub server_name: String,
+    /// Roots of the server's certificate; the fleet's own CA otherwise.
+    pub roots: Option<PathBuf>,
+    /// The client certificate and its key; issued by the fleet's own CA otherwise.
+    pub identity: Option<(PathBuf, SecretFile)>,
+}
+
+/// Reads and checks `text`; relative paths are taken from `base`.
+pub fn read(file: &str, text: &str, base: &Path) -> Result<Config, Faults> {
+    touchstone_settings::read(file, text, |root| config(root, base))
+}
+
+fn config(root: &Section<'_>, base: &Path) -> Option<Config> {
+    let name = word(root, "name", "touchstone");
+    let tenant = word(root, "tenant", "default");
+    let state_dir = root.required("state_dir").map(|path: PathBuf| base.join(path));
+    let device = root.section("device").and_then(|section| device(&section));
+    let console = root.section("console").and_then(|section| console(&section));
+    let ocsp = root.section("ocsp").and_then(|section| ocsp(&section));
+    let trust = root.section("trust").and_then(|section| trust(&section, base));
+    let appraisal = root.section("appraisal").and_then(|section| appraisal(&section));
+    let lifetime = root.section("ca").and_then(|section| {
+        let lifetime = section.duration("certificate_lifetime", Duration::from_secs(86400))?;
+        within(&section, "certificate_lifetime", lifetime, 60, 366 * 86400)
+    });
+    let limits = root.section("limits").and_then(|section| limits(&section));
+    let syslog = match root.optional_section("syslog") {
+        Some(section) => syslog(&section, base).map(Some),
+        None => Some(None),
+    };
+    let operators: Vec<Option<OperatorEntry>> =
+        root.sections("operator").iter().map(|section| operator::read(section, base)).collect();
+    Some(Config {
+        name: name?,
+        tenant: tenant?,
+        state_dir: state_dir?,
+        device: device?,
+        console: console?,
+        ocsp: ocsp?,
+        trust: trust?,
+        appraisal: appraisal?,
+        certificate_lifetime: lifetime?,
+        limits: limits?,
+        syslog: syslog?,
+        operators: operators.into_iter().collect::<Option<_>>()?,
+    })
+}
+
+fn word(section: &Section<'_>, key: &'static str, default: &str) -> Option<String> {
+    let word: String = section.or(key, default.to_owned())?;
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if word.is_empty() || word.len() > 64 || !word.chars().all(good) {
+        section.refuse(key, "use 1 to 64 letters, digits, `-`, `_` or `.`");
+        return None;
+    }
+    Some(word)
+}
+
+fn device(section: &Section<'_>) -> Option<DeviceListener> {
+    let listen = section.required("listen");
+    let names: Option<Vec<String>> = section.list("names");
+    if names.as_ref().is_some_and(Vec::is_empty) {
+        section.refuse("names", "name at least one DNS name or IP address that devices connect to");
+        return None;
+    }
+    Some(DeviceListener { listen: listen?, names: names? })
+}
+
+fn console(section: &Section<'_>) -> Option<ConsoleListener> {
+    let listen: Option<SocketAddr> = section.required("listen");
+    let tls = section.flag("tls", false);
+    if let (Some(listen), Some(false)) = (listen, tls)
+        && !listen.ip().is_loopback()
+    {
+        section.refuse("listen", "beyond loopback the console needs `tls = true`");
+        return None;
+    }
+    Some(ConsoleListener { listen: listen?, tls: tls? })
+}
+
+fn ocsp(section: &Section<'_>) -> Option<OcspListener> {
+    let listen = section.required("listen");
+    let url: Option<Option<String>> = section.optional("url");
+    if let Some(Some(url)) = &url
+        && !url.starts_with("http://")
+    {
+        section.refuse("url", "an OCSP responder is named by an http:// URL");
+        return None;
+    }
+    Some(OcspListener { listen: listen?, url: url? })
+}
+
+fn trust(section: &Section<'_>, base: &Path) -> Option<TrustFiles> {
+    let paths = |key: &'static str, needed: bool| -> Option<Vec<PathBuf>> {
+        let paths: Vec<PathBuf> = section.list(key)?;
+        if needed && paths.is_empty() {
+            section.refuse(key, "name at least one PEM file");
+            return None;
+        }
+        Some(paths.into_iter().map(|path| base.join(path)).collect())
+    };
+    let endorsement_roots = paths("endorsement_roots", true);
+    let device_roots = paths("device_roots", true);
+    let reference_signers = paths("reference_signers", true);
+    let policy = section.required("policy").map(|path: PathBuf| base.join(path));
+    let references = paths("references", false);
+    Some(TrustFiles {
+        endorsement_roots: endorsement_roots?,
+        device_roots: device_roots?,
+        reference_signers: reference_signers?,
+        policy: policy?,
+        references: references?,
+    })
+}
+
+fn appraisal(section: &Section<'_>) -> Option<Appraisal> {
+    let interval = section.duration("interval", Duration::from_secs(30));
+    let max_age = section.duration("max_age", Duration::from_secs(90));
+    let unreachable_after = section.integer("unreachable_after", 1..=1000, 3);
+    let pcrs = pcrs(section);
+    if let (Some(interval), Some(max_age)) = (interval, max_age) {
+        if interval < Duration::from_millis(100) || interval > Duration::from_secs(86400) {
+            section.refuse("interval", "use 100ms to 1d");
+            return None;
+        }
+        if max_age < interval || max_age.subsec_millis() != 0 || max_age.is_zero() {
+            section.refuse("max_age", "use whole seconds, and no less than `interval`");
+            return None;
+        }
+    }
+    Some(Appraisal {
+        interval: interval?,
+        max_age: max_age?,
+        unreachable_after: u32::try_from(unreachable_after?).ok()?,
+        pcrs: pcrs?,
+    })
+}
+
+/// PCRs 0 to 23 (TCG PC Client Platform TPM Profile §4.6).
+fn pcrs(section: &Section<'_>) -> Option<Vec<u8>> {
+    let mut pcrs: Vec<u8> = section.list("pcrs")?;
+    if pcrs.is_empty() {
+        pcrs = vec![0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 14];
+    }
+    pcrs.sort_unstable();
+    pcrs.dedup();
+    if pcrs.last().is_some_and(|&last| last > 23) {
+        section.refuse("pcrs", "a platform has the registers 0 to 23");
+        return None;
+    }
+    Some(pcrs)
+}
+
+fn limits(section: &Section<'_>) -> Option<Limits> {
+    let sessions = section.integer("sessions", 1..=1_000_000, 4096);
+    let per_peer = section.integer("sessions_per_peer", 1..=1000, 4);
+    let lifetime = section.duration("session_lifetime", Duration::from_secs(60));
+    let message = section.integer("message", 65536..=(64 << 20), 16 << 20);
+    let connections = section.integer("connections", 1..=1_000_000, 4096);
+    let lifetime = lifetime.and_then(|it| within(section, "session_lifetime", it, 1, 3600));
+    Some(Limits {
+        sessions: usize::try_from(sessions?).ok()?,
+        sessions_per_peer: usize::try_from(per_peer?).ok()?,
+        session_lifetime: lifetime?,
+        message: usize::try_from(message?).ok()?,
+        connections: usize::try_from(connections?).ok()?,
+    })
+}
+
+fn syslog(section: &Section<'_>, base: &Path) -> Option<Syslog> {
+    let target: Option<String> = section.required("target");
+    let server_name: Option<Option<String>> = section.optional("server_name");
+    let roots: Option<Option<PathBuf>> = section.optional("roots");
+    let certificate: Option<Option<PathBuf>> = section.optional("certificate");
+    let key: Option<Option<SecretFile>> = section.optional("key");
+    let target = target?;
+    let host = target.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
+    let Some((host, _)) = host else {
+        section.refuse("target", "write it as `host:port`, such as `syslog.example:6514`");
+        return None;
+    };
+    let identity = match (certificate?, key?) {
+        (Some(certificate), Some(key)) => Some((base.join(certificate), key.under(base))),
+        (None, None) => None,
+        _ => {
+            section.refuse("certificate", "`certificate` and `key` come together or not at all");
+            return None;
+        }
+    };
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    Some(Syslog {
+        server_name: server_name?.unwrap_or(host),
+        target,
+        roots: roots?.map(|path| base.join(path)),
+        identity,
+    })
+}
+
+fn within(
+    section: &Section<'_>,
+    key: &'static str,
+    span: Duration,
+    least: u64,
+    most: u64,
+) -> Option<Duration> {
+    if (least..=most).contains(&span.as_secs()) {
+        return Some(span);
+    }
+    section.refuse(key, format!("use {least} to {most} seconds"));
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str) -> Result<Config, Faults> {
+        read("fleet.toml", text, Path::new("/etc/touchstone"))
+    }
+
+    fn faults(from: &str, to: &str) -> String {
+        assert!(DEFAULT.contains(from), "{from}");
+        check(&DEFAULT.replacen(from, to, 1)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_printed_default_is_a_configuration() {
+        let config = check(DEFAULT).unwrap();
+        assert_eq!(config.trust.policy, Path::new("/etc/touchstone/policy.txt"));
+        assert_eq!(config.appraisal.silence(), 90);
+        assert!(
+            config.device.listen.ip().is_loopback() && config.console.listen.ip().is_loopback()
+        );
+        assert_eq!(config.syslog, None);
+    }
+
+    #[test]
+    fn the_commented_examples_are_a_configuration_too() {
+        let mut text = String::new();
+        let mut example = false;
+        for line in DEFAULT.lines() {
+            example |= line.starts_with("# [");
+            text.push_str(if example { line.trim_start_matches("# ") } else { line });
+            text.push('\n');
+            example &= !line.is_empty();
+        }
+        let config = check(&text).unwrap();
+        assert_eq!(config.operators[0].role, Role::Viewer);
+        let (_, key) = config.syslog.unwrap().identity.unwrap();
+        assert_eq!(key.path(), Path::new("/etc/touchstone/fleet-syslog.key"));
+    }
+
+    #[test]
+    fn every_fault_is_told_with_its_line_and_remedy() {
+        let text = DEFAULT
+            .replace("listen = \"127.0.0.1:8080\"", "listen = \"0.0.0.0:8080\"")
+            .replace("interval = \"30s\"", "interval = \"30 parsecs\"")
+            .replace("sessions_per_peer", "session_per_peer")
+            .replace("pcrs = [\"0\",", "pcrs = [\"24\",");
+        let told = check(&text).unwrap_err().to_string();
+        for expected in [
+            "`listen` is not usable: beyond loopback the console needs `tls = true`",
+            "`interval` is not a duration",
+            "no field named `session_per_peer` in [limits]; did you mean `sessions_per_peer`?",
+            "`pcrs` is not usable: a platform has the registers 0 to 23",
+        ] {
+            assert!(told.contains(expected), "{expected}\n---\n{told}");
+        }
+        assert_eq!(told.lines().count(), 4, "{told}");
+        assert!(told.lines().all(|line| line.starts_with("fleet.toml:")), "{told}");
+    }
+
+    #[test]
+    fn a_secret_in_the_file_is_refused() {
+        let text =
+            format!("{DEFAULT}\n[[operator]]\nname = 'noc'\nrole = 'viewer'\ntoken = 'hunter2'\n");
+        let told = check(&text).unwrap_err().to_string();
+        assert!(told.contains("write `file:/path/to/it`"), "{told}");
+        assert!(!told.contains("hunter2"), "a secret is not repeated: {told}");
+    }
+
+    #[test]
+    fn values_that_contradict_each_other_are_refused() {
+        assert!(
+            faults("max_age = \"90s\"", "max_age = \"9s\"").contains("no less than `interval`")
+        );
+        assert!(faults("[\"localhost\", \"127.0.0.1\"]", "[]").contains("at least one DNS name"));
+        assert!(faults("\"http://127", "\"https://127").contains("an http:// URL"));
+        assert!(faults("name = \"touchstone\"", "name = \"a b\"").contains("letters, digits"));
+        let half = format!("{DEFAULT}\n[syslog]\ntarget = 'h:1'\ncertificate = 'c.pem'\n");
+        assert!(check(&half).unwrap_err().to_string().contains("come together or not at all"));
+        let no_port = format!("{DEFAULT}\n[syslog]\ntarget = 'host'\n");
+        assert!(check(&no_port).unwrap_err().to_string().contains("`host:port`"));
+    }
+}

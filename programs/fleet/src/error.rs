@@ -1,0 +1,103 @@
+//! What can go wrong in a fleet, with a stable code.
+
+use std::path::{Path, PathBuf};
+
+/// Why the fleet could not do as asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// SQLite said no.
+    #[error("the database failed: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// The database was written by a later version of this program.
+    #[error("the database has version {found}, this program knows {known}; run the newer program")]
+    DatabaseNewer {
+        /// The version of the file.
+        found: u32,
+        /// The newest version known here.
+        known: u32,
+    },
+    /// The thread that owns the database is gone.
+    #[error("the database is closed; the program is shutting down")]
+    Closed,
+    /// A file could not be read or written.
+    #[error("{}: {error}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{}: {words}", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        words: String,
+    },
+    /// A row does not hold what this program wrote.
+    #[error("the database holds an unreadable {what}; restore it from a backup")]
+    Row {
+        /// Which column.
+        what: &'static str,
+    },
+    /// Nothing of that name.
+    #[error("no {what} named `{name}`")]
+    Unknown {
+        /// The kind of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// The request contradicts what is recorded.
+    #[error("{0}")]
+    Conflict(String),
+    /// A key, a certificate or a signature could not be made.
+    #[error("{what}: {reason}")]
+    Crypto {
+        /// What was being made.
+        what: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// A listener or a connection failed.
+    #[error("{what}: {error}")]
+    Network {
+        /// Which one.
+        what: String,
+        /// What the system said.
+        error: std::io::Error,
+    },
+}
+
+impl Error {
+    /// The stable code of this error.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Database(_) => "fleet.database.failed",
+            Self::DatabaseNewer { .. } => "fleet.database.newer",
+            Self::Closed => "fleet.database.closed",
+            Self::File { .. } => "fleet.file.failed",
+            Self::Content { .. } => "fleet.file.content",
+            Self::Row { .. } => "fleet.database.row",
+            Self::Unknown { .. } => "fleet.unknown",
+            Self::Conflict(_) => "fleet.conflict",
+            Self::Crypto { .. } => "fleet.crypto.failed",
+            Self::Network { .. } => "fleet.network.failed",
+        }
+    }
+
+    pub(crate) fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |error| Self::File { path, error }
+    }
+
+    pub(crate) fn content(path: &Path, words: impl Into<String>) -> Self {
+        Self::Content { path: path.to_owned(), words: words.into() }
+    }
+
+    pub(crate) fn crypto<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> Self {
+        move |error| Self::Crypto { what, reason: error.to_string() }
+    }
+}

@@ -1,0 +1,338 @@
+//! Devices and their endorsements.
+
+use super::{Db, NewEvent, Severity, Write};
+use crate::Error;
+use crate::api::types::{DeviceSummary, Identity};
+use rusqlite::{OptionalExtension, Row, params};
+
+/// What onboarding proved.
+#[derive(Clone, Debug)]
+pub struct NewDevice {
+    /// What its maker calls it.
+    pub name: String,
+    /// Subject of the IDevID certificate.
+    pub idevid_subject: String,
+    /// The IDevID's public key, SPKI DER.
+    pub idevid_spki: Vec<u8>,
+    /// SHA-256 of `idevid_spki`.
+    pub idevid_sha256: String,
+    /// SHA-256 of the endorsement key's SPKI.
+    pub ek_sha256: String,
+    /// Issuer of the EK certificate.
+    pub ek_issuer: String,
+    /// The attestation key, `TPMT_PUBLIC`.
+    pub lak_public: Vec<u8>,
+    /// The attestation key, SPKI DER.
+    pub lak_spki: Vec<u8>,
+    /// SHA-256 of `lak_spki`.
+    pub lak_sha256: String,
+    /// Certificates that vouch for it, DER, each with `ek` or `idevid`.
+    pub endorsements: Vec<(&'static str, Vec<u8>)>,
+}
+
+/// What onboarding did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enrolled {
+    /// The device's id.
+    pub id: String,
+    /// It was not known before.
+    pub new: bool,
+}
+
+/// A device as it is recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceRow {
+    /// Its id.
+    pub id: String,
+    /// What its maker calls it.
+    pub name: String,
+    /// The IDevID's public key, SPKI DER.
+    pub idevid_spki: Vec<u8>,
+    /// The attestation key, `TPMT_PUBLIC`.
+    pub lak_public: Vec<u8>,
+    /// The attestation key, SPKI DER.
+    pub lak_spki: Vec<u8>,
+    /// When it last attested.
+    pub last_seen: Option<u64>,
+    /// The tier of its last result.
+    pub tier: String,
+    /// What identifies it.
+    pub identity: Identity,
+}
+
+/// How to read ages.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// The clock.
+    pub now: u64,
+    /// For how long a result counts, in seconds.
+    pub max_age: u64,
+}
+
+impl Db {
+    /// Records a device. The same TPM is the same device, with whatever attestation key and
+    /// certificates it has now.
+    pub fn enroll(&mut self, new: &NewDevice, now: u64) -> Result<Enrolled, Error> {
+        let id = format!("dev-{}", new.ek_sha256.get(..16).unwrap_or(&new.ek_sha256));
+        self.write(|write| {
+            let known: Option<(String, String)> = write
+                .tx
+                .query_row(
+                    "SELECT lak_sha256, idevid_sha256 FROM devices WHERE id = ?1",
+                    [&id],
+                    |row| Ok((row.get(0)?, row.get(1)?)),
+                )
+                .optional()?;
+            let owner: Option<String> = write
+                .tx
+                .query_row(
+                    "SELECT id FROM devices WHERE idevid_sha256 = ?1",
+                    [&new.idevid_sha256],
+                    |row| row.get(0),
+                )
+                .optional()?;
+            if let Some(owner) = owner.filter(|owner| *owner != id) {
+                return Err(Error::Conflict(format!(
+                    "the IDevID belongs to {owner}, whose TPM is another one"
+                )));
+            }
+            write.upsert_device(&id, new, now)?;
+            let event = match &known {
+                None => Some(("device.enrolled", "onboarded: its TPM and its identity are proven")),
+                Some((lak, _)) if *lak != new.lak_sha256 => {
+                    Some(("device.key.replaced", "onboarded again with a new attestation key"))
+                }
+                Some(_) => None,
+            };
+            if let Some((code, words)) = event {
+                let event = NewEvent::new(code, Severity::Notice, &id, words)
+                    .with("name", new.name.as_str())
+                    .with("ek_issuer", new.ek_issuer.as_str())
+                    .with("ek_sha256", new.ek_sha256.as_str())
+                    .with("lak_sha256", new.lak_sha256.as_str())
+                    .with("idevid_sha256", new.idevid_sha256.as_str());
+                write.event(now, &event)?;
+            }
+            Ok(Enrolled { id: id.clone(), new: known.is_none() })
+        })
+    }
+
+    /// The device of that id.
+    pub fn device(&mut self, id: &str) -> Result<Option<DeviceRow>, Error> {
+        self.one_device("id", id)
+    }
+
+    /// The device whose IDevID key has that SHA-256.
+    pub fn device_by_idevid(&mut self, sha256: &str) -> Result<Option<DeviceRow>, Error> {
+        self.one_device("idevid_sha256", sha256)
+    }
+
+    fn one_device(&mut self, by: &'static str, value: &str) -> Result<Option<DeviceRow>, Error> {
+        let sql = format!(
+            "SELECT id, name, idevid_spki, lak_public, lak_spki, last_seen, tier, idevid_subject,
+                    idevid_sha256, ek_sha256, ek_issuer, lak_sha256, enrolled_at
+             FROM devices WHERE {by} = ?1 AND tenant = ?2"
+        );
+        let tenant = self.tenant.clone();
+        let mut select = self.connection.prepare_cached(&sql)?;
+        Ok(select.query_row([value, &tenant], device_row).optional()?)
+    }
+
+    /// Every device by name, with its newest certificate.
+    pub fn devices(&mut self, rules: Rules) -> Result<Vec<DeviceSummary>, Error> {
+        let ids: Vec<String> = {
+            let mut select = self
+                .connection
+                .prepare_cached("SELECT id FROM devices WHERE tenant = ?1 ORDER BY name, id")?;
+            let rows = select.query_map([&self.tenant], |row| row.get(0))?;
+            rows.collect::<Result<_, _>>()?
+        };
+        ids.iter().filter_map(|id| self.device_summary(id, rules).transpose()).collect()
+    }
+
+    /// One device in a row.
+    pub fn device_summary(
+        &mut self,
+        id: &str,
+        rules: Rules,
+    ) -> Result<Option<DeviceSummary>, Error> {
+        let Some(certificate) = self.newest_certificate(id, rules.now)? else { return Ok(None) };
+        let mut select = self.connection.prepare_cached(
+            "SELECT id, name, tenant, tier, unreachable, last_seen, tier_since, why FROM devices
+             WHERE id = ?1 AND tenant = ?2",
+        )?;
+        let summary = select
+            .query_row([id, &self.tenant], |row| {
+                let unreachable: bool = row.get(4)?;
+                let last_seen: Option<u64> = row.get(5)?;
+                let contact = match (unreachable, last_seen) {
+                    (true, _) => "unreachable",
+                    (false, None) => "never",
+                    (false, Some(_)) => "reachable",
+                };
+                let stale = last_seen.is_some_and(|seen| rules.now > seen + rules.max_age);
+                Ok(DeviceSummary {
+                    id: row.get(0)?,
+                    name: row.get(1)?,
+                    tenant: row.get(2)?,
+                    tier: row.get(3)?,
+                    contact: contact.to_owned(),
+                    stale,
+                    last_seen,
+                    tier_since: row.get(6)?,
+                    why: row.get(7)?,
+                    certificate,
+                })
+            })
+            .optional()?;
+        Ok(summary)
+    }
+
+    /// Notes devices that were silent for `silence` seconds. Silence is counted from `started` at
+    /// the earliest: that we were down is no doing of theirs.
+    pub fn mark_unreachable(
+        &mut self,
+        now: u64,
+        silence: u64,
+        started: u64,
+    ) -> Result<usize, Error> {
+        if now < started.saturating_add(silence) {
+            return Ok(0);
+        }
+        let before = now.saturating_sub(silence);
+        self.write(|write| {
+            let silent: Vec<String> = {
+                let mut select = write.tx.prepare_cached(
+                    "UPDATE devices SET unreachable = 1
+                     WHERE unreachable = 0 AND coalesce(last_seen, enrolled_at) < ?1 RETURNING id",
+                )?;
+                let rows = select.query_map([before], |row| row.get(0))?;
+                rows.collect::<Result<_, _>>()?
+            };
+            for id in &silent {
+                let words = format!("not heard of for {silence} s; its tier stays, as stale");
+                let event = NewEvent::new("device.unreachable", Severity::Warning, id, words);
+                write.event(now, &event)?;
+            }
+            Ok(silent.len())
+        })
+    }
+}
+
+impl Write<'_> {
+    fn upsert_device(&self, id: &str, new: &NewDevice, now: u64) -> Result<(), Error> {
+        self.tx.execute(
+            "INSERT INTO devices (id, tenant, name, idevid_subject, idevid_spki, idevid_sha256,
+                                  ek_sha256, ek_issuer, lak_public, lak_spki, lak_sha256, enrolled_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+             ON CONFLICT (id) DO UPDATE SET
+                 name = excluded.name, idevid_subject = excluded.idevid_subject,
+                 idevid_spki = excluded.idevid_spki, idevid_sha256 = excluded.idevid_sha256,
+                 ek_issuer = excluded.ek_issuer, lak_public = excluded.lak_public,
+                 lak_spki = excluded.lak_spki, lak_sha256 = excluded.lak_sha256",
+            params![
+                id,
+                self.tenant,
+                new.name,
+                new.idevid_subject,
+                new.idevid_spki,
+                new.idevid_sha256,
+                new.ek_sha256,
+                new.ek_issuer,
+                new.lak_public,
+                new.lak_spki,
+                new.lak_sha256,
+                now
+            ],
+        )?;
+        for (kind, certificate) in &new.endorsements {
+            self.tx.execute(
+                "INSERT OR IGNORE INTO endorsements (device, tenant, kind, certificate, recorded_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![id, self.tenant, kind, certificate, now],
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn device_row(row: &Row<'_>) -> rusqlite::Result<DeviceRow> {
+    Ok(DeviceRow {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        idevid_spki: row.get(2)?,
+        lak_public: row.get(3)?,
+        lak_spki: row.get(4)?,
+        last_seen: row.get(5)?,
+        tier: row.get(6)?,
+        identity: Identity {
+            idevid_subject: row.get(7)?,
+            idevid_sha256: row.get(8)?,
+            ek_sha256: row.get(9)?,
+            ek_issuer: row.get(10)?,
+            lak_sha256: row.get(11)?,
+            enrolled_at: row.get(12)?,
+        },
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn device(n: u8) -> NewDevice {
+        NewDevice {
+            name: format!("gateway-{n}"),
+            idevid_subject: format!("CN=gateway-{n}"),
+            idevid_spki: vec![n, 1],
+            idevid_sha256: format!("{n:064x}"),
+            ek_sha256: format!("{:016x}", u64::from(n)).repeat(4),
+            ek_issuer: "CN=TPM maker".into(),
+            lak_public: vec![n, 2],
+            lak_spki: vec![n, 3],
+            lak_sha256: format!("{n:064x}"),
+            endorsements: vec![("ek", vec![n, 4])],
+        }
+    }
+
+    const RULES: Rules = Rules { now: 1000, max_age: 90 };
+
+    #[test]
+    fn onboarding_again_is_the_same_device() {
+        let mut db = Db::in_memory("default").unwrap();
+        let first = db.enroll(&device(1), 1000).unwrap();
+        assert_eq!(first, Enrolled { id: "dev-0000000000000001".into(), new: true });
+        assert!(!db.enroll(&device(1), 1001).unwrap().new);
+        let other_key = NewDevice { lak_sha256: "ff".into(), ..device(1) };
+        assert_eq!(db.enroll(&other_key, 1002).unwrap().id, first.id);
+        let row = db.device(&first.id).unwrap().unwrap();
+        assert_eq!((row.identity.lak_sha256.as_str(), row.identity.enrolled_at), ("ff", 1000));
+        let codes: Vec<_> = db.events_after(0, 9).unwrap().into_iter().map(|e| e.code).collect();
+        assert_eq!(codes, ["device.enrolled", "device.key.replaced"]);
+        assert_eq!(db.devices(RULES).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn an_identity_can_not_move_to_another_tpm() {
+        let mut db = Db::in_memory("default").unwrap();
+        db.enroll(&device(1), 1000).unwrap();
+        let thief = NewDevice { idevid_sha256: device(1).idevid_sha256, ..device(2) };
+        assert_eq!(db.enroll(&thief, 1001).unwrap_err().code(), "fleet.conflict");
+        assert_eq!(db.devices(RULES).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn silence_is_unreachable_and_not_untrusted() {
+        let mut db = Db::in_memory("default").unwrap();
+        let id = db.enroll(&device(1), 1000).unwrap().id;
+        let summary = |db: &mut Db| db.devices(RULES).unwrap().remove(0);
+        assert_eq!(summary(&mut db).contact, "never");
+        assert_eq!(db.mark_unreachable(2000, 90, 1990).unwrap(), 0, "we were down ourselves");
+        assert_eq!(db.mark_unreachable(1090, 90, 900).unwrap(), 0);
+        assert_eq!(db.mark_unreachable(1091, 90, 900).unwrap(), 1);
+        assert_eq!(db.mark_unreachable(1092, 90, 900).unwrap(), 0, "told once");
+        let now = summary(&mut db);
+        assert_eq!((now.contact.as_str(), now.tier.as_str()), ("unreachable", "none"));
+        assert_eq!(db.newest_events(Some(&id), 1).unwrap()[0].code, "device.unreachable");
+    }
+}

@@ -1,0 +1,220 @@
+//! What happened, and how far its readers have come.
+
+use super::{Db, Write};
+use crate::Error;
+use crate::api::types::Event;
+use rusqlite::{OptionalExtension, Row, params};
+use serde_json::{Map, Value};
+
+/// How much an event matters; the words of RFC 5424 §6.2.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// Work as usual.
+    Info,
+    /// Usual, and worth reading.
+    Notice,
+    /// Somebody should look.
+    Warning,
+    /// Something was refused or failed.
+    Error,
+    /// A device is not what it should be.
+    Critical,
+}
+
+impl Severity {
+    /// The word in rows and answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+            Self::Error => "error",
+            Self::Critical => "critical",
+        }
+    }
+
+    /// The severity of that [`name`](Self::name).
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Info, Self::Notice, Self::Warning, Self::Error, Self::Critical]
+            .into_iter()
+            .find(|severity| severity.name() == name)
+    }
+}
+
+/// An event that has no number yet.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    code: &'static str,
+    severity: Severity,
+    subject: String,
+    message: String,
+    detail: Map<String, Value>,
+}
+
+impl NewEvent {
+    /// An event with its stable code, what it is about, and what happened in words.
+    pub fn new(
+        code: &'static str,
+        severity: Severity,
+        subject: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        let (subject, message) = (subject.into(), message.into());
+        Self { code, severity, subject, message, detail: Map::new() }
+    }
+
+    /// The same event with one more detail.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.detail.insert(name.to_owned(), value.into());
+        self
+    }
+}
+
+impl Write<'_> {
+    pub(super) fn event(&self, now: u64, event: &NewEvent) -> Result<(), Error> {
+        let detail = Value::Object(event.detail.clone()).to_string();
+        self.tx
+            .prepare_cached(
+                "INSERT INTO events (tenant, time, code, severity, subject, message, detail)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            )?
+            .execute(params![
+                self.tenant,
+                now,
+                event.code,
+                event.severity.name(),
+                event.subject,
+                event.message,
+                detail
+            ])?;
+        Ok(())
+    }
+}
+
+impl Db {
+    /// Records an event that stands alone.
+    pub fn record_event(&mut self, now: u64, event: &NewEvent) -> Result<(), Error> {
+        self.write(|write| write.event(now, event))
+    }
+
+    /// Events after `after`, oldest first, at most `limit`.
+    pub fn events_after(&mut self, after: u64, limit: u32) -> Result<Vec<Event>, Error> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT seq, time, tenant, code, severity, subject, message, detail FROM events
+             WHERE seq > ?1 AND tenant = ?2 ORDER BY seq LIMIT ?3",
+        )?;
+        let rows = select.query_map(params![after, self.tenant, limit], event)?;
+        rows.map(|row| row.map_err(Error::from)).collect()
+    }
+
+    /// The newest events, newest first: of one subject, or of all.
+    pub fn newest_events(
+        &mut self,
+        subject: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<Event>, Error> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT seq, time, tenant, code, severity, subject, message, detail FROM events
+             WHERE tenant = ?1 AND (?2 IS NULL OR subject = ?2) ORDER BY seq DESC LIMIT ?3",
+        )?;
+        let rows = select.query_map(params![self.tenant, subject, limit], event)?;
+        rows.map(|row| row.map_err(Error::from)).collect()
+    }
+
+    /// The number of the newest event, 0 if there is none.
+    pub fn last_event(&self) -> Result<u64, Error> {
+        let last = self
+            .connection
+            .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'events'")?
+            .query_row([], |row| row.get(0))
+            .optional()?;
+        Ok(last.unwrap_or(0))
+    }
+
+    /// How far `reader` has come.
+    pub fn cursor(&mut self, reader: &str) -> Result<u64, Error> {
+        let seq = self
+            .connection
+            .prepare_cached("SELECT seq FROM cursors WHERE reader = ?1")?
+            .query_row([reader], |row| row.get(0))
+            .optional()?;
+        Ok(seq.unwrap_or(0))
+    }
+
+    /// Notes that `reader` has done everything up to `seq`.
+    pub fn set_cursor(&mut self, reader: &str, seq: u64) -> Result<(), Error> {
+        self.connection
+            .prepare_cached(
+                "INSERT INTO cursors (reader, tenant, seq) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (reader) DO UPDATE SET seq = max(seq, excluded.seq)",
+            )?
+            .execute(params![reader, self.tenant, seq])?;
+        Ok(())
+    }
+
+    /// Forgets events beyond the newest `keep` that every one of `readers` has done.
+    pub fn prune_events(&mut self, keep: u64, readers: &[&str]) -> Result<usize, Error> {
+        let mut upto = self.last_event()?.saturating_sub(keep);
+        for reader in readers {
+            upto = upto.min(self.cursor(reader)?);
+        }
+        Ok(self.connection.execute("DELETE FROM events WHERE seq <= ?1", [upto])?)
+    }
+}
+
+fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
+    let detail: String = row.get(7)?;
+    Ok(Event {
+        seq: row.get(0)?,
+        time: row.get(1)?,
+        tenant: row.get(2)?,
+        code: row.get(3)?,
+        severity: row.get(4)?,
+        subject: row.get(5)?,
+        message: row.get(6)?,
+        detail: serde_json::from_str(&detail).map_err(|error| {
+            rusqlite::Error::FromSqlConversionFailure(
+                7,
+                rusqlite::types::Type::Text,
+                Box::new(error),
+            )
+        })?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_picks_up_where_it_was() {
+        let mut db = Db::in_memory("default").unwrap();
+        for n in 1..=5 {
+            let event = NewEvent::new("a.b", Severity::Notice, "dev-1", format!("{n}"));
+            db.record_event(n, &event.with("n", n)).unwrap();
+        }
+        db.set_cursor("syslog", 3).unwrap();
+        db.set_cursor("syslog", 2).unwrap();
+        let from = db.cursor("syslog").unwrap();
+        let rest = db.events_after(from, 10).unwrap();
+        assert_eq!(rest.iter().map(|event| event.seq).collect::<Vec<_>>(), [4, 5]);
+        assert_eq!(rest[0].detail["n"], 4);
+        assert_eq!(db.newest_events(Some("dev-1"), 1).unwrap()[0].seq, 5);
+        assert_eq!(db.newest_events(Some("dev-2"), 1).unwrap(), []);
+    }
+
+    #[test]
+    fn an_event_that_was_not_shipped_is_not_forgotten() {
+        let mut db = Db::in_memory("default").unwrap();
+        for n in 1..=5 {
+            db.record_event(n, &NewEvent::new("a.b", Severity::Info, "s", "m")).unwrap();
+        }
+        db.set_cursor("audit", 5).unwrap();
+        db.set_cursor("syslog", 1).unwrap();
+        assert_eq!(db.prune_events(2, &["audit", "syslog"]).unwrap(), 1);
+        db.set_cursor("syslog", 5).unwrap();
+        assert_eq!(db.prune_events(2, &["audit", "syslog"]).unwrap(), 2);
+        assert_eq!(db.last_event().unwrap(), 5);
+    }
+}

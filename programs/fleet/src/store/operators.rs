@@ -1,0 +1,96 @@
+//! Operators and the hashes of their tokens.
+
+use super::{Db, NewEvent, Severity};
+use crate::Error;
+use crate::config::Role;
+use rusqlite::{OptionalExtension, params};
+use std::collections::BTreeMap;
+
+/// Somebody who may look, or more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operator {
+    /// The name in events.
+    pub name: String,
+    /// What the operator may do.
+    pub role: Role,
+}
+
+impl Db {
+    /// Makes `operators`, each with the SHA-256 of its token, the ones there are.
+    pub fn replace_operators(
+        &mut self,
+        operators: &[(Operator, [u8; 32])],
+        now: u64,
+    ) -> Result<(), Error> {
+        self.write(|write| {
+            let mut before = BTreeMap::new();
+            let mut select = write.tx.prepare("SELECT name, role, token_sha256 FROM operators")?;
+            let mut rows = select.query([])?;
+            while let Some(row) = rows.next()? {
+                let kept: (String, [u8; 32]) = (row.get(1)?, row.get(2)?);
+                before.insert(row.get::<_, String>(0)?, kept);
+            }
+            write.tx.execute("DELETE FROM operators", [])?;
+            for (operator, token) in operators {
+                write.tx.execute(
+                    "INSERT INTO operators (name, tenant, role, token_sha256, created)
+                     VALUES (?1, ?2, ?3, ?4, ?5)",
+                    params![operator.name, write.tenant, operator.role.name(), token, now],
+                )?;
+                let change = match before.remove(&operator.name) {
+                    Some((role, hash)) if role == operator.role.name() && hash == *token => {
+                        continue;
+                    }
+                    Some(_) => ("operator.changed", "role or token of an operator changed"),
+                    None => ("operator.added", "an operator was added"),
+                };
+                let event = NewEvent::new(change.0, Severity::Notice, &operator.name, change.1);
+                write.event(now, &event.with("role", operator.role.name()))?;
+            }
+            for name in before.keys() {
+                let words = "an operator was removed";
+                write.event(
+                    now,
+                    &NewEvent::new("operator.removed", Severity::Notice, name, words),
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The operator whose token has that SHA-256.
+    pub fn operator(&mut self, token_sha256: &[u8; 32]) -> Result<Option<Operator>, Error> {
+        let found: Option<(String, String)> = self
+            .connection
+            .prepare_cached("SELECT name, role FROM operators WHERE token_sha256 = ?1")?
+            .query_row([token_sha256], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let Some((name, role)) = found else { return Ok(None) };
+        let role = role.parse().map_err(|_| Error::Row { what: "role" })?;
+        Ok(Some(Operator { name, role }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operator_who_left_the_configuration_can_not_come_back_with_an_old_token() {
+        let mut db = Db::in_memory("default").unwrap();
+        let admin = Operator { name: "admin".into(), role: Role::Operator };
+        let noc = Operator { name: "noc".into(), role: Role::Viewer };
+        db.replace_operators(&[(admin.clone(), [1; 32]), (noc.clone(), [2; 32])], 1).unwrap();
+        assert_eq!(db.operator(&[2; 32]).unwrap(), Some(noc));
+        db.replace_operators(&[(admin.clone(), [1; 32])], 2).unwrap();
+        db.replace_operators(&[(admin.clone(), [3; 32])], 3).unwrap();
+        assert_eq!(db.operator(&[2; 32]).unwrap(), None);
+        assert_eq!(db.operator(&[1; 32]).unwrap(), None);
+        assert_eq!(db.operator(&[3; 32]).unwrap(), Some(admin));
+        let codes: Vec<_> = db.events_after(0, 9).unwrap().into_iter().map(|e| e.code).collect();
+        assert_eq!(
+            codes,
+            ["operator.added", "operator.added", "operator.removed", "operator.changed"]
+        );
+    }
+}
