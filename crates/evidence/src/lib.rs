@@ -1,2 +1,36 @@
-//! Evidence and Endorsements: decode, verify, claims.
+//! Evidence and Endorsements (RFC 9334): decode, verify, claims.
+//!
+//! An Attester sends a quote, the logs that explain it and its run-time claims ([`Evidence`]);
+//! before that, once, what makes its attestation key believable ([`endorse`]). What verifies is a
+//! [`Verified`](touchstone_crypto::Verified) value, and only from such a value come [`Claims`].
+//! What this is not: an opinion. Whether the claims are acceptable is for `appraise` to say.
+//!
+//! ```
+//! use touchstone_crypto_awslc::AwsLc;
+//! use touchstone_evidence::{Challenge, binding};
+//! let challenge = Challenge::standard(vec![7; 32]);
+//! let again = Challenge::decode(&challenge.encode()).expect("what was encoded decodes");
+//! assert_eq!(again, challenge);
+//! assert_ne!(binding(&AwsLc, &[7; 32], b"runtime"), binding(&AwsLc, &[8; 32], b"runtime"));
+//! ```
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")
+)]
+
+mod cbor;
+mod challenge;
+pub mod claims;
+mod cmw;
+mod error;
+mod quoted;
+mod reader;
+pub mod runtime;
+pub mod tpm;
+
+pub use challenge::{Challenge, MAX_NONCE, MIN_NONCE, PcrSelection};
+pub use claims::{Claims, claims};
+pub use error::Error;
+pub use quoted::{Evidence, MAX_EVIDENCE, QuoteParts, binding};
+pub use runtime::RuntimeClaims;

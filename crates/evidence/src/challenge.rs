@@ -1,0 +1,83 @@
+//! What a Verifier asks for: a nonce, and which PCRs the quote has to cover.
+
+use crate::Error;
+use crate::cbor::{Reader, encode};
+use touchstone_crypto::HashAlgorithm;
+use touchstone_measure::PCR_COUNT;
+
+/// The shortest nonce that is accepted, in octets.
+pub const MIN_NONCE: usize = 16;
+/// The longest nonce, in octets: the least that a TPM takes as qualifying data anyway.
+pub const MAX_NONCE: usize = 64;
+
+const ITEM: &str = "challenge";
+
+/// A Verifier's challenge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Challenge {
+    /// Random octets, used once ([`MIN_NONCE`] to [`MAX_NONCE`] of them).
+    pub nonce: Vec<u8>,
+    /// The PCRs to quote.
+    pub selection: PcrSelection,
+}
+
+/// PCRs of one bank (TPMS_PCR_SELECTION).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PcrSelection {
+    /// The bank.
+    pub algorithm: HashAlgorithm,
+    /// The PCRs, ascending.
+    pub pcrs: Vec<u32>,
+}
+
+impl PcrSelection {
+    /// What the boot and IMA extend on a PC that boots a unified kernel image: PCR 0 to 12 and 14,
+    /// in the SHA-256 bank. 13 holds extensions that only systemd measures.
+    pub fn boot() -> Self {
+        let pcrs = (0..=12).chain([14]).collect();
+        Self { algorithm: HashAlgorithm::Sha256, pcrs }
+    }
+
+    /// A selection; PCRs are put in order. `None` if one does not exist.
+    pub fn new(algorithm: HashAlgorithm, pcrs: &[u32]) -> Option<Self> {
+        let mut pcrs = pcrs.to_vec();
+        pcrs.sort_unstable();
+        pcrs.dedup();
+        pcrs.iter().all(|&pcr| pcr < PCR_COUNT).then_some(Self { algorithm, pcrs })
+    }
+}
+
+impl Challenge {
+    /// The challenge for the boot PCRs and IMA.
+    pub fn standard(nonce: Vec<u8>) -> Self {
+        Self { nonce, selection: PcrSelection::boot() }
+    }
+
+    /// CBOR: `[nonce, TPM_ALG_ID, [* pcr]]`.
+    pub fn encode(&self) -> Vec<u8> {
+        encode(|out| {
+            out.array(3)?.bytes(&self.nonce)?.u16(self.selection.algorithm.tpm_id())?;
+            out.array(self.selection.pcrs.len() as u64)?;
+            self.selection.pcrs.iter().try_for_each(|&pcr| out.u32(pcr).map(drop))
+        })
+    }
+
+    /// Reads what [`encode`](Self::encode) writes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        let mut reader = Reader::new(ITEM, bytes);
+        reader.tuple(3)?;
+        let nonce = reader.bytes()?.to_vec();
+        let id = reader.u32()?;
+        let pcrs = reader.list(PCR_COUNT as usize, Reader::u32)?;
+        reader.end()?;
+        if !(MIN_NONCE..=MAX_NONCE).contains(&nonce.len()) {
+            return Err(Error::Malformed { item: ITEM, at: 0 });
+        }
+        let algorithm = u16::try_from(id)
+            .ok()
+            .and_then(HashAlgorithm::from_tpm_id)
+            .ok_or(Error::Unsupported { item: "PCR bank", id })?;
+        let selection = PcrSelection::new(algorithm, &pcrs);
+        Ok(Self { nonce, selection: selection.ok_or(Error::Malformed { item: ITEM, at: 0 })? })
+    }
+}

@@ -1,0 +1,318 @@
+//! What verified evidence says, in types: facts about the boot, each with the event that carries
+//! it. Event data counts only where it is what was measured, or where its digest alone is the
+//! fact.
+
+use crate::{Evidence, RuntimeClaims};
+use touchstone_crypto::{Crypto, Digest, HashAlgorithm, Verified};
+use touchstone_measure::tcg::{Description, Event, EventType, Guid, SignatureDatabase, describe};
+use touchstone_measure::{Pcrs, ima};
+
+/// Everything that one piece of evidence says.
+#[derive(Clone, Debug)]
+pub struct Claims<'a> {
+    /// The bank that all digests of boot facts are of.
+    pub bank: HashAlgorithm,
+    /// The quoted PCR values.
+    pub pcrs: &'a Pcrs,
+    /// The facts of the boot.
+    pub boot: BootClaims,
+    /// The quoted part of the IMA list.
+    pub ima: &'a ima::Log,
+    /// Whether the list's boot aggregate is that of the quoted PCRs; `None` if there is none.
+    pub boot_aggregate: Option<bool>,
+    /// IMA entries that came after the quote; they are not evidence.
+    pub unquoted: usize,
+    /// What the agent reports.
+    pub runtime: &'a RuntimeClaims,
+}
+
+/// What the event log says about the boot.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BootClaims {
+    /// Whether UEFI Secure Boot was on, by the variable `SecureBoot`.
+    pub secure_boot: Option<Fact<bool>>,
+    /// Entries of PK.
+    pub platform_keys: Vec<Key>,
+    /// Entries of KEK.
+    pub key_exchange_keys: Vec<Key>,
+    /// Entries of db.
+    pub signature_db: Vec<Key>,
+    /// Entries of db that an image was verified with (`EV_EFI_VARIABLE_AUTHORITY`).
+    pub authorities: Vec<Key>,
+    /// Images that were loaded, drivers included.
+    pub images: Vec<Image>,
+    /// Measurements of what the kernel was told at its start.
+    pub command_lines: Vec<CommandLine>,
+    /// Events whose data is not what was measured, where the profile says it must be, or that say
+    /// that something went wrong.
+    pub contradictions: Vec<Contradiction>,
+}
+
+/// A value and the event that carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fact<T> {
+    /// The event's index.
+    pub event: u32,
+    /// The event's PCR.
+    pub pcr: u32,
+    /// The value.
+    pub value: T,
+}
+
+/// An entry of a signature database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// The event's index.
+    pub event: u32,
+    /// The SHA-256 fingerprint of the certificate, or the digest that is listed instead of one.
+    pub fingerprint: Digest,
+    /// The certificate in DER; empty if it is none.
+    pub certificate: Vec<u8>,
+}
+
+/// A loaded image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// The event's index.
+    pub event: u32,
+    /// The event's PCR: 4 for applications, 2 for drivers.
+    pub pcr: u32,
+    /// The event's type.
+    pub kind: EventType,
+    /// The Authenticode digest.
+    pub digest: Digest,
+    /// Where it came from, as the firmware says; not proven.
+    pub path: String,
+}
+
+/// A measurement of the kernel's command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandLine {
+    /// The event's index.
+    pub event: u32,
+    /// The event's PCR.
+    pub pcr: u32,
+    /// What was measured.
+    pub digest: Digest,
+    /// The command line, if the event carries it and it is what was measured. Otherwise compare
+    /// the digest with [`measured_forms`] of a known one.
+    pub text: Option<String>,
+}
+
+/// An event that cannot be believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contradiction {
+    /// The event's index.
+    pub event: u32,
+    /// The event's PCR.
+    pub pcr: u32,
+    /// The event's type.
+    pub kind: EventType,
+    /// What is wrong with it, as a phrase.
+    pub what: &'static str,
+}
+
+/// The claims of verified evidence.
+pub fn claims<'a>(crypto: &dyn Crypto, evidence: &'a Verified<Evidence>) -> Option<Claims<'a>> {
+    let pcrs = evidence.pcrs()?;
+    let bank = pcrs.algorithm();
+    let covered = |event: &&Event| {
+        evidence.selection().is_some_and(|selection| selection.pcrs.contains(&event.pcr))
+    };
+    let mut boot = BootClaims::default();
+    for event in evidence.event_log().events().iter().filter(covered) {
+        boot.take(crypto, bank, event);
+    }
+    Some(Claims {
+        bank,
+        pcrs,
+        boot,
+        ima: evidence.ima_log(),
+        boot_aggregate: boot_aggregate(crypto, pcrs, evidence.ima_log()),
+        unquoted: evidence.unquoted(),
+        runtime: evidence.runtime(),
+    })
+}
+
+/// The octets that boot loaders and kernels measure for the command line `text`: as UTF-8 and
+/// UTF-16, with and without the final NUL.
+pub fn measured_forms(text: &str) -> [Vec<u8>; 4] {
+    let utf8 = text.as_bytes().to_vec();
+    let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let utf8_nul = [&utf8[..], &[0]].concat();
+    let utf16_nul = [&utf16[..], &[0, 0]].concat();
+    [utf8, utf8_nul, utf16, utf16_nul]
+}
+
+/// IMA's first entry is the digest over PCR 0 to 7, or since Linux 5.8 over PCR 0 to 9 where its
+/// hash is not SHA-1.
+fn boot_aggregate(crypto: &dyn Crypto, pcrs: &Pcrs, log: &ima::Log) -> Option<bool> {
+    let first = log.entries().first().filter(|entry| entry.is_boot_aggregate())?;
+    let over = |last: u32| {
+        let selected: Vec<u32> = (0..=last).collect();
+        pcrs.composite(crypto, first.digest.algorithm(), &selected)
+    };
+    Some([over(7), over(9)].contains(&Some(first.digest)))
+}
+
+impl BootClaims {
+    fn take(&mut self, crypto: &dyn Crypto, bank: HashAlgorithm, event: &Event) {
+        let Some(digest) = event.digest(bank) else {
+            return self.contradict(event, "it has no digest for the quoted bank");
+        };
+        match event.kind {
+            EventType::EFI_VARIABLE_DRIVER_CONFIG => self.variable(crypto, bank, event),
+            EventType::EFI_VARIABLE_AUTHORITY => self.authority(crypto, bank, event),
+            EventType::EFI_BOOT_SERVICES_APPLICATION
+            | EventType::EFI_BOOT_SERVICES_DRIVER
+            | EventType::EFI_RUNTIME_SERVICES_DRIVER => self.image(event, digest),
+            EventType::SEPARATOR => self.separator(crypto, bank, event),
+            EventType::IPL | EventType::EVENT_TAG => {
+                self.command_line(crypto, bank, event, digest);
+            }
+            _ => {}
+        }
+    }
+
+    fn contradict(&mut self, event: &Event, what: &'static str) {
+        let Event { index, pcr, kind, .. } = *event;
+        // EV_NO_ACTION is never extended, whatever its digests are.
+        if kind != EventType::NO_ACTION {
+            self.contradictions.push(Contradiction { event: index, pcr, kind, what });
+        }
+    }
+
+    /// Secure Boot's own variables, measured into PCR 7 (PFP §3.3.4.8).
+    fn variable(&mut self, crypto: &dyn Crypto, bank: HashAlgorithm, event: &Event) {
+        if !event.explains(crypto, bank) {
+            return self.contradict(event, "its data is not what was measured");
+        }
+        if event.pcr != 7 {
+            return;
+        }
+        let Description::Variable { vendor, name, data } = describe(event) else {
+            return self.contradict(event, "its variable does not parse");
+        };
+        match (vendor, name.as_str()) {
+            (Guid::GLOBAL_VARIABLE, "SecureBoot") => {
+                // Measured twice, or undecided, is not on.
+                let value = data == [1] && self.secure_boot.is_none_or(|fact| fact.value);
+                self.secure_boot = Some(Fact { event: event.index, pcr: event.pcr, value });
+            }
+            (Guid::GLOBAL_VARIABLE, "PK") => {
+                let keys = keys(crypto, event, &data);
+                self.database(event, keys, |boot| &mut boot.platform_keys);
+            }
+            (Guid::GLOBAL_VARIABLE, "KEK") => {
+                let keys = keys(crypto, event, &data);
+                self.database(event, keys, |boot| &mut boot.key_exchange_keys);
+            }
+            (Guid::IMAGE_SECURITY_DATABASE, "db") => {
+                let keys = keys(crypto, event, &data);
+                self.database(event, keys, |boot| &mut boot.signature_db);
+            }
+            _ => {}
+        }
+    }
+
+    fn database(
+        &mut self,
+        event: &Event,
+        keys: Option<Vec<Key>>,
+        into: impl FnOnce(&mut Self) -> &mut Vec<Key>,
+    ) {
+        match keys {
+            Some(keys) => into(self).extend(keys),
+            None => self.contradict(event, "its signature database does not parse"),
+        }
+    }
+
+    /// The entry of db (or of shim's list) that an image was verified with.
+    fn authority(&mut self, crypto: &dyn Crypto, bank: HashAlgorithm, event: &Event) {
+        if !event.explains(crypto, bank) {
+            return self.contradict(event, "its data is not what was measured");
+        }
+        let Description::Variable { vendor: Guid::IMAGE_SECURITY_DATABASE, data, .. } =
+            describe(event)
+        else {
+            return;
+        };
+        let entry = SignatureDatabase::decode_authority(Guid::CERT_X509, &data);
+        self.authorities.extend(entry.and_then(|entry| key(crypto, event, &entry)));
+    }
+
+    fn image(&mut self, event: &Event, digest: Digest) {
+        let path = match describe(event) {
+            Description::Image { path, .. } => path.to_string(),
+            _ => String::new(),
+        };
+        let Event { index, pcr, kind, .. } = *event;
+        self.images.push(Image { event: index, pcr, kind, digest, path });
+    }
+
+    /// A separator that is not 0 or 0xFFFFFFFF was measured after an error (PFP §3.3.2.2).
+    fn separator(&mut self, crypto: &dyn Crypto, bank: HashAlgorithm, event: &Event) {
+        if !event.explains(crypto, bank) {
+            self.contradict(event, "its data is not what was measured");
+        } else if !matches!(describe(event), Description::Separator(0 | u32::MAX)) {
+            self.contradict(event, "it reports an error in the boot");
+        }
+    }
+
+    /// GRUB tells in PCR 8, systemd-stub in PCR 12 (and its `.cmdline` section in 11), the Linux
+    /// EFI stub in PCR 9.
+    fn command_line(
+        &mut self,
+        crypto: &dyn Crypto,
+        bank: HashAlgorithm,
+        event: &Event,
+        digest: Digest,
+    ) {
+        let found = match (event.pcr, describe(event)) {
+            (8, Description::Text(text)) => match text.strip_prefix("kernel_cmdline: ") {
+                Some(line) if event.is_digest_of(crypto, bank, line.as_bytes()) => {
+                    Some(Some(line.to_owned()))
+                }
+                Some(_) => Some(None),
+                None => None,
+            },
+            (9, Description::Tagged { id: LOAD_OPTIONS, .. }) => Some(None),
+            (11, Description::Text(text)) if text == CMDLINE_SECTION => {
+                // The section's name is measured before its content, under the same description.
+                let forms = measured_forms(CMDLINE_SECTION);
+                let is_name = forms.iter().any(|name| event.is_digest_of(crypto, bank, name));
+                (!is_name).then_some(None)
+            }
+            (12, Description::Text(text)) => Some(event.explains(crypto, bank).then_some(text)),
+            _ => None,
+        };
+        if let Some(text) = found {
+            let Event { index, pcr, .. } = *event;
+            self.command_lines.push(CommandLine { event: index, pcr, digest, text });
+        }
+    }
+}
+
+/// The tag of `LOADED_IMAGE::LoadOptions` (Linux, drivers/firmware/efi/libstub).
+const LOAD_OPTIONS: u32 = 0x8F3B_22ED;
+const CMDLINE_SECTION: &str = ".cmdline";
+
+fn keys(crypto: &dyn Crypto, event: &Event, data: &[u8]) -> Option<Vec<Key>> {
+    let entries = SignatureDatabase::decode(data)?.entries;
+    Some(entries.iter().filter_map(|entry| key(crypto, event, entry)).collect())
+}
+
+fn key(
+    crypto: &dyn Crypto,
+    event: &Event,
+    entry: &touchstone_measure::tcg::Signature,
+) -> Option<Key> {
+    let sha256 = HashAlgorithm::Sha256;
+    let (fingerprint, certificate) = match entry.kind {
+        Guid::CERT_X509 => (crypto.hash(sha256, &[&entry.data]), entry.data.clone()),
+        Guid::CERT_SHA256 => (Digest::new(sha256, &entry.data)?, Vec::new()),
+        // Whatever else is trusted must show up as something that no reference value names.
+        _ => (crypto.hash(sha256, &[&entry.kind.0, &entry.data]), Vec::new()),
+    };
+    Some(Key { event: event.index, fingerprint, certificate })
+}

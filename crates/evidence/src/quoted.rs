@@ -1,0 +1,262 @@
+//! Evidence: a quote, the logs that explain it, and the run-time claims that it binds.
+
+use crate::cmw::{Record, decode_collection, encode_collection};
+use crate::runtime::RuntimeClaims;
+use crate::tpm::{Attest, Attested, LakPublic, Signature, verify_attest};
+use crate::{Challenge, Error, PcrSelection};
+use touchstone_crypto::{Crypto, Digest, HashAlgorithm, Verified};
+use touchstone_measure::{Pcrs, ima, tcg::EventLog};
+
+/// The largest evidence that is read, in octets.
+pub const MAX_EVIDENCE: usize = 16 * 1024 * 1024;
+
+const COLLECTION: &str = "tag:touchstone-trust.org,2026:evidence/1";
+const ATTEST: (&str, &str) = ("attest", "application/vnd.touchstone.tpms-attest");
+const SIGNATURE: (&str, &str) = ("signature", "application/vnd.touchstone.tpmt-signature");
+const EVENT_LOG: (&str, &str) = ("event-log", "application/vnd.touchstone.tcg-event-log");
+const IMA_LOG: (&str, &str) = ("ima-log", "application/vnd.touchstone.ima-list");
+const RUNTIME: (&str, &str) = ("runtime", "application/vnd.touchstone.runtime+cbor");
+const PCR_VALUES: (&str, &str) = ("pcr-values", "application/vnd.touchstone.pcr-values");
+
+/// What TPM2_Quote returns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuoteParts {
+    /// TPMS_ATTEST.
+    pub attest: Vec<u8>,
+    /// TPMT_SIGNATURE.
+    pub signature: Vec<u8>,
+}
+
+/// Evidence of one boot and of the moment that the challenge was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    quote: QuoteParts,
+    event_log: EventLog,
+    ima_log: ima::Log,
+    runtime: RuntimeClaims,
+    runtime_octets: Vec<u8>,
+    pcr_values: Vec<u8>,
+    proven: Option<Proven>,
+}
+
+/// What verification adds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Proven {
+    pcrs: Pcrs,
+    selection: PcrSelection,
+    attest: Attest,
+    unquoted: usize,
+}
+
+/// The qualifying data of a quote:
+/// SHA-256("touchstone-evidence-v1" || nonce || SHA-256(runtime)), where `runtime` is
+/// [`RuntimeClaims::encode`]'s octets.
+pub fn binding(crypto: &dyn Crypto, nonce: &[u8], runtime: &[u8]) -> [u8; 32] {
+    let sha256 = HashAlgorithm::Sha256;
+    let runtime = crypto.hash(sha256, &[runtime]);
+    let digest = crypto.hash(sha256, &[b"touchstone-evidence-v1", nonce, runtime.as_bytes()]);
+    let mut out = [0; 32];
+    out.copy_from_slice(digest.as_bytes());
+    out
+}
+
+impl Evidence {
+    /// Writes evidence as a RATS CMW collection, from the parts as the Attester has them:
+    /// `event_log` and `ima_log` as the kernel shows them, `runtime` as [`RuntimeClaims::encode`]
+    /// gave it to [`binding`]. `pcr_values` are the values of the quoted PCRs as read at about the
+    /// same time, ascending: they prove nothing, but let the Verifier name the PCR that a log does
+    /// not explain. They may be empty.
+    pub fn encode(
+        quote: &QuoteParts,
+        event_log: &[u8],
+        ima_log: &[u8],
+        runtime: &[u8],
+        pcr_values: &[Digest],
+    ) -> Vec<u8> {
+        let pcr_values: Vec<u8> =
+            pcr_values.iter().flat_map(|value| value.as_bytes().iter().copied()).collect();
+        let record = |(label, media_type): (&'static str, &'static str), value| Record {
+            label,
+            media_type,
+            value,
+        };
+        let mut records = vec![
+            record(ATTEST, quote.attest.as_slice()),
+            record(SIGNATURE, &quote.signature),
+            record(EVENT_LOG, event_log),
+            record(IMA_LOG, ima_log),
+            record(RUNTIME, runtime),
+        ];
+        if !pcr_values.is_empty() {
+            records.push(record(PCR_VALUES, &pcr_values));
+        }
+        encode_collection(COLLECTION, &records)
+    }
+
+    /// Parses evidence, logs and all.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        if bytes.len() > MAX_EVIDENCE {
+            return Err(Error::TooLarge { item: "evidence", limit: MAX_EVIDENCE });
+        }
+        let records = decode_collection(COLLECTION, bytes)?;
+        let find = |(label, media_type)| {
+            records
+                .iter()
+                .find(|record| (record.label, record.media_type) == (label, media_type))
+                .map(|record| record.value)
+        };
+        let need = |wanted: (&'static str, &'static str)| {
+            find(wanted).ok_or(Error::Malformed { item: wanted.0, at: 0 })
+        };
+        let runtime_octets = need(RUNTIME)?.to_vec();
+        Ok(Self {
+            quote: QuoteParts {
+                attest: need(ATTEST)?.to_vec(),
+                signature: need(SIGNATURE)?.to_vec(),
+            },
+            event_log: EventLog::decode(need(EVENT_LOG)?)?,
+            ima_log: ima::Log::decode(need(IMA_LOG)?)?,
+            runtime: RuntimeClaims::decode(&runtime_octets)?,
+            runtime_octets,
+            pcr_values: find(PCR_VALUES).unwrap_or(&[]).to_vec(),
+            proven: None,
+        })
+    }
+
+    /// Checks that this is the answer to `challenge` by the key `lak`: made by a TPM, signed,
+    /// fresh, over the PCRs that were asked for, and that the logs lead to what was quoted. IMA
+    /// entries that came after the quote are dropped; see [`unquoted`](Self::unquoted).
+    pub fn verify(
+        mut self,
+        crypto: &dyn Crypto,
+        lak: &LakPublic,
+        challenge: &Challenge,
+    ) -> Result<Verified<Self>, Error> {
+        let attest = verify_attest(crypto, &self.quote.attest, &self.quote.signature, lak)?;
+        let signature = Signature::decode(&self.quote.signature)?;
+        if attest.extra_data != binding(crypto, &challenge.nonce, &self.runtime_octets) {
+            return Err(Error::NotFresh);
+        }
+        let Attested::Quote { selections, pcr_digest } = &attest.attested else {
+            return Err(Error::WrongType { wanted: 0x8018, found: attest.kind });
+        };
+        if selections.as_slice() != [challenge.selection.clone()] {
+            return Err(Error::Selection);
+        }
+        let quoted = Digest::new(signature.hash(), pcr_digest)
+            .ok_or(Error::Malformed { item: "pcrDigest", at: 0 })?;
+        let (pcrs, unquoted) = self.replay(crypto, &challenge.selection, &quoted)?;
+        let selection = challenge.selection.clone();
+        self.proven = Some(Proven { pcrs, selection, attest, unquoted });
+        Ok(Verified::vouch(self))
+    }
+
+    /// The PCR values that the logs lead to, and how many IMA entries are not in the quote.
+    fn replay(
+        &mut self,
+        crypto: &dyn Crypto,
+        selection: &PcrSelection,
+        quoted: &Digest,
+    ) -> Result<(Pcrs, usize), Error> {
+        let bank = selection.algorithm;
+        let composite = |pcrs: &Pcrs| pcrs.composite(crypto, quoted.algorithm(), &selection.pcrs);
+        let mut pcrs = self.event_log.replay(crypto, bank);
+        if !selection.pcrs.contains(&ima::PCR) {
+            // Without PCR 10 in the quote nothing vouches for the list.
+            let unquoted = self.ima_log.entries().len();
+            self.ima_log.truncate(0);
+            let same = composite(&pcrs).as_ref() == Some(quoted);
+            return if same {
+                Ok((pcrs, unquoted))
+            } else {
+                Err(self.explain(crypto, selection, quoted, &pcrs))
+            };
+        }
+        // A firmware event in IMA's PCR would be mistaken for the list's start.
+        if pcrs.is_touched(ima::PCR) {
+            return Err(self.explain(crypto, selection, quoted, &pcrs));
+        }
+        let prefix = self.ima_log.prefix(crypto, bank, |value| {
+            pcrs.set(ima::PCR, *value);
+            composite(&pcrs).as_ref() == Some(quoted)
+        });
+        match prefix {
+            Some(prefix) => {
+                pcrs.set(ima::PCR, prefix.value);
+                self.ima_log.truncate(prefix.quoted);
+                Ok((pcrs, prefix.left_over))
+            }
+            None => {
+                pcrs.set(ima::PCR, self.ima_log.replay_pcr10(crypto, bank));
+                Err(self.explain(crypto, selection, quoted, &pcrs))
+            }
+        }
+    }
+
+    /// Which PCR the logs do not explain. The values sent along count only if they are the quoted
+    /// ones.
+    fn explain(
+        &self,
+        crypto: &dyn Crypto,
+        selection: &PcrSelection,
+        quoted: &Digest,
+        replayed: &Pcrs,
+    ) -> Error {
+        let bank = selection.algorithm;
+        let mut held = Pcrs::reset(bank);
+        let values = self.pcr_values.chunks_exact(bank.len());
+        for (&pcr, value) in selection.pcrs.iter().zip(values) {
+            if let Some(value) = Digest::new(bank, value) {
+                held.set(pcr, value);
+            }
+        }
+        let unknown = Error::Replay { pcr: None, replayed: None, quoted: None };
+        if held.composite(crypto, quoted.algorithm(), &selection.pcrs).as_ref() != Some(quoted) {
+            return unknown;
+        }
+        let differs = |pcr: &&u32| held.value(**pcr) != replayed.value(**pcr);
+        match selection.pcrs.iter().find(differs) {
+            Some(&pcr) => Error::Replay {
+                pcr: Some(pcr),
+                replayed: replayed.value(pcr),
+                quoted: held.value(pcr),
+            },
+            None => unknown,
+        }
+    }
+
+    /// The event log.
+    pub const fn event_log(&self) -> &EventLog {
+        &self.event_log
+    }
+
+    /// The IMA list: after verification, the quoted part of it.
+    pub const fn ima_log(&self) -> &ima::Log {
+        &self.ima_log
+    }
+
+    /// The run-time claims.
+    pub const fn runtime(&self) -> &RuntimeClaims {
+        &self.runtime
+    }
+
+    /// The quoted PCR values; `None` before verification.
+    pub fn pcrs(&self) -> Option<&Pcrs> {
+        self.proven.as_ref().map(|proven| &proven.pcrs)
+    }
+
+    /// The PCRs that were quoted; `None` before verification.
+    pub fn selection(&self) -> Option<&PcrSelection> {
+        self.proven.as_ref().map(|proven| &proven.selection)
+    }
+
+    /// What the TPM signed; `None` before verification.
+    pub fn attest(&self) -> Option<&Attest> {
+        self.proven.as_ref().map(|proven| &proven.attest)
+    }
+
+    /// How many IMA entries came after the quote and were dropped by verification.
+    pub fn unquoted(&self) -> usize {
+        self.proven.as_ref().map_or(0, |proven| proven.unquoted)
+    }
+}
