@@ -1,2 +1,11 @@
-//! Simulated link, clock and key store, and the laws that every engine is held to.
+//! A simulated link, clock and owner, and the laws that every engine is held to.
+//! Time is a number here and chance has a seed, so a failure happens again.
+//! What this is not: shipped.
 #![forbid(unsafe_code)]
+
+pub mod laws;
+mod link;
+mod world;
+
+pub use link::{Chance, Link, Weather};
+pub use world::{Ending, Owner, Side, World};
