@@ -68,7 +68,6 @@ impl<'r> Section<'r> {
     }
 
     /// A text that may be there: `None` is a fault, `Some(None)` an absent field.
-    #[expect(clippy::option_option, reason = "a fault and an absence are different answers")]
     pub fn optional<T: FromStr<Err: Display>>(&self, key: &'static str) -> Option<Option<T>> {
         self.parse(key)
     }
@@ -106,12 +105,12 @@ impl<'r> Section<'r> {
         };
         let parsed: Vec<Option<T>> = array
             .iter()
-            .map(|value| match value.get_ref().as_str() {
-                Some(text) => self.text(key, value, text),
-                None => {
+            .map(|value| {
+                let text = value.get_ref().as_str();
+                if text.is_none() {
                     self.wrong_type(key, value, "a string");
-                    None
                 }
+                self.text(key, value, text?)
             })
             .collect();
         parsed.into_iter().collect()

@@ -1,0 +1,102 @@
+//! Which processes run a watched executable.
+
+use super::{Error, of_process};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// A process that runs a watched executable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    /// When it started, in clock ticks since boot (proc(5), field 22 of `stat`): with the number it
+    /// names a process once and for all.
+    pub start: u64,
+    /// The executable, as it was watched for.
+    pub path: PathBuf,
+    /// The file it runs is no longer the one at that path.
+    pub replaced: bool,
+}
+
+/// The processes whose executable is, or was, one of `watch`, by number.
+pub fn running(watch: &[PathBuf]) -> Result<Vec<Process>, Error> {
+    let unreadable = |source| Error::Unreadable { path: "/proc".into(), source };
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").map_err(unreadable)? {
+        let name = entry.map_err(unreadable)?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+        if let Some(process) = process(pid, watch)? {
+            found.push(process);
+        }
+    }
+    found.sort_by_key(|process| process.pid);
+    Ok(found)
+}
+
+fn process(pid: u32, watch: &[PathBuf]) -> Result<Option<Process>, Error> {
+    let link = PathBuf::from(format!("/proc/{pid}/exe"));
+    // A kernel thread has no executable, and one that has ended has none any more. A process that
+    // we may not look at could run anything, so that is told.
+    let target = match fs::read_link(&link) {
+        Ok(target) => target,
+        Err(source) => return of_process(pid, &link, source).map_or(Ok(None), Err),
+    };
+    let bytes = target.as_os_str().as_bytes();
+    let kept = bytes.strip_suffix(b" (deleted)");
+    let path = Path::new(std::ffi::OsStr::from_bytes(kept.unwrap_or(bytes)));
+    if !watch.iter().any(|watched| watched == path || *watched == target) {
+        return Ok(None);
+    }
+    let Some(start) = start(pid)? else { return Ok(None) };
+    let replaced = kept.is_some() || !same_file(&link, path);
+    Ok(Some(Process { pid, start, path: path.to_owned(), replaced }))
+}
+
+/// Whether a link of /proc still leads to the file at `path`.
+fn same_file(link: &Path, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (fs::metadata(link), fs::metadata(path)) {
+        (Ok(running), Ok(file)) => (running.dev(), running.ino()) == (file.dev(), file.ino()),
+        _ => false,
+    }
+}
+
+fn start(pid: u32) -> Result<Option<u64>, Error> {
+    let path = PathBuf::from(format!("/proc/{pid}/stat"));
+    match fs::read(&path) {
+        Ok(stat) => Ok(start_of(&stat)),
+        Err(source) => of_process(pid, &path, source).map_or(Ok(None), Err),
+    }
+}
+
+/// Field 22 of proc(5) `stat`. The name in parentheses may hold anything, parentheses and spaces
+/// too, so fields are counted from the last `)`.
+fn start_of(stat: &[u8]) -> Option<u64> {
+    let name_end = stat.iter().rposition(|&byte| byte == b')')?;
+    let fields = std::str::from_utf8(stat.get(name_end + 1..)?).ok()?;
+    fields.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_does_not_shift_the_fields() {
+        let stat = b"7 (a) R 9 (b) S 1 7 7 0 -1 4 1 0 0 0 0 0 0 0 20 0 1 0 4242 9 9";
+        assert_eq!(start_of(stat), Some(4242));
+        for cut in 0..stat.len() {
+            let _ = start_of(&stat[..cut]);
+        }
+    }
+
+    #[test]
+    fn this_very_process_is_found_by_its_executable() {
+        let me = std::env::current_exe().unwrap();
+        let found = running(&[me.clone()]).unwrap();
+        let mine = found.iter().find(|process| process.pid == std::process::id()).unwrap();
+        assert_eq!((&mine.path, mine.replaced), (&me, false));
+        assert!(mine.start > 0);
+    }
+}

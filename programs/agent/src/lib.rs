@@ -1,0 +1,11 @@
+//! The Attester: what the daemon on the device is made of.
+//!
+//! `collect` measures, `respond` acts, the rest carries. What this is not: a judge. Whether the
+//! device is trustworthy is for the fleet's Verifier to say; the agent obeys its signed result.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")
+)]
+
+pub mod config;
