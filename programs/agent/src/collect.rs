@@ -50,7 +50,9 @@ pub enum Error {
         line: usize,
     },
     /// A process has more mappings than are looked at.
-    #[error("process {pid} has more than {limit} executable mappings or processes than are measured")]
+    #[error(
+        "process {pid} has more than {limit} executable mappings or processes than are measured"
+    )]
     TooMany {
         /// The process.
         pid: u32,
@@ -74,7 +76,8 @@ impl Error {
 
 /// An I/O error on a file of a process: `None` if the process is gone, which is no fault.
 fn of_process(pid: u32, path: &Path, source: io::Error) -> Option<Error> {
-    let gone = matches!(source.raw_os_error(), Some(raw) if raw == rustix::io::Errno::SRCH.raw_os_error());
+    let gone =
+        matches!(source.raw_os_error(), Some(raw) if raw == rustix::io::Errno::SRCH.raw_os_error());
     match source.kind() {
         io::ErrorKind::NotFound => None,
         _ if gone => None,

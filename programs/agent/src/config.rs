@@ -188,7 +188,9 @@ impl Default for Respond {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file can not be read.
-    #[error("{file}: cannot be read: {source}; name another with --config, or start from --print-default")]
+    #[error(
+        "{file}: cannot be read: {source}; name another with --config, or start from --print-default"
+    )]
     Unreadable {
         /// The file.
         file: String,

@@ -8,4 +8,10 @@
     allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")
 )]
 
+pub mod collect;
 pub mod config;
+pub mod respond;
+pub mod state;
+
+#[cfg(test)]
+mod tests;

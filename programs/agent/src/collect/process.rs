@@ -36,11 +36,13 @@ pub fn running(watch: &[PathBuf]) -> Result<Vec<Process>, Error> {
 
 fn process(pid: u32, watch: &[PathBuf]) -> Result<Option<Process>, Error> {
     let link = PathBuf::from(format!("/proc/{pid}/exe"));
-    // A kernel thread has no executable, and one that has ended has none any more. A process that
-    // we may not look at could run anything, so that is told.
+    // A kernel thread has no executable, and one that has ended has none any more.
     let target = match fs::read_link(&link) {
         Ok(target) => target,
-        Err(source) => return of_process(pid, &link, source).map_or(Ok(None), Err),
+        Err(source) => {
+            let fault = of_process(pid, &link, source).filter(|_| named_like_one_of(pid, watch));
+            return fault.map_or(Ok(None), Err);
+        }
     };
     let bytes = target.as_os_str().as_bytes();
     let kept = bytes.strip_suffix(b" (deleted)");
@@ -51,6 +53,18 @@ fn process(pid: u32, watch: &[PathBuf]) -> Result<Option<Process>, Error> {
     let Some(start) = start(pid)? else { return Ok(None) };
     let replaced = kept.is_some() || !same_file(&link, path);
     Ok(Some(Process { pid, start, path: path.to_owned(), replaced }))
+}
+
+/// Whether a process that we may not look at goes by the name of a watched one. Others, of another
+/// user namespace for example, are none of our business; a watched one must not be passed over.
+fn named_like_one_of(pid: u32, watch: &[PathBuf]) -> bool {
+    let Ok(name) = fs::read(format!("/proc/{pid}/comm")) else { return true };
+    let name = name.trim_ascii_end();
+    // proc(5): the name is cut to 15 octets.
+    watch
+        .iter()
+        .filter_map(|path| path.file_name())
+        .any(|file| file.as_bytes().get(..15).unwrap_or(file.as_bytes()) == name)
 }
 
 /// Whether a link of /proc still leads to the file at `path`.

@@ -50,7 +50,8 @@ impl FromStr for HostPort {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const FORM: &str = "write it as \"name:port\", \"192.0.2.1:port\" or \"[2001:db8::1]:port\"";
+        const FORM: &str =
+            "write it as \"name:port\", \"192.0.2.1:port\" or \"[2001:db8::1]:port\"";
         let (host, port) = text.rsplit_once(':').ok_or(FORM)?;
         let port = port.parse().ok().filter(|port| *port != 0).ok_or(FORM)?;
         let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {

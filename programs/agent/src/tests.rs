@@ -1,0 +1,69 @@
+//! What several modules' tests need.
+
+use crate::collect::maps::{Backing, executable};
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+/// A real process of a program of its own (a copy of `sleep`), to be measured and tampered with.
+pub(crate) struct Victim {
+    pub(crate) path: PathBuf,
+    child: Child,
+    folder: Option<tempfile::TempDir>,
+}
+
+impl Victim {
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("victim");
+        std::fs::copy("/usr/bin/sleep", &path).unwrap();
+        let child = Command::new(&path).arg("600").stdin(Stdio::null()).spawn().unwrap();
+        let victim = Self { path, child, folder: Some(folder) };
+        // The loader maps libc after exec: wait until it is there and the program sleeps.
+        while !victim.maps().contains("libc.so") || !victim.sleeps() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        victim
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn maps(&self) -> String {
+        std::fs::read_to_string(format!("/proc/{}/maps", self.pid())).unwrap()
+    }
+
+    fn sleeps(&self) -> bool {
+        let wchan = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        wchan.contains(") S ")
+    }
+
+    /// Overwrites code in the middle of the program's own text, as an intruder would.
+    pub(crate) fn patch(&self, octets: &[u8]) {
+        let maps = executable(self.maps().as_bytes()).unwrap();
+        let own =
+            |backing: &Backing| matches!(backing, Backing::File { path, .. } if *path == self.path);
+        let text = maps.iter().find(|mapping| own(&mapping.backing)).unwrap();
+        let memory = OpenOptions::new()
+            .write(true)
+            .open(format!("/proc/{}/mem", self.pid()))
+            .expect("this test must run as root, or with CAP_SYS_PTRACE");
+        memory.write_at(octets, text.start + text.len() / 2).unwrap();
+    }
+
+    /// Ends the process; its folder lives as long as what is returned.
+    pub(crate) fn stop(mut self) -> tempfile::TempDir {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.folder.take().unwrap()
+    }
+}
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
