@@ -31,11 +31,11 @@ enum State {
 
 impl Attester {
     /// An exchange that opens with `begin`. `session` must be random.
-    pub fn new(kind: Kind, session: SessionId, begin: Vec<u8>, limits: Limits) -> Self {
+    pub fn new(kind: Kind, session: SessionId, begin: &[u8], limits: Limits) -> Self {
         let state = if begin.len() > limits.body {
             State::Closed(Err(Error::AnswerTooLong))
         } else {
-            State::AwaitChallenge(Sending::new(encode(kind, session, MessageKind::Begin, &begin)))
+            State::AwaitChallenge(Sending::new(encode(kind, session, MessageKind::Begin, begin)))
         };
         Self { kind, session, limits, until: None, state, dropped: 0 }
     }
@@ -55,7 +55,7 @@ impl Attester {
         if message.kind != self.kind || message.session != self.session {
             return None;
         }
-        match (&self.state, message.message) {
+        match (&self.state, message.what) {
             (State::AwaitChallenge(_), MessageKind::Challenge) => {
                 Some(State::Challenged(message.body.to_vec()))
             }
@@ -132,6 +132,6 @@ impl Engine for Attester {
     }
 }
 
-fn encode(kind: Kind, session: SessionId, message: MessageKind, body: &[u8]) -> Vec<u8> {
-    Message { kind, message, session, body }.encode()
+fn encode(kind: Kind, session: SessionId, what: MessageKind, body: &[u8]) -> Vec<u8> {
+    Message { kind, what, session, body }.encode()
 }

@@ -25,7 +25,7 @@
 //!
 //! let now = Instant::from_millis(0);
 //! let mut buf = [0; 256];
-//! let mut device = Attester::new(Kind::Attest, [7; 16], b"device-1".to_vec(), Limits::default());
+//! let mut device = Attester::new(Kind::Attest, [7; 16], b"device-1", Limits::default());
 //! let mut fleet = Verifier::new(Kind::Attest, Limits::default());
 //! let Output::Transmit { len, .. } = device.poll_output(now, &mut buf) else { panic!() };
 //! fleet.handle_wire(now, Path::ONLY, &mut buf[..len]);

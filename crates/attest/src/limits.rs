@@ -21,7 +21,7 @@ impl Default for Limits {
         Self {
             body: 16 << 20,
             retry: Duration::from_secs(1),
-            deadline: Duration::from_secs(120),
+            deadline: Duration::from_mins(2),
             linger: Duration::from_secs(10),
         }
     }

@@ -45,7 +45,7 @@ pub(crate) enum MessageKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Message<'a> {
     pub(crate) kind: Kind,
-    pub(crate) message: MessageKind,
+    pub(crate) what: MessageKind,
     pub(crate) session: SessionId,
     pub(crate) body: &'a [u8],
 }
@@ -64,7 +64,7 @@ impl<'a> Message<'a> {
             2 => Kind::Attest,
             _ => return Err(Malformed::new(3, Why::BadValue)),
         };
-        let message = match reader.u8()? {
+        let what = match reader.u8()? {
             1 => MessageKind::Begin,
             2 => MessageKind::Challenge,
             3 => MessageKind::Response,
@@ -79,14 +79,14 @@ impl<'a> Message<'a> {
         }
         let body = reader.take(len)?;
         reader.finish()?;
-        Ok(Self { kind, message, session, body })
+        Ok(Self { kind, what, session, body })
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Writer::new();
         // A body beyond 4 GiB is beyond every limit and never gets here.
         let len = u32::try_from(self.body.len()).unwrap_or(u32::MAX);
-        out.u16(MAGIC).u8(VERSION).u8(self.kind.octet()).u8(self.message as u8);
+        out.u16(MAGIC).u8(VERSION).u8(self.kind.octet()).u8(self.what as u8);
         out.bytes(&self.session).u32(len).bytes(self.body);
         out.into_bytes()
     }

@@ -54,7 +54,7 @@ impl Verifier {
         {
             return false;
         }
-        match (&mut self.state, message.message) {
+        match (&mut self.state, message.what) {
             (State::AwaitBegin, MessageKind::Begin) => {
                 self.session = Some(message.session);
                 self.state = State::Asking { ticket: CHALLENGE, question: message.body.to_vec() };
@@ -75,9 +75,9 @@ impl Verifier {
         true
     }
 
-    fn send(&self, message: MessageKind, body: &[u8]) -> Sending {
+    fn send(&self, what: MessageKind, body: &[u8]) -> Sending {
         let session = self.session.unwrap_or_default();
-        Sending::new(Message { kind: self.kind, message, session, body }.encode())
+        Sending::new(Message { kind: self.kind, what, session, body }.encode())
     }
 
     fn refuse(&self, code: &str, text: &str, error: Error) -> State {

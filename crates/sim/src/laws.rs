@@ -1,21 +1,19 @@
 //! The laws. Each takes a way to make a fresh pair of engines and what their owner answers, and
 //! panics, with the seed, where the law is broken.
 
-use crate::{Chance, Ending, Link, Side, Weather, World};
+use crate::world::Endings;
+use crate::{Chance, Link, Side, Weather, World};
 use std::fmt::Debug;
 use std::time::Duration;
 use touchstone_engine::{Answer, AskKind, Blame, Engine, Fault, Instant, Output, Path, Ticket};
 
-/// How a pair ended: the first engine's view and the second's.
-type Endings<A, B> = (
-    Ending<<A as Engine>::Event, <A as Engine>::Error>,
-    Ending<<B as Engine>::Event, <B as Engine>::Error>,
-);
+/// What the pair's owner answers.
+type Asked<'a> = dyn FnMut(Side, AskKind, &[u8]) -> Vec<u8> + 'a;
 
 /// Runs one fresh pair to its end.
 fn run<A, B>(
     pair: &dyn Fn() -> (A, B),
-    owner: &mut dyn FnMut(Side, AskKind, &[u8]) -> Vec<u8>,
+    owner: &mut Asked<'_>,
     link: Link,
     thinking: Duration,
     buffer: usize,
@@ -37,10 +35,8 @@ where
 }
 
 /// A buffer of one octet changes nothing but the number of polls.
-pub fn one_byte_buffer<A, B>(
-    pair: &dyn Fn() -> (A, B),
-    owner: &mut dyn FnMut(Side, AskKind, &[u8]) -> Vec<u8>,
-) where
+pub fn one_byte_buffer<A, B>(pair: &dyn Fn() -> (A, B), owner: &mut Asked<'_>)
+where
     A: Engine<Event: Debug + PartialEq, Error: Debug + PartialEq>,
     B: Engine<Event: Debug + PartialEq, Error: Debug + PartialEq>,
 {
@@ -54,7 +50,7 @@ pub fn one_byte_buffer<A, B>(
 /// in the same place as a fair day.
 pub fn bad_link_same_end<A, B>(
     pair: &dyn Fn() -> (A, B),
-    owner: &mut dyn FnMut(Side, AskKind, &[u8]) -> Vec<u8>,
+    owner: &mut Asked<'_>,
     seeds: std::ops::Range<u64>,
 ) where
     A: Engine<Event: Debug + PartialEq, Error: Debug + PartialEq>,
@@ -153,5 +149,5 @@ where
 }
 
 fn octet(chance: &mut Chance) -> u8 {
-    chance.next().to_le_bytes()[0]
+    chance.draw().to_le_bytes()[0]
 }

@@ -23,6 +23,12 @@ pub struct Ending<Event, Error> {
     pub end: Option<Result<(), Error>>,
 }
 
+/// How a pair ended: the first engine's view and the second's.
+pub type Endings<A, B> = (
+    Ending<<A as Engine>::Event, <A as Engine>::Error>,
+    Ending<<B as Engine>::Event, <B as Engine>::Error>,
+);
+
 /// The owner's answers: which side asks, what kind, the question.
 pub type Owner<'a> = dyn FnMut(Side, AskKind, &[u8]) -> Vec<u8> + 'a;
 
@@ -57,9 +63,9 @@ where
     ///
     /// When nothing is due although the conversation is not over (*something is always due*), or an
     /// engine is busy for ever.
-    pub fn run(mut self) -> (Ending<A::Event, A::Error>, Ending<B::Event, B::Error>) {
+    pub fn run(mut self) -> Endings<A, B> {
         let mut now = Instant::from_millis(1_000);
-        let stop = now + Duration::from_secs(3_600);
+        let stop = now + Duration::from_hours(1);
         let mut answers = Answers(Vec::new());
         let mut a = Ending { events: Vec::new(), end: None };
         let mut b = Ending { events: Vec::new(), end: None };
