@@ -1,2 +1,38 @@
-//! The Verifier core: Evidence + Endorsements + Reference Values + Policy -> Attestation Result.
+//! The Verifier core (RFC 9334): Evidence + Endorsements + Reference Values + Policy ->
+//! Attestation Result.
+//!
+//! [`Verifier::appraise`] takes verified evidence and nothing less, makes the claims of
+//! [`catalog`] from it and from the signed [`References`], lets the policy judge them, and gives
+//! an [`Appraisal`] that says per control why. [`ear`] signs it as an EAT Attestation Result, and
+//! [`admission`] is where a Relying Party decides by one. What this is not: a reader of sockets,
+//! files or clocks; the time is handed in.
+//!
+//! ```
+//! use touchstone_policy::Policy;
+//! let policy = r#"policy "p" version 1 { control secure-boot {
+//!     dimension configuration severity contraindicated because "images must be signed"
+//!     require boot.secure-boot
+//! } }"#;
+//! assert!(Policy::parse(policy, &touchstone_appraise::catalog()).is_ok());
+//! ```
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")
+)]
+
+pub mod admission;
+mod appraisal;
+mod catalog;
+pub mod ear;
+mod facts;
+pub mod references;
+mod verifier;
+
+pub use admission::{Admitted, Gate, Refusal};
+pub use appraisal::{Appraisal, ControlResult, EventRef, LogName, TrustVector};
+pub use catalog::catalog;
+pub use ear::{Confirmation, Ear, VerifierId, VerifierKey};
+pub use references::{Document, References};
+pub use touchstone_policy::ar4si::{Dimension, Tier};
+pub use verifier::{DeviceFacts, Verifier};

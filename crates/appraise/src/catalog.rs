@@ -1,0 +1,111 @@
+//! The claims that a policy may judge, by name. What each holds is made in `facts`.
+
+use touchstone_policy::{Catalog, Type};
+
+/// The catalogue that policies are checked against.
+pub fn catalog() -> Catalog {
+    references(runtime(ima(boot(device(Catalog::new())))))
+}
+
+fn device(catalog: Catalog) -> Catalog {
+    catalog
+        .with("device.onboarded", Type::Boolean, "the device is onboarded and its key is known")
+        .with("device.endorsed", Type::Boolean, "a trusted maker's certificate names its element")
+        .with("element.kind", Type::Text, "the kind of its secure element")
+        .with("evidence.age", Type::Duration, "the time since the evidence was asked for")
+        .with("agent.version", Type::Version, "the version of its agent")
+        .with("components", component(), "what updates have installed")
+        .with("components.outdated", component(), "components older than their newest release")
+}
+
+fn boot(catalog: Catalog) -> Catalog {
+    let keys = || Type::list(Type::Digest);
+    catalog
+        .with("boot.secure-boot", Type::Boolean, "UEFI Secure Boot was on")
+        .with("boot.pk", keys(), "fingerprints of the platform key (PK)")
+        .with("boot.kek", keys(), "fingerprints of the key exchange keys (KEK)")
+        .with("boot.db", keys(), "fingerprints of the keys that boot images are verified with (db)")
+        .with("boot.authorities", keys(), "fingerprints of the keys that images were verified with")
+        .with("boot.images", image(), "images that the firmware loaded")
+        .with("boot.unknown-images", image(), "loaded images that no reference value names")
+        .with("boot.command-line", Type::Text, "the kernel's command line")
+        .with("boot.firmware", Type::Digest, "what the firmware measured of itself (PCR 0)")
+        .with("boot.contradictions", finding("event"), "events that cannot be believed")
+}
+
+fn ima(catalog: Catalog) -> Catalog {
+    catalog
+        .with("ima.entries", file(), "files that IMA measured")
+        .with("ima.unknown-files", file(), "measured files that no reference value names")
+        .with("ima.violations", Type::Integer, "files that changed while IMA measured them")
+        .with("ima.boot-aggregate", Type::Boolean, "the IMA list belongs to this boot")
+        .with("ima.unquoted", Type::Integer, "IMA entries that came after the quote")
+}
+
+fn runtime(catalog: Catalog) -> Catalog {
+    catalog
+        .with("runtime.code", code(), "code of watched processes as it is in memory")
+        .with("runtime.changed-code", code(), "code in memory that differs from its file")
+        .with("runtime.foreign-code", code(), "executable memory that no file backs")
+        .with("runtime.watched", Type::list(Type::Text), "the executables that the agent watches")
+        .with("runtime.missing", Type::list(Type::Text), "watched executables that do not run")
+}
+
+fn references(mut catalog: Catalog) -> Catalog {
+    for (name, about) in [
+        ("reference.pk", "platform keys that the references name"),
+        ("reference.kek", "key exchange keys that the references name"),
+        ("reference.db", "signature databases' keys that the references name"),
+        ("reference.boot-images", "boot images that were released"),
+        ("reference.firmware", "firmware that was released"),
+        ("reference.files", "files that were released"),
+    ] {
+        catalog = catalog.with(name, Type::set(Type::Digest), about);
+    }
+    let lines = Type::set(Type::Text);
+    catalog.with("reference.command-lines", lines, "command lines that were released")
+}
+
+fn finding(index: &'static str) -> Type {
+    Type::list(Type::record([(index, Type::Integer), ("why", Type::Text)]))
+}
+
+fn image() -> Type {
+    Type::list(Type::record([
+        ("event", Type::Integer),
+        ("pcr", Type::Integer),
+        ("type", Type::Text),
+        ("digest", Type::Digest),
+        ("name", Type::Text),
+        ("why", Type::Text),
+    ]))
+}
+
+fn file() -> Type {
+    Type::list(Type::record([
+        ("index", Type::Integer),
+        ("digest", Type::Digest),
+        ("path", Type::Text),
+        ("why", Type::Text),
+    ]))
+}
+
+fn code() -> Type {
+    Type::list(Type::record([
+        ("process", Type::Text),
+        ("pid", Type::Integer),
+        ("path", Type::Text),
+        ("offset", Type::Integer),
+        ("digest", Type::Digest),
+        ("expected", Type::Digest),
+        ("why", Type::Text),
+    ]))
+}
+
+fn component() -> Type {
+    Type::list(Type::record([
+        ("name", Type::Text),
+        ("version", Type::Integer),
+        ("why", Type::Text),
+    ]))
+}

@@ -1,0 +1,259 @@
+//! The result as a CWT: COSE_Sign1 (RFC 9052 §4.2, RFC 8392), tagged.
+
+use super::key::Scheme;
+use super::{Confirmation, Ear, Error, MAX_TOKEN, PROFILE, VerifierId, VerifierKey};
+use crate::appraisal::{ControlResult, EventRef, LogName, TrustVector};
+use ciborium::Value;
+use coset::{CoseSign1, CoseSign1Builder, HeaderBuilder, TaggedCborSerializable};
+use touchstone_crypto::{Crypto, Signer, Verified};
+use touchstone_policy::ar4si::{Dimension, Tier};
+
+// RFC 8392 §4, RFC 8747 §7.1, RFC 9711 §10.2, draft-ietf-rats-ear-04 §3.
+const EXP: i64 = 4;
+const IAT: i64 = 6;
+const CNF: i64 = 8;
+const NONCE: i64 = 10;
+const EAT_PROFILE: i64 = 265;
+const SUBMODS: i64 = 266;
+const STATUS: i64 = 1000;
+const VECTOR: i64 = 1001;
+const POLICY_IDS: i64 = 1003;
+const VERIFIER_ID: i64 = 1004;
+/// The thumbprint of a COSE key, in `cnf` (RFC 9679 §5.6).
+const CKT: i64 = 5;
+// Private use (RFC 8392 §9.1).
+const TENANT: i64 = -70_101;
+const EVIDENCE_AT: i64 = -70_102;
+const CONTROLS: i64 = -70_103;
+
+/// Signs a result as a CWT.
+pub fn to_cwt(ear: &Ear, signer: &dyn Signer) -> Result<Vec<u8>, Error> {
+    let scheme = Scheme::of(signer.algorithm())?;
+    let mut payload = Vec::new();
+    ciborium::into_writer(&claims(ear), &mut payload).map_err(|_| Error::Malformed("claims"))?;
+    let protected = HeaderBuilder::new().algorithm(scheme.cose).build();
+    CoseSign1Builder::new()
+        .protected(protected)
+        .payload(payload)
+        .try_create_signature(&[], |message| {
+            scheme.fixed(&signer.sign(message).map_err(Error::Signer)?)
+        })?
+        .build()
+        .to_tagged_vec()
+        .map_err(|_| Error::Malformed("serialization"))
+}
+
+/// Checks that a CWT is a result signed by one of `keys`.
+pub fn verify_cwt(
+    crypto: &dyn Crypto,
+    token: &[u8],
+    keys: &[VerifierKey],
+) -> Result<Verified<Ear>, Error> {
+    if token.len() > MAX_TOKEN {
+        return Err(Error::TooLarge);
+    }
+    let sign1 =
+        CoseSign1::from_tagged_slice(token).map_err(|_| Error::Malformed("serialization"))?;
+    let header = &sign1.protected.header;
+    if !header.crit.is_empty() {
+        return Err(Error::Malformed("header"));
+    }
+    let fits =
+        |key: &&VerifierKey| header.alg == Some(coset::Algorithm::Assigned(key.scheme().cose));
+    let mut fitting = keys.iter().filter(fits).peekable();
+    if fitting.peek().is_none() {
+        return Err(if keys.is_empty() { Error::Signature } else { Error::Algorithm });
+    }
+    let verifies = |key: &VerifierKey| {
+        let check = |signature: &[u8], message: &[u8]| key.verify(crypto, message, signature);
+        sign1.verify_signature(&[], check).is_ok()
+    };
+    if !fitting.any(verifies) {
+        return Err(Error::Signature);
+    }
+    let payload = sign1.payload.as_deref().ok_or(Error::Malformed("claims"))?;
+    let claims: Value = ciborium::from_reader(payload).map_err(|_| Error::Malformed("claims"))?;
+    ear(&claims).map(Verified::vouch)
+}
+
+fn int(number: impl Into<i64>) -> Value {
+    Value::Integer(number.into().into())
+}
+
+fn seconds(time: u64) -> Value {
+    Value::Integer(time.into())
+}
+
+fn text(text: &str) -> Value {
+    Value::Text(text.into())
+}
+
+fn claims(ear: &Ear) -> Value {
+    let vector = ear.vector.iter().map(|(dimension, value)| (int(dimension.key()), int(value)));
+    let submodule = Value::Map(vec![
+        (int(STATUS), int(ear.status.number())),
+        (int(VECTOR), Value::Map(vector.collect())),
+        (int(POLICY_IDS), Value::Array(vec![text(&ear.policy_id)])),
+        (int(TENANT), text(&ear.tenant)),
+        (int(EVIDENCE_AT), seconds(ear.evidence_at)),
+        (int(CONTROLS), Value::Array(ear.controls.iter().map(control).collect())),
+    ]);
+    let verifier = Value::Map(vec![
+        (int(0), text(&ear.verifier.developer)),
+        (int(1), text(&ear.verifier.build)),
+    ]);
+    let mut claims = vec![(int(EXP), seconds(ear.expires)), (int(IAT), seconds(ear.issued_at))];
+    let ckt = ear.confirmation.as_ref().and_then(|confirmation| confirmation.ckt.clone());
+    if let Some(ckt) = ckt {
+        claims.push((int(CNF), Value::Map(vec![(int(CKT), Value::Bytes(ckt))])));
+    }
+    if let Some(nonce) = &ear.nonce {
+        claims.push((int(NONCE), Value::Bytes(nonce.clone())));
+    }
+    claims.push((int(EAT_PROFILE), text(PROFILE)));
+    claims.push((int(SUBMODS), Value::Map(vec![(text(&ear.device), submodule)])));
+    claims.push((int(VERIFIER_ID), verifier));
+    Value::Map(claims)
+}
+
+/// `[name, passed, dimension, value, reason, [* [log, index]]]`.
+fn control(control: &ControlResult) -> Value {
+    let events = control.events.iter().map(|event| {
+        let log = match event.log {
+            LogName::EventLog => 0u8,
+            LogName::Ima => 1,
+        };
+        Value::Array(vec![int(log), int(event.index)])
+    });
+    Value::Array(vec![
+        text(&control.name),
+        Value::Bool(control.passed),
+        text(&control.dimension),
+        int(control.value),
+        text(&control.reason),
+        Value::Array(events.collect()),
+    ])
+}
+
+/// What an item must be, or the part that does not parse.
+struct Part<'a>(&'static str, Option<&'a Value>);
+
+impl<'a> Part<'a> {
+    fn or<T>(&self, value: Option<T>) -> Result<T, Error> {
+        value.ok_or(Error::Malformed(self.0))
+    }
+
+    fn text(&self) -> Result<String, Error> {
+        self.or(self.1.and_then(Value::as_text).map(str::to_owned))
+    }
+
+    fn number<T: TryFrom<i128>>(&self) -> Result<T, Error> {
+        let number = self.1.and_then(Value::as_integer).map(i128::from);
+        self.or(number.and_then(|number| T::try_from(number).ok()))
+    }
+
+    fn bytes(&self) -> Result<Vec<u8>, Error> {
+        self.or(self.1.and_then(Value::as_bytes).cloned())
+    }
+
+    fn map(&self) -> Result<&'a [(Value, Value)], Error> {
+        self.or(self.1.and_then(Value::as_map).map(Vec::as_slice))
+    }
+
+    fn array(&self) -> Result<&'a [Value], Error> {
+        self.or(self.1.and_then(Value::as_array).map(Vec::as_slice))
+    }
+
+    /// An entry of this map; an empty part if there is none, or if there are two.
+    fn at(&self, key: i64, name: &'static str) -> Result<Part<'a>, Error> {
+        let mut found = self.map()?.iter().filter(|(at, _)| *at == int(key)).map(|(_, v)| v);
+        let value = found.next();
+        if found.next().is_some() {
+            return Err(Error::Malformed(name));
+        }
+        Ok(Part(name, value))
+    }
+}
+
+fn ear(claims: &Value) -> Result<Ear, Error> {
+    let claims = Part("claims", Some(claims));
+    if claims.at(EAT_PROFILE, "profile")?.text()? != PROFILE {
+        return Err(Error::Profile);
+    }
+    let [(device, submodule)] = claims.at(SUBMODS, "submodules")?.map()? else {
+        return Err(Error::Malformed("submodules"));
+    };
+    let submodule = Part("submodule", Some(submodule));
+    let verifier = claims.at(VERIFIER_ID, "verifier id")?;
+    let [policy_id] = submodule.at(POLICY_IDS, "policy ids")?.array()? else {
+        return Err(Error::Malformed("policy ids"));
+    };
+    let cnf = claims.at(CNF, "confirmation")?;
+    let nonce = claims.at(NONCE, "nonce")?;
+    let status: i8 = submodule.at(STATUS, "status")?.number()?;
+    let controls = submodule.at(CONTROLS, "controls")?.array()?;
+    Ok(Ear {
+        issued_at: claims.at(IAT, "iat")?.number()?,
+        expires: claims.at(EXP, "exp")?.number()?,
+        verifier: VerifierId {
+            developer: verifier.at(0, "developer")?.text()?,
+            build: verifier.at(1, "build")?.text()?,
+        },
+        nonce: nonce.1.map(|_| nonce.bytes()).transpose()?,
+        confirmation: match cnf.1 {
+            None => None,
+            Some(_) => {
+                let ckt = cnf.at(CKT, "confirmation")?.bytes()?;
+                Some(Confirmation { jkt: None, ckt: Some(ckt) })
+            }
+        },
+        device: Part("submodules", Some(device)).text()?,
+        tenant: submodule.at(TENANT, "tenant")?.text()?,
+        evidence_at: submodule.at(EVIDENCE_AT, "evidence time")?.number()?,
+        status: Tier::ALL
+            .into_iter()
+            .find(|tier| tier.number() == status)
+            .ok_or(Error::Malformed("status"))?,
+        vector: vector(&submodule.at(VECTOR, "trustworthiness vector")?)?,
+        policy_id: Part("policy ids", Some(policy_id)).text()?,
+        controls: controls.iter().map(control_result).collect::<Result<_, _>>()?,
+    })
+}
+
+fn vector(part: &Part<'_>) -> Result<TrustVector, Error> {
+    let mut vector = TrustVector::default();
+    for (key, value) in part.map()? {
+        let key: u8 = Part(part.0, Some(key)).number()?;
+        let dimension = part.or(Dimension::from_key(key))?;
+        vector.set(dimension, Part(part.0, Some(value)).number()?);
+    }
+    Ok(vector)
+}
+
+fn control_result(value: &Value) -> Result<ControlResult, Error> {
+    let part = |value| Part("controls", Some(value));
+    let [name, passed, dimension, number, reason, events] = part(value).array()? else {
+        return Err(Error::Malformed("controls"));
+    };
+    Ok(ControlResult {
+        name: part(name).text()?,
+        passed: passed.as_bool().ok_or(Error::Malformed("controls"))?,
+        dimension: part(dimension).text()?,
+        value: part(number).number()?,
+        reason: part(reason).text()?,
+        events: part(events).array()?.iter().map(event).collect::<Result<_, _>>()?,
+    })
+}
+
+fn event(value: &Value) -> Result<EventRef, Error> {
+    let part = |value| Part("controls", Some(value));
+    let [log, index] = part(value).array()? else {
+        return Err(Error::Malformed("controls"));
+    };
+    let log = match part(log).number::<u8>()? {
+        0 => LogName::EventLog,
+        1 => LogName::Ima,
+        _ => return Err(Error::Malformed("controls")),
+    };
+    Ok(EventRef { log, index: part(index).number()? })
+}

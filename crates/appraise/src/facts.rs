@@ -1,0 +1,360 @@
+//! The claims that the policy judges, made of evidence, reference values and what the fleet knows
+//! of the device. Only what the policy reads is made.
+
+use crate::appraisal::{EventRef, LogName};
+use crate::references::{Database, References};
+use crate::verifier::DeviceFacts;
+use core::time::Duration;
+use std::collections::HashMap;
+use touchstone_crypto::{Crypto, Digest};
+use touchstone_evidence::Claims as Evidenced;
+use touchstone_evidence::claims::{CommandLine, Image, Key, measured_forms};
+use touchstone_measure::ima;
+use touchstone_policy::{Claims, Value, Version};
+
+mod code;
+
+/// What is said about a scalar claim when a control that reads it fails.
+#[derive(Clone, Debug)]
+pub(crate) struct Note {
+    pub(crate) text: String,
+    pub(crate) event: Option<EventRef>,
+}
+
+/// The claims `reference.*`, made once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ReferenceClaims(HashMap<&'static str, Value>);
+
+impl ReferenceClaims {
+    pub(crate) fn of(references: &References) -> Self {
+        let digests = |digests: &mut dyn Iterator<Item = &Digest>| {
+            Value::set(digests.map(|digest| Value::from(*digest)))
+        };
+        let keys = |database| digests(&mut references.keys(database).iter());
+        let lines = references.command_lines().iter().map(|line| Value::from(line.as_str()));
+        Self(HashMap::from([
+            ("reference.pk", keys(Database::Pk)),
+            ("reference.kek", keys(Database::Kek)),
+            ("reference.db", keys(Database::Db)),
+            ("reference.boot-images", digests(&mut references.images().keys())),
+            ("reference.firmware", digests(&mut references.firmware_values().keys())),
+            ("reference.files", digests(&mut references.file_digests())),
+            ("reference.command-lines", Value::set(lines)),
+        ]))
+    }
+}
+
+/// The claims about one device.
+pub(crate) struct Facts<'a> {
+    references: &'a ReferenceClaims,
+    claims: HashMap<String, Value>,
+    notes: HashMap<&'static str, Vec<Note>>,
+}
+
+impl Claims for Facts<'_> {
+    fn claim(&self, name: &str) -> Option<&Value> {
+        self.references.0.get(name).or_else(|| self.claims.get(name))
+    }
+}
+
+impl<'a> Facts<'a> {
+    pub(crate) fn new<'n>(
+        crypto: &dyn Crypto,
+        evidence: &Evidenced<'_>,
+        references: &References,
+        reference_claims: &'a ReferenceClaims,
+        device: &DeviceFacts,
+        now: u64,
+        wanted: impl Iterator<Item = &'n str>,
+    ) -> Self {
+        let mut facts =
+            Self { references: reference_claims, claims: HashMap::new(), notes: HashMap::new() };
+        let source = Source { crypto, evidence, references, device, now };
+        for name in wanted {
+            if let Some(value) = source.claim(name, &mut facts.notes) {
+                facts.claims.insert(name.into(), value);
+            }
+        }
+        facts
+    }
+
+    pub(crate) fn notes(&self, claim: &str) -> &[Note] {
+        self.notes.get(claim).map_or(&[], Vec::as_slice)
+    }
+}
+
+type Notes = HashMap<&'static str, Vec<Note>>;
+
+/// What claims are made from.
+struct Source<'a> {
+    crypto: &'a dyn Crypto,
+    evidence: &'a Evidenced<'a>,
+    references: &'a References,
+    device: &'a DeviceFacts,
+    now: u64,
+}
+
+impl Source<'_> {
+    fn claim(&self, name: &str, notes: &mut Notes) -> Option<Value> {
+        let boot = &self.evidence.boot;
+        let value = match name {
+            "device.onboarded" => self.device.onboarded.into(),
+            "device.endorsed" => self.device.endorsed.into(),
+            "element.kind" => self.device.element_kind.as_str().into(),
+            // A nonce from the future has no age; the control is not met.
+            "evidence.age" => {
+                Duration::from_secs(self.now.checked_sub(self.device.evidence_at)?).into()
+            }
+            "agent.version" => self.evidence.runtime.agent_version.parse::<Version>().ok()?.into(),
+            "components" => self.components(|_, _| true),
+            "components.outdated" => self.components(|version, newest| newest > version),
+            "boot.secure-boot" => self.secure_boot(notes)?,
+            "boot.pk" => self.keys("boot.pk", &boot.platform_keys, Database::Pk, notes),
+            "boot.kek" => self.keys("boot.kek", &boot.key_exchange_keys, Database::Kek, notes),
+            "boot.db" => self.keys("boot.db", &boot.signature_db, Database::Db, notes),
+            "boot.authorities" => {
+                self.keys("boot.authorities", &boot.authorities, Database::Db, notes)
+            }
+            "boot.images" => Value::list(boot.images.iter().map(|image| self.image(image))),
+            "boot.unknown-images" => {
+                let unknown =
+                    |image: &&Image| !self.references.images().contains_key(&image.digest);
+                Value::list(boot.images.iter().filter(unknown).map(|image| self.image(image)))
+            }
+            "boot.command-line" => self.command_line(notes)?,
+            "boot.firmware" => self.evidence.pcrs.value(0)?.into(),
+            "boot.contradictions" => self.contradictions(),
+            "ima.entries" => Value::list(self.files().map(|entry| file_record(entry, None))),
+            "ima.unknown-files" => self.unknown_files(),
+            "ima.violations" => self.violations(notes),
+            "ima.boot-aggregate" => self.boot_aggregate(notes)?,
+            "ima.unquoted" => count(self.evidence.unquoted),
+            "runtime.watched" => {
+                let watched = &self.evidence.runtime.watched;
+                Value::list(watched.iter().map(|path| path.as_str().into()))
+            }
+            "runtime.missing" => code::missing(self.evidence.runtime),
+            "runtime.code" => code::all(self.evidence.runtime, self.references),
+            "runtime.changed-code" => code::changed(self.evidence.runtime, self.references),
+            "runtime.foreign-code" => code::foreign(self.evidence.runtime),
+            _ => return None,
+        };
+        Some(value)
+    }
+
+    fn components(&self, keep: impl Fn(u64, u64) -> bool) -> Value {
+        let installed = self.evidence.runtime.components.iter();
+        Value::list(installed.filter_map(|component| {
+            let newest = self.references.newest(&component.name).unwrap_or(0);
+            keep(component.version, newest).then(|| {
+                let why = format!(
+                    "component {} is version {}, the newest release is {newest}",
+                    component.name, component.version
+                );
+                Value::record([
+                    ("name", component.name.as_str().into()),
+                    ("version", i64::try_from(component.version).unwrap_or(i64::MAX).into()),
+                    ("why", why.into()),
+                ])
+            })
+        }))
+    }
+
+    fn secure_boot(&self, notes: &mut Notes) -> Option<Value> {
+        let Some(fact) = self.evidence.boot.secure_boot else {
+            note(
+                notes,
+                "boot.secure-boot",
+                None,
+                "no event says whether Secure Boot was on".into(),
+            );
+            return None;
+        };
+        if !fact.value {
+            let text =
+                format!("event {} (PCR {}): SecureBoot is 0, expected 1", fact.event, fact.pcr);
+            note(notes, "boot.secure-boot", Some(fact.event), text);
+        }
+        Some(fact.value.into())
+    }
+
+    fn keys(
+        &self,
+        claim: &'static str,
+        keys: &[Key],
+        database: Database,
+        notes: &mut Notes,
+    ) -> Value {
+        let known = self.references.keys(database);
+        let name = claim.trim_start_matches("boot.");
+        for key in keys.iter().filter(|key| !known.contains(&key.fingerprint)) {
+            let text = format!(
+                "event {} (PCR 7): {name} holds {}, which is not in the reference values",
+                key.event, key.fingerprint
+            );
+            note(notes, claim, Some(key.event), text);
+        }
+        Value::list(keys.iter().map(|key| key.fingerprint.into()))
+    }
+
+    fn image(&self, image: &Image) -> Value {
+        let known = self.references.images().get(&image.digest);
+        let place = format!("event {} (PCR {}, {})", image.event, image.pcr, image.kind);
+        let why = match known {
+            Some(origin) => format!("{place}: image {} is {}", image.digest, origin.name),
+            None => format!(
+                "{place}: image {} is not in the reference values of boot-image",
+                image.digest
+            ),
+        };
+        Value::record([
+            ("event", i64::from(image.event).into()),
+            ("pcr", i64::from(image.pcr).into()),
+            ("type", image.kind.to_string().into()),
+            ("digest", image.digest.into()),
+            ("name", image.path.as_str().into()),
+            ("why", why.into()),
+        ])
+    }
+
+    /// The command line, if every event about it says the same. A digest that is that of no known
+    /// line is shown as itself, which no set of command lines holds.
+    fn command_line(&self, notes: &mut Notes) -> Option<Value> {
+        let mut lines: Vec<String> = Vec::new();
+        for event in &self.evidence.boot.command_lines {
+            let line = self.line_of(event);
+            if !line.as_ref().is_some_and(|line| self.references.command_lines().contains(line)) {
+                let was = match &line {
+                    Some(line) => format!("the kernel's command line is `{line}`"),
+                    None => format!("the kernel's command line is unknown ({})", event.digest),
+                };
+                let text = format!(
+                    "event {} (PCR {}): {was}, expected {}",
+                    event.event,
+                    event.pcr,
+                    self.expected_lines()
+                );
+                note(notes, "boot.command-line", Some(event.event), text);
+            }
+            let line = line.unwrap_or_else(|| event.digest.to_string());
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
+        if lines.is_empty() {
+            let text = "no event carries the kernel's command line".to_owned();
+            note(notes, "boot.command-line", None, text);
+            return None;
+        }
+        Some(lines.join("\n").into())
+    }
+
+    /// The text behind a measurement: told by the event, by the references, or by the device where
+    /// its word is what was measured.
+    fn line_of(&self, event: &CommandLine) -> Option<String> {
+        let told = self.evidence.runtime.command_line.as_str();
+        let candidates = self.references.command_lines().iter().map(String::as_str);
+        let algorithm = event.digest.algorithm();
+        event.text.clone().or_else(|| {
+            candidates
+                .chain([told])
+                .find(|line| {
+                    measured_forms(line)
+                        .iter()
+                        .any(|form| self.crypto.hash(algorithm, &[form]) == event.digest)
+                })
+                .map(str::to_owned)
+        })
+    }
+
+    fn expected_lines(&self) -> String {
+        match self.references.command_lines() {
+            [] => "one of the reference values, of which there are none".to_owned(),
+            [line] => format!("`{line}`"),
+            [line, rest @ ..] => format!("`{line}` or one of {} others", rest.len()),
+        }
+    }
+
+    fn contradictions(&self) -> Value {
+        Value::list(self.evidence.boot.contradictions.iter().map(|event| {
+            let why = format!(
+                "event {} (PCR {}, {}): {}",
+                event.event, event.pcr, event.kind, event.what
+            );
+            Value::record([("event", i64::from(event.event).into()), ("why", why.into())])
+        }))
+    }
+
+    /// The measured files that the references claim to know.
+    fn files(&self) -> impl Iterator<Item = &ima::Entry> {
+        let entries = self.evidence.ima.entries().iter();
+        entries.filter(|entry| {
+            !entry.is_boot_aggregate() && !entry.violation && self.references.covers(&entry.path)
+        })
+    }
+
+    fn unknown_files(&self) -> Value {
+        Value::list(self.files().filter_map(|entry| {
+            let known = self.references.file(&entry.path);
+            let why = match known {
+                Some(known) if known.contains(&entry.digest) => return None,
+                Some(known) => format!(
+                    "IMA entry {}: {} is {}, expected {}",
+                    entry.index,
+                    entry.path,
+                    entry.digest,
+                    known.first().map_or_else(String::new, Digest::to_string)
+                ),
+                None => format!(
+                    "IMA entry {}: {} ({}) is not in the reference values of file",
+                    entry.index, entry.path, entry.digest
+                ),
+            };
+            Some(file_record(entry, Some(why)))
+        }))
+    }
+
+    fn violations(&self, notes: &mut Notes) -> Value {
+        let entries = self.evidence.ima.entries().iter();
+        let mut total = 0;
+        for entry in entries.filter(|entry| entry.violation) {
+            total += 1;
+            let text = format!(
+                "IMA entry {}: {} was open for writing while it was measured",
+                entry.index, entry.path
+            );
+            let event = Some(EventRef { log: LogName::Ima, index: entry.index });
+            notes.entry("ima.violations").or_default().push(Note { text, event });
+        }
+        count(total)
+    }
+
+    fn boot_aggregate(&self, notes: &mut Notes) -> Option<Value> {
+        let same = self.evidence.boot_aggregate;
+        if same != Some(true) {
+            let text = "IMA entry 0: the boot aggregate is not that of the quoted PCRs".to_owned();
+            let event = Some(EventRef { log: LogName::Ima, index: 0 });
+            notes.entry("ima.boot-aggregate").or_default().push(Note { text, event });
+        }
+        same.map(Value::from)
+    }
+}
+
+fn file_record(entry: &ima::Entry, why: Option<String>) -> Value {
+    let mut fields = vec![
+        ("index", i64::from(entry.index).into()),
+        ("digest", entry.digest.into()),
+        ("path", entry.path.as_str().into()),
+    ];
+    fields.extend(why.map(|why| ("why", Value::from(why))));
+    Value::Record(fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
+}
+
+fn count(number: usize) -> Value {
+    i64::try_from(number).unwrap_or(i64::MAX).into()
+}
+
+fn note(notes: &mut Notes, claim: &'static str, event: Option<u32>, text: String) {
+    let event = event.map(|index| EventRef { log: LogName::EventLog, index });
+    notes.entry(claim).or_default().push(Note { text, event });
+}

@@ -1,0 +1,69 @@
+//! What can be wrong with a document of reference values.
+
+use core::fmt;
+
+/// Why a document is not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// Not JSON of the schema.
+    Json {
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong there.
+        why: String,
+    },
+    /// Another schema.
+    Schema(String),
+    /// Larger than the limits.
+    TooLarge,
+    /// For another tenant than the others.
+    Tenant(String),
+    /// An image does not parse.
+    Measure(touchstone_measure::Error),
+    /// An ELF file does not parse.
+    Code(touchstone_evidence::Error),
+}
+
+impl Error {
+    /// The stable code of this error.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Json { .. } => "references.malformed",
+            Self::Schema(_) => "references.schema",
+            Self::TooLarge => "references.too-large",
+            Self::Tenant(_) => "references.tenant",
+            Self::Measure(error) => error.code(),
+            Self::Code(error) => error.code(),
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Json { why, .. } => write!(f, "the reference values do not parse: {why}"),
+            Self::Schema(found) => {
+                write!(f, "schema `{found}` is not known; known is `{}`", super::SCHEMA)
+            }
+            Self::TooLarge => f.write_str("the reference values are larger than the limit"),
+            Self::Tenant(found) => write!(f, "the reference values are for tenant `{found}`"),
+            Self::Measure(error) => error.fmt(f),
+            Self::Code(error) => error.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+impl From<touchstone_measure::Error> for Error {
+    fn from(error: touchstone_measure::Error) -> Self {
+        Self::Measure(error)
+    }
+}
+
+impl From<touchstone_evidence::Error> for Error {
+    fn from(error: touchstone_evidence::Error) -> Self {
+        Self::Code(error)
+    }
+}

@@ -1,0 +1,212 @@
+//! The Verifier: claims, policy, conclusion. Pure: no clock, no store, no network.
+
+use crate::appraisal::{Appraisal, ControlResult, EventRef, LogName, TrustVector};
+use crate::facts::Facts;
+use crate::references::References;
+use touchstone_crypto::{Crypto, Verified};
+use touchstone_evidence::{Evidence, claims};
+use touchstone_policy::ar4si::{Dimension, Tier, TrustValue};
+use touchstone_policy::{Outcome, Policy, Value};
+
+/// Characters of a reason that are kept.
+const MAX_REASON: usize = 800;
+/// Findings of one control that are told.
+const MAX_TOLD: usize = 3;
+/// Log entries of one control that are named.
+const MAX_EVENTS: usize = 16;
+/// AR4SI: the evidence did not validate cryptographically.
+const CRYPTO_FAILED: i8 = 99;
+/// AR4SI: the verifier could not do its work.
+const MALFUNCTION: i8 = -1;
+
+/// What is known about a device beside its evidence.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceFacts {
+    /// Its id in the fleet.
+    pub id: String,
+    /// Whose it is.
+    pub tenant: String,
+    /// It was onboarded: its attestation key is proven to live in its element.
+    pub onboarded: bool,
+    /// The element's certificate chain leads to a trusted maker.
+    pub endorsed: bool,
+    /// The kind of element: `tpm2`, `software`.
+    pub element_kind: String,
+    /// When the nonce of this evidence was given out, in Unix seconds.
+    pub evidence_at: u64,
+}
+
+/// A policy with the reference values that it is judged by.
+#[derive(Clone, Debug)]
+pub struct Verifier {
+    policy: Policy,
+    references: References,
+    reference_claims: crate::facts::ReferenceClaims,
+}
+
+impl Verifier {
+    /// A verifier for one tenant.
+    pub fn new(policy: Policy, references: References) -> Self {
+        let reference_claims = crate::facts::ReferenceClaims::of(&references);
+        Self { policy, references, reference_claims }
+    }
+
+    /// The policy.
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The reference values.
+    pub const fn references(&self) -> &References {
+        &self.references
+    }
+
+    /// The policy's identity in results: `<name>/<version>`.
+    pub fn policy_id(&self) -> String {
+        format!("{}/{}", self.policy.name(), self.policy.version())
+    }
+
+    /// Judges verified evidence.
+    pub fn appraise(
+        &self,
+        crypto: &dyn Crypto,
+        evidence: &Verified<Evidence>,
+        device: &DeviceFacts,
+        now: u64,
+    ) -> Appraisal {
+        let Some(claims) = claims(crypto, evidence) else {
+            return self.undecided(device, now);
+        };
+        let facts = Facts::new(
+            crypto,
+            &claims,
+            &self.references,
+            &self.reference_claims,
+            device,
+            now,
+            self.policy.claims(),
+        );
+        let outcomes = self.policy.evaluate(&facts);
+        let mut vector = TrustVector::default();
+        outcomes.iter().for_each(|outcome| vector.take(outcome.value()));
+        let controls = outcomes.iter().map(|outcome| control(outcome, &facts)).collect();
+        Appraisal {
+            tier: touchstone_policy::tier(&outcomes),
+            vector,
+            controls,
+            policy_id: self.policy_id(),
+            appraised_at: now,
+            evidence_at: device.evidence_at,
+        }
+    }
+
+    /// The conclusion about evidence that did not verify: contraindicated, because what cannot be
+    /// believed is worse than what is not said.
+    pub fn appraise_unverified(
+        &self,
+        error: &touchstone_evidence::Error,
+        device: &DeviceFacts,
+        now: u64,
+    ) -> Appraisal {
+        let reason = format!("the evidence does not verify: {error} ({})", error.code());
+        self.single("evidence", CRYPTO_FAILED, reason, device, now)
+    }
+
+    fn undecided(&self, device: &DeviceFacts, now: u64) -> Appraisal {
+        let reason = "the evidence carries no proven PCR values".to_owned();
+        self.single("evidence", MALFUNCTION, reason, device, now)
+    }
+
+    fn single(
+        &self,
+        name: &str,
+        value: i8,
+        reason: String,
+        device: &DeviceFacts,
+        now: u64,
+    ) -> Appraisal {
+        let mut vector = TrustVector::default();
+        // draft-ietf-rats-ar4si §2.3.2: 99 and -1 are said in every dimension.
+        Dimension::ALL.into_iter().for_each(|dimension| vector.set(dimension, value));
+        let control = ControlResult {
+            name: name.into(),
+            passed: false,
+            dimension: Dimension::InstanceIdentity.name().into(),
+            value,
+            reason,
+            events: Vec::new(),
+        };
+        Appraisal {
+            tier: Tier::of(value),
+            vector,
+            controls: vec![control],
+            policy_id: self.policy_id(),
+            appraised_at: now,
+            evidence_at: device.evidence_at,
+        }
+    }
+}
+
+fn control(outcome: &Outcome<'_>, facts: &Facts<'_>) -> ControlResult {
+    let value: TrustValue = outcome.value();
+    let mut result = ControlResult {
+        name: outcome.name().into(),
+        passed: outcome.passed(),
+        dimension: value.dimension().name().into(),
+        value: value.number(),
+        reason: String::new(),
+        events: Vec::new(),
+    };
+    if outcome.passed() {
+        result.reason = clip(&outcome.explanation());
+        return result;
+    }
+    let offenders = outcome.offenders();
+    let mut told: Vec<&str> = offenders.iter().filter_map(|record| why(record)).collect();
+    result.events = offenders.iter().filter_map(|record| event(record)).collect();
+    for claim in outcome.control().claims() {
+        for note in facts.notes(claim) {
+            told.push(&note.text);
+            result.events.extend(note.event);
+        }
+    }
+    result.events.sort_unstable();
+    result.events.dedup();
+    result.events.truncate(MAX_EVENTS);
+    result.reason = clip(&reason(&told, outcome));
+    result
+}
+
+/// The findings in their own words; where there are none, the policy's.
+fn reason(told: &[&str], outcome: &Outcome<'_>) -> String {
+    match told {
+        [] => outcome.explanation(),
+        [first @ .., _] if told.len() > MAX_TOLD => {
+            let shown: Vec<&str> = first.iter().take(MAX_TOLD).copied().collect();
+            format!("{}; and {} more", shown.join("; "), told.len() - MAX_TOLD)
+        }
+        _ => told.join("; "),
+    }
+}
+
+fn why(record: &Value) -> Option<&str> {
+    match record.field("why")? {
+        Value::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn event(record: &Value) -> Option<EventRef> {
+    let at = |name: &str, log| {
+        let index = u32::try_from(record.field(name)?.as_integer()?).ok()?;
+        Some(EventRef { log, index })
+    };
+    at("event", LogName::EventLog).or_else(|| at("index", LogName::Ima))
+}
+
+fn clip(text: &str) -> String {
+    match text.char_indices().nth(MAX_REASON) {
+        Some((end, _)) => format!("{}..", text.get(..end).unwrap_or_default()),
+        None => text.into(),
+    }
+}
