@@ -23,6 +23,7 @@ mod cbor;
 mod challenge;
 pub mod claims;
 mod cmw;
+pub mod endorse;
 mod error;
 mod quoted;
 mod reader;

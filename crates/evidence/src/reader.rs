@@ -1,49 +1,50 @@
-//! Big-endian fields of TPM structures, taken from the front.
+//! Big-endian fields of TPM structures, with the item's name in the error.
 
 use crate::Error;
+use touchstone_wire as wire;
 
-/// What is left of an item, and how many octets were taken.
+/// A place in an item.
 pub(crate) struct Reader<'a> {
     item: &'static str,
-    rest: &'a [u8],
-    at: usize,
+    inner: wire::Reader<'a>,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) const fn new(item: &'static str, bytes: &'a [u8]) -> Self {
-        Self { item, rest: bytes, at: 0 }
+        Self { item, inner: wire::Reader::new(bytes) }
     }
 
     pub(crate) const fn malformed(&self) -> Error {
-        Error::Malformed { item: self.item, at: self.at }
+        Error::Malformed { item: self.item, at: self.inner.position() }
+    }
+
+    fn or<T>(&self, value: Result<T, wire::Malformed>) -> Result<T, Error> {
+        value.map_err(|_| self.malformed())
     }
 
     pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], Error> {
-        let (head, rest) = self.rest.split_at_checked(len).ok_or(self.malformed())?;
-        self.rest = rest;
-        self.at += len;
-        Ok(head)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
-        let malformed = self.malformed();
-        self.take(N)?.try_into().map_err(|_| malformed)
+        let value = self.inner.take(len);
+        self.or(value)
     }
 
     pub(crate) fn u8(&mut self) -> Result<u8, Error> {
-        self.array().map(u8::from_be_bytes)
+        let value = self.inner.u8();
+        self.or(value)
     }
 
     pub(crate) fn u16(&mut self) -> Result<u16, Error> {
-        self.array().map(u16::from_be_bytes)
+        let value = self.inner.u16();
+        self.or(value)
     }
 
     pub(crate) fn u32(&mut self) -> Result<u32, Error> {
-        self.array().map(u32::from_be_bytes)
+        let value = self.inner.u32();
+        self.or(value)
     }
 
     pub(crate) fn u64(&mut self) -> Result<u64, Error> {
-        self.array().map(u64::from_be_bytes)
+        let value = self.inner.u64();
+        self.or(value)
     }
 
     /// TPM2B: octets behind their length in a u16.
@@ -53,7 +54,7 @@ impl<'a> Reader<'a> {
     }
 
     /// There must be nothing left.
-    pub(crate) fn end(&self) -> Result<(), Error> {
-        if self.rest.is_empty() { Ok(()) } else { Err(self.malformed()) }
+    pub(crate) const fn end(&self) -> Result<(), Error> {
+        if self.inner.is_empty() { Ok(()) } else { Err(self.malformed()) }
     }
 }

@@ -1,50 +1,43 @@
-//! Little-endian fields of a log, taken from the front.
+//! Little-endian fields of a log. Where one ends too early is all there is to know here, so a
+//! fault is `None`; the item that it spoils names it.
 
-/// What is left of the octets, and how many were taken.
+use touchstone_wire as wire;
+
+/// A place in a log.
 #[derive(Clone, Copy)]
-pub(crate) struct Reader<'a> {
-    rest: &'a [u8],
-    at: usize,
-}
+pub(crate) struct Reader<'a>(wire::Reader<'a>);
 
 impl<'a> Reader<'a> {
     pub(crate) const fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes, at: 0 }
+        Self(wire::Reader::new(bytes))
     }
 
     pub(crate) const fn at(&self) -> usize {
-        self.at
+        self.0.position()
     }
 
     pub(crate) const fn is_empty(&self) -> bool {
-        self.rest.is_empty()
+        self.0.is_empty()
     }
 
     pub(crate) fn take(&mut self, len: usize) -> Option<&'a [u8]> {
-        let (head, rest) = self.rest.split_at_checked(len)?;
-        self.rest = rest;
-        self.at += len;
-        Some(head)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        self.take(N)?.try_into().ok()
+        self.0.take(len).ok()
     }
 
     pub(crate) fn u8(&mut self) -> Option<u8> {
-        self.array().map(u8::from_le_bytes)
+        self.0.u8().ok()
     }
 
     pub(crate) fn u16(&mut self) -> Option<u16> {
-        self.array().map(u16::from_le_bytes)
+        self.0.u16_le().ok()
     }
 
     pub(crate) fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_le_bytes)
+        self.0.u32_le().ok()
     }
 
     pub(crate) fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
+        self.0.u64_le().ok()
     }
 
     /// Octets behind their length in a u32.

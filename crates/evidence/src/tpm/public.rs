@@ -43,7 +43,12 @@ impl Attributes {
         self.has(Self::SIGN) && !self.has(Self::DECRYPT)
     }
 
-    /// It signs only what the TPM made.
+    /// It decrypts.
+    pub const fn decrypts(self) -> bool {
+        self.has(Self::DECRYPT) && !self.has(Self::SIGN)
+    }
+
+    /// It works only on what the TPM made.
     pub const fn is_restricted(self) -> bool {
         self.has(Self::RESTRICTED)
     }

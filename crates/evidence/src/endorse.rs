@@ -1,0 +1,182 @@
+//! Endorsements: why an attestation key is to be believed. An Attester hands over, once, the
+//! certificate of its endorsement key (EK), its attestation key (LAK) and, if it has one, its
+//! IDevID certified by the LAK.
+//!
+//! What verifies here is half of the proof: a genuine TPM has this EK, and whoever holds the LAK
+//! holds the IDevID. That EK and LAK are in the *same* TPM is shown by the device opening a
+//! credential made for both (MakeCredential, ActivateCredential; TPM 2.0 Part 1 §24).
+
+use crate::Error;
+use crate::cbor::{Reader, encode};
+use crate::tpm::{LakPublic, PublicArea, verify_certify};
+use spki::SubjectPublicKeyInfoRef;
+use spki::der::Decode;
+use touchstone_certs::{Certificate, Purpose, TrustStore};
+use touchstone_crypto::{Crypto, Digest, HashAlgorithm, Verified};
+
+/// The most certificates in a bundle.
+pub const MAX_CERTIFICATES: usize = 8;
+
+const ITEM: &str = "endorsement bundle";
+const VERSION: u64 = 1;
+
+/// What an Attester hands over at onboarding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bundle {
+    /// TPMT_PUBLIC of the endorsement key.
+    pub ek_public: Vec<u8>,
+    /// Its certificate in DER, then those of its issuers as far as the device has them.
+    pub ek_certificates: Vec<Vec<u8>>,
+    /// TPMT_PUBLIC of the attestation key.
+    pub lak_public: Vec<u8>,
+    /// The IDevID key, certified by the attestation key.
+    pub device_identity: Option<CertifiedKey>,
+}
+
+/// A key and what TPM2_Certify says about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertifiedKey {
+    /// TPMT_PUBLIC.
+    pub public: Vec<u8>,
+    /// TPMS_ATTEST.
+    pub attest: Vec<u8>,
+    /// TPMT_SIGNATURE.
+    pub signature: Vec<u8>,
+}
+
+/// What is known about a device's keys once its credential was activated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endorsed {
+    /// The attestation key.
+    pub lak: LakPublic,
+    /// TPMT_PUBLIC of the endorsement key: what to make the credential for.
+    pub ek_public: Vec<u8>,
+    /// The SHA-256 fingerprint of the EK certificate.
+    pub ek_fingerprint: Digest,
+    /// Who issued the EK certificate (RFC 4514).
+    pub ek_issuer: String,
+    /// `SubjectPublicKeyInfo` of the IDevID, if it was certified.
+    pub identity_spki: Option<Vec<u8>>,
+}
+
+/// The qualifying data of the IDevID's certification:
+/// SHA-256("touchstone-idevid-v1" || SHA-256(TPMT_PUBLIC of the LAK)).
+pub fn identity_binding(crypto: &dyn Crypto, lak_public: &[u8]) -> [u8; 32] {
+    let sha256 = HashAlgorithm::Sha256;
+    let lak = crypto.hash(sha256, &[lak_public]);
+    let mut out = [0; 32];
+    out.copy_from_slice(crypto.hash(sha256, &[b"touchstone-idevid-v1", lak.as_bytes()]).as_bytes());
+    out
+}
+
+impl Bundle {
+    /// CBOR: `[1, EK public, [* certificate], LAK public, [] / [public, attest, signature]]`.
+    pub fn encode(&self) -> Vec<u8> {
+        encode(|out| {
+            out.array(5)?.u64(VERSION)?.bytes(&self.ek_public)?;
+            out.array(self.ek_certificates.len() as u64)?;
+            for certificate in &self.ek_certificates {
+                out.bytes(certificate)?;
+            }
+            out.bytes(&self.lak_public)?;
+            match &self.device_identity {
+                Some(key) => {
+                    out.array(3)?.bytes(&key.public)?.bytes(&key.attest)?.bytes(&key.signature)?;
+                }
+                None => {
+                    out.array(0)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Reads what [`encode`](Self::encode) writes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
+        let mut reader = Reader::new(ITEM, bytes);
+        reader.tuple(5)?;
+        if reader.u64()? != VERSION {
+            return Err(reader.malformed());
+        }
+        let bundle = Self {
+            ek_public: reader.bytes()?.to_vec(),
+            ek_certificates: reader
+                .list(MAX_CERTIFICATES, |reader| reader.bytes().map(<[u8]>::to_vec))?,
+            lak_public: reader.bytes()?.to_vec(),
+            device_identity: match reader.array(3)? {
+                0 => None,
+                3 => Some(CertifiedKey {
+                    public: reader.bytes()?.to_vec(),
+                    attest: reader.bytes()?.to_vec(),
+                    signature: reader.bytes()?.to_vec(),
+                }),
+                _ => return Err(reader.malformed()),
+            },
+        };
+        reader.end()?;
+        Ok(bundle)
+    }
+
+    /// Checks what can be checked before the credential: the EK's certificate leads to one of
+    /// `ek_roots` at `now` and is for this EK; the LAK may only sign what the TPM made; the
+    /// IDevID, if there is one, is certified by the LAK. `identity_spki` is the key that the peer
+    /// has proven to hold (in TLS); if given, the certified IDevID must be that key.
+    pub fn verify(
+        self,
+        crypto: &dyn Crypto,
+        ek_roots: &TrustStore,
+        identity_spki: Option<&[u8]>,
+        now: u64,
+    ) -> Result<Verified<Endorsed>, Error> {
+        let lak = LakPublic::from_native(&self.lak_public)?;
+        let ek = PublicArea::decode(&self.ek_public)?;
+        if !(ek.attributes.decrypts() && ek.attributes.is_restricted() && ek.attributes.is_bound())
+        {
+            return Err(Error::KeyAttributes("an endorsement key"));
+        }
+        let mut certificates = Vec::new();
+        for der in &self.ek_certificates {
+            certificates.push(Certificate::decode(der)?);
+        }
+        let (leaf, issuers) = certificates.split_first().ok_or(Error::NoEndorsementCertificate)?;
+        ek_roots.validate(crypto, leaf, issuers, now, Purpose::EndorsementKey)?;
+        if !same_key(&ek.spki_der, leaf.spki_der()) {
+            return Err(Error::EndorsementKey);
+        }
+        let certified_spki = self.identity(crypto, &lak)?;
+        if identity_spki.is_some() && identity_spki != certified_spki.as_deref() {
+            return Err(Error::WrongName);
+        }
+        Ok(Verified::vouch(Endorsed {
+            lak,
+            ek_fingerprint: leaf.fingerprint_sha256(crypto),
+            ek_issuer: leaf.issuer().to_owned(),
+            ek_public: self.ek_public,
+            identity_spki: certified_spki,
+        }))
+    }
+
+    fn identity(&self, crypto: &dyn Crypto, lak: &LakPublic) -> Result<Option<Vec<u8>>, Error> {
+        let Some(key) = &self.device_identity else { return Ok(None) };
+        let binding = identity_binding(crypto, &self.lak_public);
+        let certified =
+            verify_certify(crypto, &key.attest, &key.signature, lak, &key.public, &binding)?;
+        if !certified.public.attributes.is_bound() {
+            return Err(Error::KeyAttributes("bound to one TPM"));
+        }
+        if !certified.public.attributes.signs() {
+            return Err(Error::KeyAttributes("a signing key"));
+        }
+        Ok(Some(certified.public.spki_der.clone()))
+    }
+}
+
+/// Whether two `SubjectPublicKeyInfo`s hold the same key: EK certificates may name RSAES-OAEP where
+/// others name rsaEncryption (TCG EK Credential Profile §3.2.10).
+fn same_key(ours: &[u8], certified: &[u8]) -> bool {
+    let key = |der| SubjectPublicKeyInfoRef::from_der(der).ok().map(|info| info.subject_public_key);
+    key(ours).is_some_and(|ours| key(certified) == Some(ours))
+}
+
+#[cfg(test)]
+mod tests;
