@@ -1,0 +1,147 @@
+//! What can be wrong with an envelope.
+
+use core::fmt;
+
+/// Why an envelope was not read, not made, or not believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// The octets are not a CMS structure in DER.
+    Malformed {
+        /// The part, in the words of RFC 5652.
+        part: &'static str,
+        /// The octet at which reading stopped, counted from the start of the part, when known.
+        offset: Option<u32>,
+    },
+    /// It was read, and a check failed.
+    Refused(Refusal),
+    /// A certificate in it is wrong.
+    Certificate(touchstone_certs::Error),
+    /// The crypto provider or a key's holder failed.
+    Crypto(touchstone_crypto::Error),
+}
+
+/// Why an envelope is not believed. One variant per check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Nobody signed.
+    NoSigner,
+    /// A signer's certificate is not in the envelope.
+    NoCertificate,
+    /// The same signer is there twice.
+    SignedTwice,
+    /// The content is not inside, and was not given.
+    NoContent,
+    /// A signer signed the bare content, without attributes.
+    NoSignedAttributes,
+    /// A signed attribute that must be there once is missing, or there more than once (RFC 5652
+    /// §11.1 to §11.3).
+    BadSignedAttributes,
+    /// A signer signed another type of content (RFC 5652 §11.1).
+    ContentTypeMismatch,
+    /// A signer signed other content (RFC 5652 §11.2).
+    DigestMismatch,
+    /// A signature is not by the key of its certificate.
+    BadSignature,
+    /// A hash or signature algorithm is too old or not known here, or the two do not go together.
+    UnsupportedAlgorithm,
+    /// The key of a signer is not the one in the certificate given for it.
+    KeyMismatch,
+}
+
+impl Error {
+    pub(crate) fn der(part: &'static str) -> impl Fn(der::Error) -> Self {
+        move |error| Self::Malformed { part, offset: error.position().map(u32::from) }
+    }
+
+    pub(crate) const fn malformed(part: &'static str) -> Self {
+        Self::Malformed { part, offset: None }
+    }
+
+    /// The stable code of this error.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Malformed { .. } => "cms.malformed",
+            Self::Refused(refusal) => refusal.code(),
+            Self::Certificate(error) => error.code(),
+            Self::Crypto(error) => error.code(),
+        }
+    }
+}
+
+impl Refusal {
+    /// The stable code of this refusal.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::NoSigner => "cms.refused.no-signer",
+            Self::NoCertificate => "cms.refused.no-certificate",
+            Self::SignedTwice => "cms.refused.signed-twice",
+            Self::NoContent => "cms.refused.no-content",
+            Self::NoSignedAttributes => "cms.refused.no-signed-attributes",
+            Self::BadSignedAttributes => "cms.refused.signed-attributes",
+            Self::ContentTypeMismatch => "cms.refused.content-type",
+            Self::DigestMismatch => "cms.refused.digest",
+            Self::BadSignature => "cms.refused.signature",
+            Self::UnsupportedAlgorithm => "cms.refused.algorithm",
+            Self::KeyMismatch => "cms.refused.key-mismatch",
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed { part, offset: Some(offset) } => {
+                write!(f, "the {part} of the CMS envelope is not DER at octet {offset}")
+            }
+            Self::Malformed { part, offset: None } => {
+                write!(f, "the {part} of the CMS envelope does not parse")
+            }
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::Certificate(error) => error.fmt(f),
+            Self::Crypto(error) => error.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoSigner => "nobody has signed it",
+            Self::NoCertificate => "a signer's certificate is not in the envelope",
+            Self::SignedTwice => "the same signer is there twice",
+            Self::NoContent => "the content is not in the envelope; give it beside it",
+            Self::NoSignedAttributes => "a signature without signed attributes",
+            Self::BadSignedAttributes => "a signed attribute is missing or there twice",
+            Self::ContentTypeMismatch => "a signer signed another type of content",
+            Self::DigestMismatch => "the content is not the one that was signed",
+            Self::BadSignature => "a signature is not by the key of its certificate",
+            Self::UnsupportedAlgorithm => "a hash or signature algorithm is not accepted",
+            Self::KeyMismatch => "the signer's key is not the one in its certificate",
+        })
+    }
+}
+
+impl core::error::Error for Error {}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<touchstone_certs::Error> for Error {
+    fn from(error: touchstone_certs::Error) -> Self {
+        match error {
+            touchstone_certs::Error::Crypto(error) => Self::Crypto(error),
+            error => Self::Certificate(error),
+        }
+    }
+}
+
+impl From<touchstone_crypto::Error> for Error {
+    fn from(error: touchstone_crypto::Error) -> Self {
+        Self::Crypto(error)
+    }
+}
