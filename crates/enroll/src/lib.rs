@@ -1,2 +1,22 @@
-//! EST messages (RFC 7030) and requests that carry proof of where their key lives.
+//! EST messages (RFC 7030), and requests that carry proof of where their key lives.
+//!
+//! What this is not: HTTP, or a CA. [`est`] turns bodies into requests and certificates into bodies;
+//! [`AttestedRequest`] carries a TPM's statement about the key beside the request for it, and hands
+//! the statement's parts to whoever can judge them.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::indexing_slicing,
+        clippy::print_stderr,
+        reason = "tests fail loudly"
+    )
+)]
+
+mod attested;
+mod error;
+pub mod est;
+
+pub use attested::{AttestedRequest, TpmCertify};
+pub use error::Error;
