@@ -115,14 +115,14 @@ impl From<touchstone_crypto::Error> for Error {
 }
 
 /// The element's own no: which command, its code, and what that means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The command, in the words of its standard: `TPM2_Quote`.
     pub command: &'static str,
     /// The response code, as the element gave it.
     pub response: u32,
     /// The code's name without its position: `TPM_RC_AUTH_FAIL`.
-    pub name: &'static str,
+    pub name: String,
     /// What it complains of: `parameter 2`, `handle 1`, `session 1`, or nothing.
     pub about: Option<(&'static str, u8)>,
     /// What it means, and what to do.
@@ -148,7 +148,7 @@ mod tests {
         let refusal = Refusal {
             command: "TPM2_Load",
             response: 0x1df,
-            name: "TPM_RC_INTEGRITY",
+            name: "TPM_RC_INTEGRITY".to_owned(),
             about: Some(("parameter", 1)),
             words: "made by another element",
         };

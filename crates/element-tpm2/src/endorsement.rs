@@ -1,0 +1,87 @@
+//! The endorsement key: which one this TPM has a certificate for, and its chain (TCG EK Credential
+//! Profile v2.5 §2.2).
+
+use crate::context::Object;
+use crate::nv::split_certificates;
+use crate::policy::RH_ENDORSEMENT;
+use crate::template::{ENDORSEMENT, EndorsementKind};
+use crate::tpm::Tpm;
+use touchstone_element::{Endorsement, Error};
+
+/// Where makers store the certificates above the endorsement key's.
+const CHAIN_FIRST: u32 = 0x01C0_0100;
+const CHAIN_LAST: u32 = 0x01C0_01FF;
+/// More than any chain; keeps a strange TPM from filling our memory.
+const CHAIN_INDICES: usize = 16;
+
+/// The endorsement key in use.
+pub(crate) struct Found {
+    kind: &'static EndorsementKind,
+    pub(crate) endorsement: Endorsement,
+}
+
+impl Tpm {
+    /// Finds the key once: the first kind with a certificate, else the first kind.
+    pub(crate) fn find_endorsement(&mut self) -> Result<&Found, Error> {
+        if self.endorsement.is_none() {
+            let (kind, certificates) = self.endorsement_certificates()?;
+            let native_public =
+                self.with_endorsement(kind, |_, object| Ok(object.native.clone()))?;
+            let endorsement = Endorsement { native_public, certificates };
+            self.endorsement = Some(Found { kind, endorsement });
+        }
+        self.endorsement.as_ref().ok_or(Error::Unsupported("endorsement"))
+    }
+
+    fn endorsement_certificates(
+        &mut self,
+    ) -> Result<(&'static EndorsementKind, Vec<Vec<u8>>), Error> {
+        for kind in &ENDORSEMENT {
+            let Some(stored) = self.context.nv_read(kind.certificate)? else { continue };
+            let mut certificates = split_certificates(&stored)?;
+            if certificates.is_empty() {
+                continue;
+            }
+            let mut chain = Vec::new();
+            let indices = self.context.nv_defined(CHAIN_FIRST, CHAIN_LAST)?;
+            for index in indices.into_iter().take(CHAIN_INDICES) {
+                // §2.2.1.5: a certificate may continue in the next index.
+                chain.extend(self.context.nv_read(index)?.unwrap_or_default());
+            }
+            certificates.extend(split_certificates(&chain)?);
+            return Ok((kind, certificates));
+        }
+        let [first, ..] = &ENDORSEMENT;
+        Ok((first, Vec::new()))
+    }
+
+    /// Lends out the endorsement key, and says whether its use takes the policy.
+    pub(crate) fn with_endorsement_key<T>(
+        &mut self,
+        serve: impl FnOnce(&mut Self, &Object, bool) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let kind = self.find_endorsement()?.kind;
+        self.with_endorsement(kind, |tpm, object| serve(tpm, object, kind.by_policy))
+    }
+
+    fn with_endorsement<T>(
+        &mut self,
+        kind: &EndorsementKind,
+        serve: impl FnOnce(&mut Self, &Object) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let template = (kind.template)();
+        // Making an RSA key takes a slow TPM half a minute; the maker may have kept it.
+        match self.context.read_public(kind.persistent) {
+            Ok(object) if object.public.is_like(&template) => return serve(self, &object),
+            // Nothing is there, or something else: make it.
+            Ok(_) | Err(Error::Refused(_) | Error::Unsupported(_)) => {}
+            Err(error) => return Err(error),
+        }
+        let object = self.context.create_primary(RH_ENDORSEMENT, &template)?;
+        let served = serve(self, &object);
+        let flushed = self.context.flush(object.entity.handle);
+        let served = served?;
+        flushed?;
+        Ok(served)
+    }
+}

@@ -1,0 +1,43 @@
+//! What the maker of a device does once: identity keys that come back from their template, and
+//! their certificates stored beside them (TCG TPM 2.0 Keys for Device Identity and Attestation §7.3).
+
+use crate::template::DeviceKey;
+use crate::tpm::{Tpm, public_key};
+use touchstone_element::{DeviceIdentity, Error, PublicKey};
+
+/// Makes the IDevID: `sign_certificate` gets its public key and gives the certificate in DER,
+/// followed by those above it if they shall travel along; 2048 octets in all.
+///
+/// Doing it again gives the same key and replaces the certificate. The certificate goes to the
+/// platform hierarchy, which `TPM2_Clear` spares, when that is open; the firmware of a device in the
+/// field closes it, and then it goes to the owner's.
+pub fn idevid<E: From<Error>>(
+    tpm: &mut Tpm,
+    sign_certificate: impl FnOnce(&PublicKey) -> Result<Vec<u8>, E>,
+) -> Result<DeviceIdentity, E> {
+    make(tpm, DeviceKey::IDevId, sign_certificate)
+}
+
+/// Makes the IAK, an attestation key, as [`idevid`] makes the IDevID.
+pub fn iak<E: From<Error>>(
+    tpm: &mut Tpm,
+    sign_certificate: impl FnOnce(&PublicKey) -> Result<Vec<u8>, E>,
+) -> Result<DeviceIdentity, E> {
+    make(tpm, DeviceKey::Iak, sign_certificate)
+}
+
+fn make<E: From<Error>>(
+    tpm: &mut Tpm,
+    key: DeviceKey,
+    sign_certificate: impl FnOnce(&PublicKey) -> Result<Vec<u8>, E>,
+) -> Result<DeviceIdentity, E> {
+    let public = tpm.with_device_key(key, |_, loaded| public_key(loaded.object.native.clone()))?;
+    let stored = sign_certificate(&public)?;
+    let certificates = crate::nv::split_certificates(&stored)?;
+    if certificates.is_empty() {
+        return Err(Error::BadInput("the device identity's certificate is empty").into());
+    }
+    tpm.context.nv_store_certificate(key.certificate(), &stored)?;
+    tpm.forget_identity();
+    Ok(DeviceIdentity { public, certificates })
+}

@@ -1,0 +1,63 @@
+//! Signatures, `TPMT_SIGNATURE` (TPM 2.0 Part 2 §11.3.4), in the form that X.509 uses.
+
+use crate::kdf::padded;
+use crate::marshal::Reader;
+use crate::public::{ALG_ECDSA, ALG_RSAPSS, ALG_RSASSA};
+use touchstone_crypto::{SignatureAlgorithm, ecdsa};
+use touchstone_element::Error;
+
+/// ECDSA in DER (RFC 3279 §2.2.3), RSA as it is.
+pub fn to_x509(signature: &[u8], algorithm: SignatureAlgorithm) -> Result<Vec<u8>, Error> {
+    let mut reader = Reader::new(signature);
+    let scheme = reader.u16()?;
+    reader.u16()?;
+    let x509 = match (scheme, algorithm) {
+        (ALG_ECDSA, SignatureAlgorithm::EcdsaP256Sha256) => fixed(&mut reader, 32)?,
+        (ALG_ECDSA, SignatureAlgorithm::EcdsaP384Sha384 | SignatureAlgorithm::EcdsaP384Sha256) => {
+            fixed(&mut reader, 48)?
+        }
+        (
+            ALG_RSASSA,
+            SignatureAlgorithm::RsaPkcs1Sha256
+            | SignatureAlgorithm::RsaPkcs1Sha384
+            | SignatureAlgorithm::RsaPkcs1Sha512,
+        )
+        | (ALG_RSAPSS, SignatureAlgorithm::RsaPssSha256) => reader.sized()?.to_vec(),
+        _ => return Err(Error::Malformed("the signature is not of its key's scheme")),
+    };
+    reader.end()?;
+    Ok(x509)
+}
+
+fn fixed(reader: &mut Reader<'_>, len: usize) -> Result<Vec<u8>, Error> {
+    let r = padded(reader.sized()?, len)?;
+    let s = padded(reader.sized()?, len)?;
+    Ok(ecdsa::fixed_to_der(&[r, s].concat())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::marshal::Writer;
+
+    #[test]
+    fn numbers_that_the_tpm_shortened_get_their_zeros_back() {
+        let writer = Writer::default().u16(ALG_ECDSA).u16(0x0B);
+        let native = writer.sized(&[1; 31]).unwrap().sized(&[2; 32]).unwrap().done();
+        let der = to_x509(&native, SignatureAlgorithm::EcdsaP256Sha256).unwrap();
+        let fixed = ecdsa::der_to_fixed(&der, 32).unwrap();
+        assert_eq!((fixed[0], fixed[1], fixed[32]), (0, 1, 2));
+    }
+
+    #[test]
+    fn a_signature_of_another_scheme_or_length_is_refused() {
+        let writer = Writer::default().u16(ALG_ECDSA).u16(0x0B);
+        let native = writer.sized(&[1; 33]).unwrap().sized(&[2; 32]).unwrap().done();
+        for algorithm in [SignatureAlgorithm::EcdsaP256Sha256, SignatureAlgorithm::RsaPkcs1Sha256] {
+            assert!(to_x509(&native, algorithm).is_err());
+        }
+        for cut in 0..native.len() {
+            assert!(to_x509(&native[..cut], SignatureAlgorithm::EcdsaP384Sha384).is_err());
+        }
+    }
+}
