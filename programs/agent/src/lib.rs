@@ -12,6 +12,7 @@ pub mod collect;
 pub mod config;
 pub mod respond;
 pub mod state;
+pub mod update;
 
 #[cfg(test)]
 mod tests;

@@ -1,9 +1,12 @@
 //! What several modules' tests need.
 
 use crate::collect::maps::{Backing, executable};
+use crate::update::counters::Counters;
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::process::{Child, Command, Stdio};
 
 /// A real process of a program of its own (a copy of `sleep`), to be measured and tampered with.
@@ -53,11 +56,31 @@ impl Victim {
         memory.write_at(octets, text.start + text.len() / 2).unwrap();
     }
 
+    /// Whether it ended by itself.
+    pub(crate) fn has_ended(mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Ends the process; its folder lives as long as what is returned.
     pub(crate) fn stop(mut self) -> tempfile::TempDir {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         self.folder.take().unwrap()
+    }
+}
+
+/// Rollback counters in memory: an element that survives what happens to the disk.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Numbers(Arc<Mutex<BTreeMap<String, u64>>>);
+
+impl Counters for Numbers {
+    fn last(&mut self, component: &str) -> Result<Option<u64>, touchstone_element::Error> {
+        Ok(self.0.lock().unwrap().get(component).copied())
+    }
+
+    fn raise(&mut self, component: &str, to: u64) -> Result<(), touchstone_element::Error> {
+        self.0.lock().unwrap().insert(component.to_owned(), to);
+        Ok(())
     }
 }
 
