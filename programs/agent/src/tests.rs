@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 /// A real process of a program of its own (a copy of `sleep`), to be measured and tampered with.
 pub(crate) struct Victim {
@@ -20,7 +20,10 @@ impl Victim {
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("victim");
-        std::fs::copy("/usr/bin/sleep", &path).unwrap();
+        // Not copied by this process: a test beside this one that forks meanwhile would hold the
+        // file open for writing, and it could not be run.
+        let copied = Command::new("cp").arg("/usr/bin/sleep").arg(&path).status().unwrap();
+        assert!(copied.success());
         let child = Command::new(&path).arg("600").stdin(Stdio::null()).spawn().unwrap();
         let victim = Self { path, child, folder: Some(folder) };
         // The loader maps libc after exec: wait until it is there and the program sleeps.

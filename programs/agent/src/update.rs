@@ -12,7 +12,7 @@ pub mod restart;
 use crate::config::{self, Component};
 use counters::Counters;
 use install::{Installed, Installer};
-use outcome::{Outcome, Outcomes, Ending};
+use outcome::{Ending, Outcome, Outcomes};
 use std::path::PathBuf;
 use touchstone_certs::{Certificate, TrustStore};
 use touchstone_crypto_awslc::AwsLc;

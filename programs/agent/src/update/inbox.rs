@@ -56,7 +56,10 @@ mod tests {
         assert!(next(folder.path()).unwrap().is_none());
         fs::write(folder.path().join("b.p7m"), b"envelope").unwrap();
         let found = next(folder.path()).unwrap().unwrap();
-        assert_eq!((found.name().as_str(), found.envelope.as_deref()), ("b.p7m", Some(&b"envelope"[..])));
+        assert_eq!(
+            (found.name().as_str(), found.envelope.as_deref()),
+            ("b.p7m", Some(&b"envelope"[..]))
+        );
         found.put_aside("applied").unwrap();
         assert!(next(folder.path()).unwrap().is_none());
         assert!(folder.path().join("b.p7m.applied").exists());

@@ -56,10 +56,8 @@ pub(super) fn restart(component: &Component) -> Result<(), Error> {
 fn signal_all(component: &Component, signal: Signal) -> Result<(), Error> {
     let mut asked = Vec::new();
     for process in running(std::slice::from_ref(&component.path))? {
-        let fault = |error: rustix::io::Errno| Error::Signal {
-            pid: process.pid,
-            source: error.into(),
-        };
+        let fault =
+            |error: rustix::io::Errno| Error::Signal { pid: process.pid, source: error.into() };
         let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) else { continue };
         // A handle, so that no other process is hit that got the number meanwhile.
         let handle = match pidfd_open(pid, PidfdFlags::empty()) {
