@@ -87,9 +87,9 @@ pub(crate) fn good_device() -> ClaimSet {
         ("reference.files", Value::set((0..=50).map(digest))),
     ]);
     for (at, name) in ["pk", "kek", "db"].into_iter().enumerate() {
-        let certificate = digest(u8::try_from(at).unwrap());
-        claims.insert(&alloc::format!("boot.{name}"), Value::list([certificate.clone()]));
-        claims.insert(&alloc::format!("reference.{name}"), Value::set([certificate]));
+        let cert = digest(u8::try_from(at).unwrap());
+        claims.insert(&alloc::format!("boot.{name}"), Value::list([cert.clone()]));
+        claims.insert(&alloc::format!("reference.{name}"), Value::set([cert]));
     }
     claims
 }
@@ -99,10 +99,10 @@ pub(crate) fn gateway() -> Policy {
 }
 
 /// A policy of one control that requires `test`.
-pub(crate) fn requiring(test: &str) -> Result<Policy, Vec<crate::Fault>> {
+pub(crate) fn requiring(requirement: &str) -> Result<Policy, Vec<crate::Fault>> {
     let text = alloc::format!(
         "policy \"p\" version 1 {{ control c {{ dimension executables severity warning \
-         because \"b\" require {test} }} }}"
+         because \"b\" require {requirement} }} }}"
     );
     Policy::parse(&text, &catalog())
 }

@@ -1,0 +1,142 @@
+//! The catalogue of what can happen. A code never changes its name or its meaning.
+
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// How much an event matters (RFC 5424 §6.2.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Somebody has to act now.
+    Alert,
+    /// Something is broken or under attack.
+    Critical,
+    /// Something was refused or failed.
+    Error,
+    /// Something should be looked at.
+    Warning,
+    /// Normal, but worth noticing.
+    Notice,
+    /// Normal.
+    Info,
+}
+
+impl Severity {
+    /// The number in a syslog message.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Alert => 1,
+            Self::Critical => 2,
+            Self::Error => 3,
+            Self::Warning => 4,
+            Self::Notice => 5,
+            Self::Info => 6,
+        }
+    }
+
+    /// The word in a log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Alert => "alert",
+            Self::Critical => "critical",
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Notice => "notice",
+            Self::Info => "info",
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+macro_rules! codes {
+    ($($name:ident, $code:literal, $severity:ident, $about:literal;)*) => {
+        /// What happened.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Code {
+            $(#[doc = $about] $name,)*
+        }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The stable code.
+            pub const fn name(self) -> &'static str {
+                match self { $(Self::$name => $code,)* }
+            }
+
+            /// How much it matters, unless the event says otherwise.
+            pub const fn severity(self) -> Severity {
+                match self { $(Self::$name => Severity::$severity,)* }
+            }
+
+            /// What it means, as a phrase.
+            pub const fn about(self) -> &'static str {
+                match self { $(Self::$name => $about,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    DeviceOnboarded, "device.onboarded", Notice, "a device proved its TPM and was recorded";
+    DeviceRefused, "device.refused", Warning, "a device was not onboarded";
+    DeviceQuarantined, "device.quarantined", Warning, "a device cut itself off from the network";
+    DeviceReleased, "device.released", Notice, "a device lifted its quarantine";
+    DeviceSilent, "device.silent", Warning, "a device sends no evidence any more";
+    EvidenceRefused, "attest.evidence.refused", Warning, "evidence did not parse or verify";
+    VerdictChanged, "attest.verdict.changed", Notice, "the trust tier of a device changed";
+    CertIssued, "cert.issued", Notice, "a certificate was issued";
+    CertRefused, "cert.refused", Warning, "a certificate was not issued";
+    CertRevoked, "cert.revoked", Warning, "a certificate was revoked";
+    FlowAdmitted, "flow.admitted", Info, "a checkpoint let a flow through";
+    FlowRefused, "flow.refused", Warning, "a checkpoint did not let a flow through";
+    FlowCut, "flow.cut", Warning, "a checkpoint cut an open flow";
+    UpdateStored, "update.stored", Notice, "an update was stored for devices";
+    UpdateApplied, "update.applied", Notice, "a device applied an update";
+    UpdateRefused, "update.refused", Warning, "an update was refused";
+    ReferencesImported, "reference.imported", Notice, "signed reference values were taken over";
+    ReferencesRefused, "reference.refused", Warning, "reference values were refused";
+    PolicyLoaded, "policy.loaded", Notice, "a trust policy is in force";
+    PolicyRefused, "policy.refused", Error, "a trust policy was not loaded";
+    OperatorAdmitted, "operator.admitted", Info, "an operator logged in";
+    OperatorRefused, "operator.refused", Warning, "an operator was not let in";
+    ServiceStarted, "service.started", Notice, "a service started";
+    ServiceStopped, "service.stopped", Notice, "a service stopped as told";
+    AuditRecovered, "audit.recovered", Warning, "an entry that was never acknowledged was cut off";
+    AuditExportLost, "audit.export.lost", Error, "entries did not reach the syslog collector";
+    AuditExportResumed, "audit.export.resumed", Notice, "entries reach the syslog collector again";
+}
+
+impl Code {
+    /// The code of that [`name`](Self::name).
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.name() == name)
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_distinct_and_fit_a_syslog_message() {
+        for code in Code::ALL {
+            assert_eq!(Code::from_name(code.name()), Some(*code));
+            // RFC 5424 §6: MSGID is 1 to 32 printable characters.
+            assert!(code.name().len() <= 32 && code.name().bytes().all(|c| c.is_ascii_graphic()));
+        }
+    }
+}
