@@ -1,4 +1,5 @@
 //! The rig: a measured-boot device, its fleet, a checkpoint and real peers on one machine.
 #![forbid(unsafe_code)]
 
+pub mod scene;
 pub mod sensor;

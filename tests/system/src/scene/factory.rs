@@ -1,0 +1,161 @@
+//! Everybody who signs something in the scene, each with keys of their own: the device's maker, the
+//! publisher of its software, its operator, and a stranger.
+
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+use touchstone_appraise::references::{Database, Document};
+use touchstone_certs::issue::{Issuer, Kind, Template};
+use touchstone_certs::{Certificate, FOREVER, Name};
+use touchstone_crypto::{SignatureAlgorithm, Signer};
+use touchstone_crypto_awslc::{AwsLc, SoftSigner};
+use touchstone_update::Manifest;
+
+/// The tenant of the scene's fleet.
+pub const TENANT: &str = "default";
+/// The component that updates replace.
+pub const COMPONENT: &str = "sensor";
+/// Where that component is on the device.
+pub const SENSOR_PATH: &str = "/data/app/sensor";
+
+const YEAR: u64 = 365 * 24 * 3_600;
+
+/// Somebody with a key and a certificate for it.
+pub struct Signatory {
+    /// The certificate.
+    pub certificate: Certificate,
+    key: SoftSigner,
+}
+
+/// Everybody who signs.
+pub struct Factory {
+    /// The device maker's CA, which identifies devices (IDevID).
+    pub maker: Signatory,
+    /// Publishes software and its reference values.
+    pub publisher: Signatory,
+    /// Runs the plant, and releases updates for it.
+    pub operator: Signatory,
+    /// Has a certificate like the others', but no say.
+    pub stranger: Signatory,
+}
+
+impl Factory {
+    /// New keys for all of them.
+    pub fn new() -> Result<Self> {
+        Ok(Self {
+            maker: Signatory::new(Kind::Root, "Example Gateways, device CA")?,
+            publisher: Signatory::new(Kind::CodeSigner, "Example Gateways, releases")?,
+            operator: Signatory::new(Kind::CodeSigner, "Example Plant, operations")?,
+            stranger: Signatory::new(Kind::CodeSigner, "Somebody Else")?,
+        })
+    }
+
+    /// A device's IDevID certificate over the key that its TPM made.
+    pub fn device_certificate(&self, serial: &str, spki_der: &[u8]) -> Result<Vec<u8>> {
+        let issuer = Issuer::new(&self.maker.certificate, &self.maker.key)?;
+        let subject = Name::common_name(serial)?;
+        let template = Template::new(Kind::Device, subject, now()?, FOREVER);
+        Ok(template.issue(&AwsLc, &issuer, spki_der)?.der().to_vec())
+    }
+
+    /// The reference values of a boot image, signed by the publisher.
+    pub fn boot_references(
+        &self,
+        image: &[u8],
+        command_line: &str,
+        secure_boot_key: &[u8],
+    ) -> Result<Vec<u8>> {
+        let mut document = Document::new(TENANT, "boot", 1);
+        document.boot_image(&AwsLc, "gateway image 1", image)?.command_line(command_line);
+        for database in [Database::Pk, Database::Kek, Database::Db] {
+            document.secure_boot_key(&AwsLc, database, secure_boot_key);
+        }
+        self.publish(&document)
+    }
+
+    /// The reference values of one version of the sensor, signed by the publisher.
+    pub fn sensor_references(&self, version: u64, program: &[u8]) -> Result<Vec<u8>> {
+        let mut document = Document::new(TENANT, COMPONENT, version);
+        document.file(&AwsLc, SENSOR_PATH, program)?.file_scope("/data/app/");
+        self.publish(&document)
+    }
+
+    fn publish(&self, document: &Document) -> Result<Vec<u8>> {
+        let signer = (&self.publisher.certificate, &self.publisher.key as &dyn Signer);
+        Ok(touchstone_cms::SignedData::sign(
+            &AwsLc,
+            &document.to_json(),
+            touchstone_cms::DATA,
+            &[signer],
+            now()?,
+        )?)
+    }
+
+    /// An update envelope for the sensor with these signatures on it.
+    pub fn update(&self, version: u64, program: &[u8], signers: &[&Signatory]) -> Result<Vec<u8>> {
+        let manifest = Manifest::new(&AwsLc, COMPONENT, version, program, "restores the sensor")?;
+        let signers: Vec<_> = signers
+            .iter()
+            .map(|signatory| (&signatory.certificate, &signatory.key as &dyn Signer))
+            .collect();
+        Ok(touchstone_update::seal(&AwsLc, &manifest, program, &signers, now()?)?)
+    }
+}
+
+impl Signatory {
+    fn new(kind: Kind, name: &str) -> Result<Self> {
+        let key = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256)?;
+        let now = now()?;
+        let template = Template::new(kind, Name::common_name(name)?, now - 60, now + 10 * YEAR);
+        let certificate = template.self_sign(&AwsLc, &key)?;
+        Ok(Self { certificate, key })
+    }
+
+    /// Writes the certificate as `<name>.pem` into `folder`.
+    pub fn write_certificate(&self, folder: &Path, name: &str) -> Result<PathBuf> {
+        let path = folder.join(format!("{name}.pem"));
+        write(&path, self.certificate.to_pem()?.as_bytes())?;
+        Ok(path)
+    }
+
+    /// Writes the key as `<name>.key` into `folder`.
+    pub fn write_key(&self, folder: &Path, name: &str) -> Result<PathBuf> {
+        let path = folder.join(format!("{name}.key"));
+        write(&path, self.key.to_pkcs8_pem().as_bytes())?;
+        Ok(path)
+    }
+}
+
+/// Writes a file, or says which could not be.
+pub fn write(path: &Path, content: &[u8]) -> Result<()> {
+    std::fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Seconds since 1970.
+pub fn now() -> Result<u64> {
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use touchstone_update::{Role, Rules, Trust};
+
+    #[test]
+    fn an_update_with_both_signatures_opens_and_with_one_does_not() {
+        let factory = Factory::new().unwrap();
+        let role = |name: &str, by: &Signatory| Role {
+            name: name.into(),
+            trust: Trust::Pinned(by.certificate.clone()),
+        };
+        let rules = Rules {
+            component: COMPONENT.into(),
+            above: 1,
+            roles: vec![role("publisher", &factory.publisher), role("operator", &factory.operator)],
+        };
+        let both = factory.update(2, b"new", &[&factory.publisher, &factory.operator]).unwrap();
+        assert!(touchstone_update::open(&AwsLc, &both, &rules, now().unwrap()).is_ok());
+        let one = factory.update(2, b"new", &[&factory.publisher]).unwrap();
+        assert!(touchstone_update::open(&AwsLc, &one, &rules, now().unwrap()).is_err());
+    }
+}
