@@ -84,6 +84,8 @@ struct Clauses {
     because: Option<String>,
     requires: Vec<Test>,
     seen: BTreeSet<&'static str>,
+    /// A clause was not understood: it may be the one that is missing.
+    halted: bool,
 }
 
 impl<'a> Parser<'a> {
@@ -166,6 +168,7 @@ impl<'a> Parser<'a> {
                 return self.unexpected("`}`", "close the control with `}`");
             }
             if self.clause(&mut clauses).is_err() {
+                clauses.halted = true;
                 self.skip_to(&CLAUSES);
             }
         }
@@ -253,7 +256,7 @@ impl<'a> Parser<'a> {
 
     fn finish(&mut self, at: Position, name: String, clauses: Clauses) -> Option<Control> {
         for clause in ["dimension", "severity", "because", "require"] {
-            if !clauses.seen.contains(clause) {
+            if !clauses.halted && !clauses.seen.contains(clause) {
                 let problem = format!("control `{name}` has no `{clause}`");
                 let remedy = format!("add {}", example_of(clause));
                 self.note(at, FaultKind::Missing, problem, remedy);

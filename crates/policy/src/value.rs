@@ -3,6 +3,7 @@
 
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
@@ -55,6 +56,11 @@ impl Type {
             Self::List(element) | Self::Set(element) => Some(element),
             _ => None,
         }
+    }
+
+    /// With its article: `an integer`.
+    pub(crate) fn one(&self) -> String {
+        format!("{} {self}", if *self == Self::Integer { "an" } else { "a" })
     }
 
     /// Whether values of it can be compared with `<`.

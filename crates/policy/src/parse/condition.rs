@@ -141,7 +141,7 @@ impl Parser<'_> {
             return self.membership(left).map(|test| Test::Not(Box::new(test)));
         }
         if let Some(kind) = left.kind.as_ref().filter(|kind| **kind != Type::Boolean) {
-            let problem = format!("a {kind} is not a condition");
+            let problem = format!("{} is not a condition", kind.one());
             let remedy = "compare it, as in `x == ..` or `x in ..`".into();
             self.note(left.at, FaultKind::TypeMismatch, problem, remedy);
         }
@@ -162,21 +162,21 @@ impl Parser<'_> {
         widen(&mut right, left.kind.as_ref());
         if let (Some(a), Some(b)) = (&left.kind, &right.kind) {
             let problem = if a != b {
-                Some(format!("a {a} is compared with a {b}"))
+                Some(format!("{} is compared with {}", a.one(), b.one()))
             } else if !a.is_scalar() {
-                Some(format!("a {a} cannot be compared"))
+                Some(format!("{} cannot be compared", a.one()))
             } else if how.is_on_text() && *a != Type::Text {
-                Some(format!("`{}` is for text, and this is a {a}", how.symbol()))
+                Some(format!("`{}` is for text, and this is {}", how.symbol(), a.one()))
             } else if !how.is_on_text()
                 && !matches!(how, Comparison::Equal | Comparison::NotEqual)
                 && !a.is_ordered()
             {
-                Some(format!("a {a} has no order"))
+                Some(format!("{} has no order", a.one()))
             } else {
                 None
             };
             if let Some(problem) = problem {
-                let remedy = "compare values of one type; see the claims of the catalogue".into();
+                let remedy = "write values of one type; `touchstone policy claims` lists the claims with theirs".into();
                 self.note(right.at, FaultKind::TypeMismatch, problem, remedy);
             }
         }
@@ -206,7 +206,7 @@ impl Parser<'_> {
 
     fn agree(&mut self, value: &Typed, element: &Type) {
         if let Some(kind) = value.kind.as_ref().filter(|kind| *kind != element) {
-            let problem = format!("a {kind} is looked up among values of type {element}");
+            let problem = format!("{} is looked up among values of type {element}", kind.one());
             let remedy = "look up values of one type".into();
             self.note(value.at, FaultKind::TypeMismatch, problem, remedy);
         }
@@ -292,7 +292,7 @@ impl Parser<'_> {
 
     fn field(&mut self, record: &Type, variable: &str, field: &str, at: Position) -> Option<Type> {
         let Type::Record(fields) = record else {
-            let problem = format!("`{variable}` is a {record} and has no fields");
+            let problem = format!("`{variable}` is {} and has no fields", record.one());
             self.note(at, FaultKind::UnknownField, problem, format!("write `{variable}` alone"));
             return None;
         };
@@ -355,7 +355,7 @@ impl Parser<'_> {
         let kind = list.kind.as_ref()?;
         let element = kind.element().cloned();
         if element.is_none() {
-            let problem = format!("a {kind} has no elements");
+            let problem = format!("{} has no elements", kind.one());
             let remedy = "a list or a set of the catalogue stands here".into();
             self.note(list.at, FaultKind::TypeMismatch, problem, remedy);
         }
@@ -366,7 +366,7 @@ impl Parser<'_> {
         if let Some(kind) =
             value.kind.as_ref().filter(|k| k.element().is_none() && **k != Type::Text)
         {
-            let problem = format!("a {kind} has no elements to count");
+            let problem = format!("{} has no elements to count", kind.one());
             let remedy = "a list, a set or text stands here".into();
             self.note(value.at, FaultKind::TypeMismatch, problem, remedy);
         }
