@@ -23,14 +23,17 @@ pub(crate) struct Found {
 impl Tpm {
     /// Finds the key once: the first kind with a certificate, else the first kind.
     pub(crate) fn find_endorsement(&mut self) -> Result<&Found, Error> {
-        if self.endorsement.is_none() {
-            let (kind, certificates) = self.endorsement_certificates()?;
-            let native_public =
-                self.with_endorsement(kind, |_, object| Ok(object.native.clone()))?;
-            let endorsement = Endorsement { native_public, certificates };
-            self.endorsement = Some(Found { kind, endorsement });
-        }
-        self.endorsement.as_ref().ok_or(Error::Unsupported("endorsement"))
+        let found = match self.endorsement.take() {
+            Some(found) => found,
+            None => self.look_for_endorsement()?,
+        };
+        Ok(self.endorsement.insert(found))
+    }
+
+    fn look_for_endorsement(&mut self) -> Result<Found, Error> {
+        let (kind, certificates) = self.endorsement_certificates()?;
+        let native_public = self.with_endorsement(kind, |_, object| Ok(object.native.clone()))?;
+        Ok(Found { kind, endorsement: Endorsement { native_public, certificates } })
     }
 
     fn endorsement_certificates(

@@ -31,6 +31,8 @@ mod command;
 mod context;
 pub mod credential;
 mod endorsement;
+#[doc(hidden)]
+pub mod hostile;
 mod kdf;
 mod key_files;
 pub mod manufacture;

@@ -1,40 +1,38 @@
 //! The TPM's canonical form: big-endian numbers and sized buffers (TPM 2.0 Part 1 §30).
 
 use touchstone_element::Error;
+use touchstone_wire::{self as wire, Malformed, Why};
 
-/// Reads from the front of a slice; every method fails when the octets run out.
+/// Reads from the front; every method fails when the octets run out.
 #[derive(Clone, Copy)]
-pub(crate) struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(wire::Reader<'a>);
 
-const SHORT: Error = Error::Malformed("it ends too early");
+const fn bad(malformed: Malformed) -> Error {
+    Error::Malformed(match malformed.why {
+        Why::Trailing => "octets are left over",
+        _ => "it ends too early",
+    })
+}
 
 impl<'a> Reader<'a> {
     pub(crate) const fn new(octets: &'a [u8]) -> Self {
-        Self(octets)
+        Self(wire::Reader::new(octets))
     }
 
     pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], Error> {
-        let (head, rest) = self.0.split_at_checked(len).ok_or(SHORT)?;
-        self.0 = rest;
-        Ok(head)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
-        let (head, rest) = self.0.split_first_chunk::<N>().ok_or(SHORT)?;
-        self.0 = rest;
-        Ok(*head)
+        self.0.take(len).map_err(bad)
     }
 
     pub(crate) fn u8(&mut self) -> Result<u8, Error> {
-        Ok(u8::from_be_bytes(self.array()?))
+        self.0.u8().map_err(bad)
     }
 
     pub(crate) fn u16(&mut self) -> Result<u16, Error> {
-        Ok(u16::from_be_bytes(self.array()?))
+        self.0.u16().map_err(bad)
     }
 
     pub(crate) fn u32(&mut self) -> Result<u32, Error> {
-        Ok(u32::from_be_bytes(self.array()?))
+        self.0.u32().map_err(bad)
     }
 
     /// A `TPM2B`: a 16-bit size and that many octets.
@@ -43,37 +41,37 @@ impl<'a> Reader<'a> {
         self.take(usize::from(len))
     }
 
-    pub(crate) const fn rest(self) -> &'a [u8] {
-        self.0
+    pub(crate) fn rest(mut self) -> &'a [u8] {
+        self.0.rest()
     }
 
-    pub(crate) const fn end(self) -> Result<(), Error> {
-        if self.0.is_empty() { Ok(()) } else { Err(Error::Malformed("octets are left over")) }
+    pub(crate) fn end(self) -> Result<(), Error> {
+        self.0.finish().map_err(bad)
     }
 }
 
-/// Appends in canonical form.
+/// Appends in canonical form, one value after another.
 #[derive(Clone, Default)]
-pub(crate) struct Writer(Vec<u8>);
+pub(crate) struct Writer(wire::Writer);
 
 impl Writer {
     pub(crate) fn u8(mut self, value: u8) -> Self {
-        self.0.push(value);
+        self.0.u8(value);
         self
     }
 
     pub(crate) fn u16(mut self, value: u16) -> Self {
-        self.0.extend_from_slice(&value.to_be_bytes());
+        self.0.u16(value);
         self
     }
 
     pub(crate) fn u32(mut self, value: u32) -> Self {
-        self.0.extend_from_slice(&value.to_be_bytes());
+        self.0.u32(value);
         self
     }
 
     pub(crate) fn octets(mut self, octets: &[u8]) -> Self {
-        self.0.extend_from_slice(octets);
+        self.0.bytes(octets);
         self
     }
 
@@ -85,7 +83,7 @@ impl Writer {
     }
 
     pub(crate) fn done(self) -> Vec<u8> {
-        self.0
+        self.0.into_bytes()
     }
 }
 

@@ -53,13 +53,13 @@ fn decode_selections(reader: &mut Reader<'_>) -> Result<Vec<(u16, Bits)>, Error>
 }
 
 /// What one `TPM2_PCR_Read` gave.
-struct Batch {
+pub(crate) struct Batch {
     counter: u32,
     bits: Bits,
     digests: Vec<Digest>,
 }
 
-fn decode_batch(algorithm: HashAlgorithm, parameters: &[u8]) -> Result<Batch, Error> {
+pub(crate) fn decode_batch(algorithm: HashAlgorithm, parameters: &[u8]) -> Result<Batch, Error> {
     let mut reader = Reader::new(parameters);
     let counter = reader.u32()?;
     let bits = decode_selections(&mut reader)?

@@ -34,7 +34,13 @@ impl Transport for Device {
             return Err(io::Error::new(io::ErrorKind::WriteZero, "the device took half a command"));
         }
         let mut response = vec![0; MAX_MESSAGE];
-        let len = self.0.read(&mut response)?;
+        let len = loop {
+            match self.0.read(&mut response) {
+                // A signal came first; the response is still to be had.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         response.truncate(len);
         Ok(response)
     }

@@ -80,6 +80,22 @@ fn a_quote_needs_an_attestation_key_sane_pcrs_and_a_short_nonce() {
 }
 
 #[test]
+fn what_a_killed_predecessor_left_loaded_does_not_stand_in_the_way() {
+    let swtpm = Swtpm::blank_tcp();
+    for _ in 0..3 {
+        swtpm.tool(&["tpm2_createprimary", "-G", "ecc", "-Q"]);
+    }
+    swtpm.tool(&["tpm2_startauthsession", "-S", "session.ctx"]);
+    assert!(!swtpm.tool(&["tpm2_getcap", "handles-transient"]).is_empty());
+    let mut tpm = swtpm.open();
+    tpm.create_key("lak", KeyUse::Attest, P256).unwrap();
+    tpm.create_key("ldevid", KeyUse::Sign, P256).unwrap();
+    tpm.certify("ldevid", "lak", b"").unwrap();
+    drop(tpm);
+    swtpm.assert_nothing_is_loaded();
+}
+
+#[test]
 fn a_certified_key_is_named_in_the_statement() {
     let swtpm = Swtpm::blank_tcp();
     let mut tpm = swtpm.open();
@@ -187,8 +203,8 @@ fn a_credential_of_tpm2_makecredential_is_opened_by_us() {
     let size = u16::try_from(ek.len()).unwrap().to_be_bytes();
     swtpm.write("ek.pub", &[&size, ek.as_slice()].concat());
     swtpm.write("secret", b"their secret");
-    let name: String =
-        name_of(&lak.native).unwrap().iter().map(|octet| format!("{octet:02x}")).collect();
+    let show = |hex: String, octet: &u8| format!("{hex}{octet:02x}");
+    let name = name_of(&lak.native).unwrap().iter().fold(String::new(), show);
     let make = ["-T", "none", "-u", "ek.pub", "-s", "secret", "-n", &name, "-o", "credential"];
     tool("tpm2_makecredential", swtpm.dir.path(), &make);
     let credential = from_tools_file(&swtpm.read("credential"));

@@ -191,7 +191,7 @@ fn free_ports() -> u16 {
 }
 
 fn is_up(child: &mut Child, at: &At) -> bool {
-    for _ in 0..200 {
+    for _ in 0..1000 {
         let up = match at {
             At::Unix(path) => path.exists(),
             At::Tcp(port) => TcpStream::connect(("127.0.0.1", *port)).is_ok(),
