@@ -67,6 +67,3 @@ pub fn verify_attest(
         .map_err(Error::Signature)?;
     Ok(decoded)
 }
-
-#[cfg(test)]
-mod tests;

@@ -149,7 +149,7 @@ fn entry(reader: &mut Reader<'_>, index: u32) -> Result<Entry, Error> {
     let mut fields = Reader::new(data);
     let digest = fields.block().ok_or(fail(Problem::ImaField))?;
     let path = fields.block().ok_or(fail(Problem::ImaField))?;
-    let third = if template.third { fields.block() } else { Some(&[][..]) };
+    let third = if template.third == Third::Missing { Some(&[][..]) } else { fields.block() };
     let third = third.ok_or(fail(Problem::ImaField))?;
     if !template.more && !fields.is_empty() {
         return Err(fail(Problem::ImaField));
@@ -163,7 +163,7 @@ fn entry(reader: &mut Reader<'_>, index: u32) -> Result<Entry, Error> {
         template: template.name,
         digest: file_digest(digest, template.typed, violation).map_err(fail)?,
         path,
-        signature: if template.signed { third.to_vec() } else { Vec::new() },
+        signature: if template.third == Third::Signature { third.to_vec() } else { Vec::new() },
         violation,
         data: data.to_vec(),
     })
@@ -174,22 +174,33 @@ struct Template {
     name: &'static str,
     /// The digest field begins with `ima:` or `verity:` (d-ngv2).
     typed: bool,
-    /// There is a third field, and it is a signature.
-    third: bool,
-    signed: bool,
+    third: Third,
     /// Fields follow that say nothing to us.
     more: bool,
 }
 
+/// The third field.
+#[derive(PartialEq, Eq)]
+enum Third {
+    Missing,
+    Signature,
+    /// Something that is of no use here.
+    Other,
+}
+
 impl Template {
+    const fn new(name: &'static str, typed: bool, third: Third, more: bool) -> Self {
+        Self { name, typed, third, more }
+    }
+
     const ALL: [Self; 7] = [
-        Self { name: "ima-ng", typed: false, third: false, signed: false, more: false },
-        Self { name: "ima-sig", typed: false, third: true, signed: true, more: false },
-        Self { name: "ima-ngv2", typed: true, third: false, signed: false, more: false },
-        Self { name: "ima-sigv2", typed: true, third: true, signed: true, more: false },
-        Self { name: "ima-buf", typed: false, third: true, signed: false, more: false },
-        Self { name: "ima-modsig", typed: false, third: true, signed: true, more: true },
-        Self { name: "evm-sig", typed: false, third: true, signed: false, more: true },
+        Self::new("ima-ng", false, Third::Missing, false),
+        Self::new("ima-sig", false, Third::Signature, false),
+        Self::new("ima-ngv2", true, Third::Missing, false),
+        Self::new("ima-sigv2", true, Third::Signature, false),
+        Self::new("ima-buf", false, Third::Other, false),
+        Self::new("ima-modsig", false, Third::Signature, true),
+        Self::new("evm-sig", false, Third::Other, true),
     ];
 
     fn named(name: &[u8]) -> Option<&'static Self> {

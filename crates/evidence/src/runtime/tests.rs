@@ -1,1 +1,66 @@
+use super::*;
+use touchstone_crypto_awslc::AwsLc;
 
+#[test]
+fn claims_read_back_what_was_written() {
+    let digest = code_digest(&AwsLc, b"page");
+    let range = CodeRange { path: "/data/app/app".into(), offset: 4096, len: 8192, digest };
+    let claims = RuntimeClaims {
+        agent_version: "0.1.0".into(),
+        uptime_ms: 1,
+        command_line: "quiet".into(),
+        watched: vec!["/data/app/app".into(), "/missing".into()],
+        processes: vec![Process {
+            path: "/data/app/app".into(),
+            pid: 212,
+            start: 77,
+            anonymous_executable: 1,
+            ranges: vec![range],
+        }],
+        components: vec![Component { name: "app".into(), version: 2 }],
+    };
+    let bytes = claims.encode();
+    assert_eq!(RuntimeClaims::decode(&bytes), Ok(claims));
+    for cut in 0..bytes.len() {
+        assert!(RuntimeClaims::decode(&bytes[..cut]).is_err(), "cut at {cut}");
+    }
+    let longer = [&bytes[..], &[0]].concat();
+    assert!(RuntimeClaims::decode(&longer).is_err());
+}
+
+#[test]
+fn a_promise_of_many_processes_costs_nothing() {
+    // [1, "", 0, "", [], array(2^32 - 1), ..
+    let bytes = [0x87, 0x01, 0x60, 0x00, 0x60, 0x80, 0x9A, 0xFF, 0xFF, 0xFF, 0xFF];
+    let error = RuntimeClaims::decode(&bytes).unwrap_err();
+    assert_eq!(error, Error::TooLarge { item: ITEM, limit: MAX_ITEMS });
+}
+
+/// The kernel's view of this very test: what it mapped executable from the test's own file must be
+/// what the file's ranges say.
+#[cfg(target_os = "linux")]
+#[test]
+fn ranges_of_a_file_are_what_the_kernel_maps() {
+    use std::os::unix::fs::FileExt;
+    let path = std::env::current_exe().unwrap();
+    let path = path.to_str().unwrap();
+    let expected = code_ranges(&AwsLc, path, &std::fs::read(path).unwrap()).unwrap();
+    assert!(!expected.is_empty());
+
+    let memory = std::fs::File::open("/proc/self/mem").unwrap();
+    let mut mapped = Vec::new();
+    for line in std::fs::read_to_string("/proc/self/maps").unwrap().lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if words.get(5) != Some(&path) || !words[1].contains('x') {
+            continue;
+        }
+        let (from, to) = words[0].split_once('-').unwrap();
+        let [from, to, offset] =
+            [from, to, words[2]].map(|hex| u64::from_str_radix(hex, 16).unwrap());
+        let mut octets = vec![0; usize::try_from(to - from).unwrap()];
+        memory.read_exact_at(&mut octets, from).unwrap();
+        let digest = code_digest(&AwsLc, &octets);
+        mapped.push(CodeRange { path: path.into(), offset, len: to - from, digest });
+    }
+    assert_eq!(mapped, expected);
+}

@@ -119,8 +119,9 @@ fn variable(data: &[u8]) -> Option<Description> {
     let name_len = usize::try_from(reader.u64()?).ok()?;
     let data_len = usize::try_from(reader.u64()?).ok()?;
     let name = utf16(reader.take(name_len.checked_mul(2)?)?)?;
+    // Some firmware measures more than the structure says; what the structure says counts.
     let data = reader.take(data_len)?.to_vec();
-    reader.is_empty().then_some(Description::Variable { vendor, name, data })
+    Some(Description::Variable { vendor, name, data })
 }
 
 fn image(data: &[u8]) -> Option<Description> {
