@@ -30,6 +30,7 @@ fn boot(catalog: Catalog) -> Catalog {
         .with("boot.unknown-images", image(), "loaded images that no reference value names")
         .with("boot.command-line", Type::Text, "the kernel's command line")
         .with("boot.firmware", Type::Digest, "what the firmware measured of itself (PCR 0)")
+        .with("boot.unknown-measurements", measurement(), "measured code that no reference names")
         .with("boot.contradictions", finding("event"), "events that cannot be believed")
 }
 
@@ -77,6 +78,16 @@ fn image() -> Type {
         ("type", Type::Text),
         ("digest", Type::Digest),
         ("name", Type::Text),
+        ("why", Type::Text),
+    ]))
+}
+
+fn measurement() -> Type {
+    Type::list(Type::record([
+        ("event", Type::Integer),
+        ("pcr", Type::Integer),
+        ("type", Type::Text),
+        ("digest", Type::Digest),
         ("why", Type::Text),
     ]))
 }

@@ -121,6 +121,7 @@ impl Source<'_> {
                     |image: &&Image| !self.references.images().contains_key(&image.digest);
                 Value::list(boot.images.iter().filter(unknown).map(|image| self.image(image)))
             }
+            "boot.unknown-measurements" => self.unknown_measurements(),
             "boot.command-line" => self.command_line(notes)?,
             "boot.firmware" => self.evidence.pcrs.value(0)?.into(),
             "boot.contradictions" => self.contradictions(),
@@ -215,6 +216,24 @@ impl Source<'_> {
             ("name", image.path.as_str().into()),
             ("why", why.into()),
         ])
+    }
+
+    fn unknown_measurements(&self) -> Value {
+        let others = self.evidence.boot.others.iter();
+        let unknown = others.filter(|other| !self.references.is_measurement(&other.digest));
+        Value::list(unknown.map(|other| {
+            let why = format!(
+                "event {} (PCR {}, {}): {} ({}) is not in the reference values of measurement",
+                other.event, other.pcr, other.kind, other.digest, other.text
+            );
+            Value::record([
+                ("event", i64::from(other.event).into()),
+                ("pcr", i64::from(other.pcr).into()),
+                ("type", other.kind.to_string().into()),
+                ("digest", other.digest.into()),
+                ("why", why.into()),
+            ])
+        }))
     }
 
     /// The command line, if every event about it says the same. A digest that is that of no known

@@ -4,9 +4,12 @@
 //! version that it came with, so that a reason can name them.
 
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use touchstone_certs::{Purpose, TrustStore};
+use touchstone_cms::SignedData;
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm, Verified};
 use touchstone_evidence::runtime::CodeRange;
+use touchstone_measure::authenticode::Section;
 
 mod error;
 
@@ -42,6 +45,15 @@ pub struct Document {
 pub enum ReferenceValue {
     /// An image that the firmware may load: its Authenticode digest.
     BootImage {
+        /// Its name, for people.
+        name: String,
+        /// `sha256:<hex>`.
+        #[serde(with = "digest_text")]
+        digest: Digest,
+    },
+    /// Something else that a boot loader or kernel measures: a section of a unified kernel image,
+    /// an initrd.
+    Measurement {
         /// Its name, for people.
         name: String,
         /// `sha256:<hex>`.
@@ -143,7 +155,8 @@ impl Document {
         }
     }
 
-    /// Adds a boot image from its PE file.
+    /// Adds a boot image from its PE file; of a unified kernel image also its sections and the
+    /// command line in it.
     pub fn boot_image(
         &mut self,
         crypto: &dyn Crypto,
@@ -153,7 +166,36 @@ impl Document {
         let digest =
             touchstone_measure::authenticode::digest(crypto, HashAlgorithm::Sha256, image)?;
         self.values.push(ReferenceValue::BootImage { name: name.into(), digest });
+        let sections = touchstone_measure::authenticode::sections(image)?;
+        if sections.iter().any(|section| section.name == ".linux") {
+            for section in &sections {
+                self.section(crypto, section);
+            }
+        }
         Ok(self)
+    }
+
+    /// systemd-stub measures each section twice: its name with a NUL, then its octets.
+    fn section(&mut self, crypto: &dyn Crypto, section: &Section<'_>) {
+        for (what, octets) in
+            [("name", [section.name.as_bytes(), &[0]].concat()), ("content", section.data.to_vec())]
+        {
+            let digest = crypto.hash(HashAlgorithm::Sha256, &[&octets]);
+            let name = format!("{what} of {}", section.name);
+            self.values.push(ReferenceValue::Measurement { name, digest });
+        }
+        if section.name == ".cmdline"
+            && let Ok(text) = core::str::from_utf8(section.data)
+        {
+            self.command_line(text.trim_end_matches(['\n', '\0']));
+        }
+    }
+
+    /// Adds something that is measured as it is: an initrd.
+    pub fn measurement(&mut self, crypto: &dyn Crypto, name: &str, octets: &[u8]) -> &mut Self {
+        let digest = crypto.hash(HashAlgorithm::Sha256, &[octets]);
+        self.values.push(ReferenceValue::Measurement { name: name.into(), digest });
+        self
     }
 
     /// Adds a certificate (DER) that may be in PK, KEK or db.
@@ -211,6 +253,25 @@ impl Document {
         json
     }
 
+    /// The document in a CMS envelope, if every signer of it is a publisher that `trust` knows at
+    /// `now`, for signing code.
+    pub fn open(
+        crypto: &dyn Crypto,
+        envelope: &[u8],
+        trust: &TrustStore,
+        now: u64,
+    ) -> Result<Verified<Self>, Error> {
+        if envelope.len() > MAX_DOCUMENT {
+            return Err(Error::TooLarge);
+        }
+        let signed = SignedData::decode(envelope)?.verify(crypto)?;
+        for signer in signed.signers() {
+            let others = signed.certificates();
+            trust.validate(crypto, &signer.certificate, others, now, Purpose::CodeSigning)?;
+        }
+        Self::from_json(signed.content()).map(Verified::vouch)
+    }
+
     /// Parses JSON: what a document says, not that it may be believed.
     pub fn from_json(json: &[u8]) -> Result<Self, Error> {
         if json.len() > MAX_DOCUMENT {
@@ -241,6 +302,7 @@ pub struct References {
     /// By component, the newest version that was merged.
     components: BTreeMap<String, u64>,
     images: HashMap<Digest, Origin>,
+    measurements: HashSet<Digest>,
     keys: BTreeMap<Database, Vec<Digest>>,
     firmware: HashMap<Digest, Origin>,
     command_lines: Vec<String>,
@@ -282,6 +344,9 @@ impl References {
             ReferenceValue::BootImage { name, digest } => {
                 self.images.insert(*digest, origin(name));
             }
+            ReferenceValue::Measurement { digest, .. } => {
+                self.measurements.insert(*digest);
+            }
             ReferenceValue::SecureBootKey { database, fingerprint } => {
                 self.keys.entry(*database).or_default().push(*fingerprint);
             }
@@ -316,6 +381,10 @@ impl References {
 
     pub(crate) const fn images(&self) -> &HashMap<Digest, Origin> {
         &self.images
+    }
+
+    pub(crate) fn is_measurement(&self, digest: &Digest) -> bool {
+        self.measurements.contains(digest)
     }
 
     pub(crate) fn keys(&self, database: Database) -> &[Digest] {

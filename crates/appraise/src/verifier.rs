@@ -88,7 +88,9 @@ impl Verifier {
         );
         let outcomes = self.policy.evaluate(&facts);
         let mut vector = TrustVector::default();
-        outcomes.iter().for_each(|outcome| vector.take(outcome.value()));
+        for outcome in &outcomes {
+            vector.take(outcome.value());
+        }
         let controls = outcomes.iter().map(|outcome| control(outcome, &facts)).collect();
         Appraisal {
             tier: touchstone_policy::tier(&outcomes),
@@ -127,7 +129,9 @@ impl Verifier {
     ) -> Appraisal {
         let mut vector = TrustVector::default();
         // draft-ietf-rats-ar4si §2.3.2: 99 and -1 are said in every dimension.
-        Dimension::ALL.into_iter().for_each(|dimension| vector.set(dimension, value));
+        for dimension in Dimension::ALL {
+            vector.set(dimension, value);
+        }
         let control = ControlResult {
             name: name.into(),
             passed: false,

@@ -43,6 +43,10 @@ pub struct BootClaims {
     pub images: Vec<Image>,
     /// Measurements of what the kernel was told at its start.
     pub command_lines: Vec<CommandLine>,
+    /// What else was measured into PCRs that hold code and what steers it (2, 4, 8, 9, 11, 12 and
+    /// 14). An event's type is not measured, so each of these has to be accounted for: else an
+    /// image could hide behind another type.
+    pub others: Vec<Measurement>,
     /// Events whose data is not what was measured, where the profile says it must be, or that say
     /// that something went wrong.
     pub contradictions: Vec<Contradiction>,
@@ -97,6 +101,21 @@ pub struct CommandLine {
     /// The command line, if the event carries it and it is what was measured. Otherwise compare
     /// the digest with [`measured_forms`] of a known one.
     pub text: Option<String>,
+}
+
+/// A measurement that is neither a known type of image nor a command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measurement {
+    /// The event's index.
+    pub event: u32,
+    /// The event's PCR.
+    pub pcr: u32,
+    /// The event's type, as it says.
+    pub kind: EventType,
+    /// What was measured.
+    pub digest: Digest,
+    /// What the event says that it is.
+    pub text: String,
 }
 
 /// An event that cannot be believed.
@@ -171,6 +190,18 @@ impl BootClaims {
                 self.command_line(crypto, bank, event, digest);
             }
             _ => {}
+        }
+        let taken = match event.kind {
+            EventType::EFI_BOOT_SERVICES_APPLICATION
+            | EventType::EFI_BOOT_SERVICES_DRIVER
+            | EventType::EFI_RUNTIME_SERVICES_DRIVER
+            | EventType::SEPARATOR => true,
+            _ => self.command_lines.last().is_some_and(|line| line.event == event.index),
+        };
+        if CODE_PCRS.contains(&event.pcr) && !taken && !is_plain_action(crypto, bank, event) {
+            let Event { index, pcr, kind, .. } = *event;
+            let text = describe(event).to_string();
+            self.others.push(Measurement { event: index, pcr, kind, digest, text });
         }
     }
 
@@ -291,6 +322,19 @@ impl BootClaims {
             self.command_lines.push(CommandLine { event: index, pcr, digest, text });
         }
     }
+}
+
+/// The PCRs that hold code and what steers it, beside 0 (the firmware as a whole), 7 (Secure Boot)
+/// and 10 (IMA).
+const CODE_PCRS: [u32; 7] = [2, 4, 8, 9, 11, 12, 14];
+
+/// A short line of text that is itself what was measured: it says something, and is nothing that
+/// could run.
+fn is_plain_action(crypto: &dyn Crypto, bank: HashAlgorithm, event: &Event) -> bool {
+    matches!(event.kind, EventType::ACTION | EventType::EFI_ACTION)
+        && event.data.len() <= 256
+        && event.explains(crypto, bank)
+        && matches!(describe(event), Description::Text(_))
 }
 
 /// The tag of `LOADED_IMAGE::LoadOptions` (Linux, drivers/firmware/efi/libstub).

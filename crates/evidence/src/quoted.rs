@@ -180,17 +180,13 @@ impl Evidence {
             pcrs.set(ima::PCR, *value);
             composite(&pcrs).as_ref() == Some(quoted)
         });
-        match prefix {
-            Some(prefix) => {
-                pcrs.set(ima::PCR, prefix.value);
-                self.ima_log.truncate(prefix.quoted);
-                Ok((pcrs, prefix.left_over))
-            }
-            None => {
-                pcrs.set(ima::PCR, self.ima_log.replay_pcr10(crypto, bank));
-                Err(self.explain(crypto, selection, quoted, &pcrs))
-            }
+        if let Some(prefix) = prefix {
+            pcrs.set(ima::PCR, prefix.value);
+            self.ima_log.truncate(prefix.quoted);
+            return Ok((pcrs, prefix.left_over));
         }
+        pcrs.set(ima::PCR, self.ima_log.replay_pcr10(crypto, bank));
+        Err(self.explain(crypto, selection, quoted, &pcrs))
     }
 
     /// Which PCR the logs do not explain. The values sent along count only if they are the quoted

@@ -18,12 +18,47 @@ pub fn digest(
     Ok(crypto.hash(algorithm, &parts))
 }
 
+/// A section of a PE image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Section<'a> {
+    /// Its name: `.cmdline`.
+    pub name: &'a str,
+    /// Its octets, without the padding in the file.
+    pub data: &'a [u8],
+}
+
+/// The sections of a PE image: what a unified kernel image is made of.
+pub fn sections(image: &[u8]) -> Result<Vec<Section<'_>>, Error> {
+    let malformed = Error::new(Problem::ImageMalformed, 0, 0);
+    let layout = Layout::of(image).ok_or(malformed)?;
+    named_sections(image, layout.table, layout.section_count).ok_or(malformed)
+}
+
+fn named_sections(image: &[u8], table: usize, count: usize) -> Option<Vec<Section<'_>>> {
+    let mut reader = Reader::new(image.get(table..)?);
+    let mut sections = Vec::new();
+    for _ in 0..count {
+        let name = reader.take(8)?;
+        let name = name.split(|&octet| octet == 0).next().unwrap_or(name);
+        let in_memory = usize::try_from(reader.u32()?).ok()?;
+        reader.u32()?;
+        let in_file = usize::try_from(reader.u32()?).ok()?;
+        let at = usize::try_from(reader.u32()?).ok()?;
+        reader.take(16)?;
+        let data = image.get(at..at.checked_add(in_file.min(in_memory))?)?;
+        sections.push(Section { name: core::str::from_utf8(name).ok()?, data });
+    }
+    Some(sections)
+}
+
 /// Where the parts are that count, and those that do not.
 struct Layout {
     checksum: usize,
     certificate_entry: Option<usize>,
     headers_len: usize,
     certificates_len: usize,
+    table: usize,
+    section_count: usize,
     /// Offset and length of the raw data of each section, in the order of offsets.
     sections: Vec<(usize, usize)>,
 }
@@ -55,9 +90,17 @@ impl Layout {
             None => 0,
         };
         let table = optional.checked_add(optional_len)?;
-        let sections = sections(image, table, section_count)?;
+        let sections = raw_sections(image, table, section_count)?;
         let checksum = optional.checked_add(64)?;
-        Some(Self { checksum, certificate_entry, headers_len, certificates_len, sections })
+        Some(Self {
+            checksum,
+            certificate_entry,
+            headers_len,
+            certificates_len,
+            table,
+            section_count,
+            sections,
+        })
     }
 
     fn parts<'a>(&self, image: &'a [u8]) -> Option<Vec<&'a [u8]>> {
@@ -87,7 +130,7 @@ impl Layout {
     }
 }
 
-fn sections(image: &[u8], table: usize, count: usize) -> Option<Vec<(usize, usize)>> {
+fn raw_sections(image: &[u8], table: usize, count: usize) -> Option<Vec<(usize, usize)>> {
     let mut reader = Reader::new(image.get(table..)?);
     let mut sections = Vec::new();
     for _ in 0..count {
@@ -163,6 +206,16 @@ mod tests {
         let mut longer = image();
         longer.extend([0; 8]);
         assert_ne!(digest(&AwsLc, SHA256, &longer).unwrap(), plain);
+    }
+
+    #[test]
+    fn a_section_is_as_long_as_in_memory() {
+        let mut image = image();
+        let section = 0x58 + 0xF0;
+        image[section..section + 8].copy_from_slice(b".cmdline");
+        image[section + 8] = 5;
+        let found = sections(&image).unwrap();
+        assert_eq!(found, [Section { name: ".cmdline", data: &[0xCC; 5] }]);
     }
 
     #[test]

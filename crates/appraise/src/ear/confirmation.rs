@@ -38,10 +38,10 @@ impl Confirmation {
 
     /// Whether it is the thumbprint of that key.
     pub fn matches(&self, crypto: &dyn Crypto, spki_der: &[u8]) -> bool {
-        let Ok(Self { jkt, ckt }) = Self::of(crypto, spki_der) else { return false };
-        let same_jkt = self.jkt.is_none() || self.jkt == jkt;
-        let same_ckt = self.ckt.is_none() || self.ckt == ckt;
-        (self.jkt.is_some() || self.ckt.is_some()) && same_jkt && same_ckt
+        let Ok(key) = Self::of(crypto, spki_der) else { return false };
+        let jwk_agrees = self.jkt.is_none() || self.jkt == key.jkt;
+        let cose_agrees = self.ckt.is_none() || self.ckt == key.ckt;
+        (self.jkt.is_some() || self.ckt.is_some()) && jwk_agrees && cose_agrees
     }
 }
 

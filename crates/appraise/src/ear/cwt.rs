@@ -189,6 +189,7 @@ fn ear(claims: &Value) -> Result<Ear, Error> {
         return Err(Error::Malformed("policy ids"));
     };
     let cnf = claims.at(CNF, "confirmation")?;
+    let ckt = cnf.1.map(|_| cnf.at(CKT, "confirmation")?.bytes()).transpose()?;
     let nonce = claims.at(NONCE, "nonce")?;
     let status: i8 = submodule.at(STATUS, "status")?.number()?;
     let controls = submodule.at(CONTROLS, "controls")?.array()?;
@@ -200,13 +201,7 @@ fn ear(claims: &Value) -> Result<Ear, Error> {
             build: verifier.at(1, "build")?.text()?,
         },
         nonce: nonce.1.map(|_| nonce.bytes()).transpose()?,
-        confirmation: match cnf.1 {
-            None => None,
-            Some(_) => {
-                let ckt = cnf.at(CKT, "confirmation")?.bytes()?;
-                Some(Confirmation { jkt: None, ckt: Some(ckt) })
-            }
-        },
+        confirmation: ckt.map(|ckt| Confirmation { jkt: None, ckt: Some(ckt) }),
         device: Part("submodules", Some(device)).text()?,
         tenant: submodule.at(TENANT, "tenant")?.text()?,
         evidence_at: submodule.at(EVIDENCE_AT, "evidence time")?.number()?,

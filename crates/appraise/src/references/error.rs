@@ -19,6 +19,10 @@ pub enum Error {
     TooLarge,
     /// For another tenant than the others.
     Tenant(String),
+    /// The envelope does not parse, or is not signed by whom it says.
+    Envelope(touchstone_cms::Error),
+    /// A signer is not a publisher that is trusted here.
+    Publisher(touchstone_certs::Error),
     /// An image does not parse.
     Measure(touchstone_measure::Error),
     /// An ELF file does not parse.
@@ -33,6 +37,8 @@ impl Error {
             Self::Schema(_) => "references.schema",
             Self::TooLarge => "references.too-large",
             Self::Tenant(_) => "references.tenant",
+            Self::Envelope(error) => error.code(),
+            Self::Publisher(error) => error.code(),
             Self::Measure(error) => error.code(),
             Self::Code(error) => error.code(),
         }
@@ -48,6 +54,8 @@ impl fmt::Display for Error {
             }
             Self::TooLarge => f.write_str("the reference values are larger than the limit"),
             Self::Tenant(found) => write!(f, "the reference values are for tenant `{found}`"),
+            Self::Envelope(error) => error.fmt(f),
+            Self::Publisher(error) => write!(f, "not signed by a trusted publisher: {error}"),
             Self::Measure(error) => error.fmt(f),
             Self::Code(error) => error.fmt(f),
         }
@@ -65,5 +73,17 @@ impl From<touchstone_measure::Error> for Error {
 impl From<touchstone_evidence::Error> for Error {
     fn from(error: touchstone_evidence::Error) -> Self {
         Self::Code(error)
+    }
+}
+
+impl From<touchstone_cms::Error> for Error {
+    fn from(error: touchstone_cms::Error) -> Self {
+        Self::Envelope(error)
+    }
+}
+
+impl From<touchstone_certs::Error> for Error {
+    fn from(error: touchstone_certs::Error) -> Self {
+        Self::Publisher(error)
     }
 }
