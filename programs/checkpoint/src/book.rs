@@ -6,8 +6,8 @@ use crate::feed::Line;
 use crate::refusal::Refusal;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
-use touchstone_appraise::{Confirmation, Gate, Tier, VerifierKey};
 use touchstone_appraise::ear::verify_jwt;
+use touchstone_appraise::{Confirmation, Gate, Tier, VerifierKey};
 use touchstone_crypto_awslc::AwsLc;
 
 /// So many bad results and revocations are remembered; the oldest are forgotten first. What is
@@ -134,7 +134,9 @@ impl Book {
                 let Some(jkt) = jkt else { return Vec::new() };
                 self.revoked.keep(jkt, reason.clone());
                 let refusal = Refusal::Revoked { reason: reason.clone() };
-                self.cut(|flow| (flow.device == *device && flow.jkt == *jkt).then(|| refusal.clone()))
+                self.cut(|flow| {
+                    (flow.device == *device && flow.jkt == *jkt).then(|| refusal.clone())
+                })
             }
         }
     }

@@ -63,7 +63,9 @@ pub struct Limits {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file can not be read.
-    #[error("{file}: cannot be read: {source}; name another with --config, or start from --print-default")]
+    #[error(
+        "{file}: cannot be read: {source}; name another with --config, or start from --print-default"
+    )]
     Unreadable {
         /// The file.
         file: String,
@@ -206,8 +208,7 @@ fn fleet(section: &Section<'_>) -> Option<Fleet> {
 fn limits(section: &Section<'_>) -> Option<Limits> {
     let default = Limits::default();
     let flows = section.integer("flows", 1..=65536, default.flows as u64);
-    let per_device =
-        section.integer("flows_per_device", 1..=1024, default.flows_per_device as u64);
+    let per_device = section.integer("flows_per_device", 1..=1024, default.flows_per_device as u64);
     let handshake = section.duration("handshake", default.handshake);
     Some(Limits {
         flows: usize::try_from(flows?).ok()?,

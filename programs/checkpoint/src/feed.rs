@@ -68,7 +68,9 @@ impl fmt::Display for Malformed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLong => write!(f, "a line of the feed is longer than {LONGEST_LINE} octets"),
-            Self::Schema => write!(f, "a line of the feed is not `{SCHEMA}`; update the checkpoint"),
+            Self::Schema => {
+                write!(f, "a line of the feed is not `{SCHEMA}`; update the checkpoint")
+            }
             Self::Json(why) => write!(f, "a line of the feed does not parse: {why}"),
         }
     }

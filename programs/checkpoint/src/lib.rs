@@ -18,3 +18,6 @@ pub mod config;
 pub mod event;
 pub mod feed;
 pub mod refusal;
+
+#[cfg(test)]
+mod tests;
