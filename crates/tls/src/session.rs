@@ -81,6 +81,11 @@ impl Session {
         }
     }
 
+    /// Whether this end has said that it will send no more.
+    pub const fn is_closing(&self) -> bool {
+        self.closing
+    }
+
     /// Says that no more bytes will come by the wire. Unless the peer had announced it, that is
     /// [`Error::Truncated`]: an attacker can cut a connection too (RFC 8446 §6.1).
     pub fn end_of_wire(&mut self) {
