@@ -18,7 +18,10 @@ pub fn encode_signature(algorithm: SignatureAlgorithm) -> Result<Vec<u8>, Error>
         SignatureAlgorithm::EcdsaP256Sha256 | SignatureAlgorithm::EcdsaP384Sha256 => {
             (rfc5912::ECDSA_WITH_SHA_256, None)
         }
-        SignatureAlgorithm::EcdsaP384Sha384 => (rfc5912::ECDSA_WITH_SHA_384, None),
+        SignatureAlgorithm::EcdsaP384Sha384 | SignatureAlgorithm::EcdsaP521Sha384 => {
+            (rfc5912::ECDSA_WITH_SHA_384, None)
+        }
+        SignatureAlgorithm::EcdsaP521Sha512 => (rfc5912::ECDSA_WITH_SHA_512, None),
         SignatureAlgorithm::RsaPkcs1Sha256 => {
             (rfc5912::SHA_256_WITH_RSA_ENCRYPTION, Some(AnyRef::NULL))
         }
@@ -68,10 +71,12 @@ pub fn decode_cms_signature(
 /// (RFC 8419 §3 for Ed25519, which is SHA-512).
 pub const fn hash_of(algorithm: SignatureAlgorithm) -> HashAlgorithm {
     match algorithm {
-        SignatureAlgorithm::EcdsaP384Sha384 | SignatureAlgorithm::RsaPkcs1Sha384 => {
-            HashAlgorithm::Sha384
-        }
-        SignatureAlgorithm::RsaPkcs1Sha512 | SignatureAlgorithm::Ed25519 => HashAlgorithm::Sha512,
+        SignatureAlgorithm::EcdsaP384Sha384
+        | SignatureAlgorithm::EcdsaP521Sha384
+        | SignatureAlgorithm::RsaPkcs1Sha384 => HashAlgorithm::Sha384,
+        SignatureAlgorithm::EcdsaP521Sha512
+        | SignatureAlgorithm::RsaPkcs1Sha512
+        | SignatureAlgorithm::Ed25519 => HashAlgorithm::Sha512,
         _ => HashAlgorithm::Sha256,
     }
 }
@@ -111,7 +116,7 @@ fn signature_of(
 ) -> Result<SignatureAlgorithm, Error> {
     let unsupported = Error::from(touchstone_crypto::Error::Unsupported);
     match identifier.oid {
-        rfc5912::ECDSA_WITH_SHA_256 | rfc5912::ECDSA_WITH_SHA_384 => {
+        rfc5912::ECDSA_WITH_SHA_256 | rfc5912::ECDSA_WITH_SHA_384 | rfc5912::ECDSA_WITH_SHA_512 => {
             // RFC 5758 §3.2: the parameters are absent.
             if identifier.parameters.is_some() {
                 return Err(Error::malformed(PART));
@@ -125,6 +130,12 @@ fn signature_of(
                 }
                 (rfc5912::ECDSA_WITH_SHA_384, rfc5912::SECP_384_R_1) => {
                     Ok(SignatureAlgorithm::EcdsaP384Sha384)
+                }
+                (rfc5912::ECDSA_WITH_SHA_384, rfc5912::SECP_521_R_1) => {
+                    Ok(SignatureAlgorithm::EcdsaP521Sha384)
+                }
+                (rfc5912::ECDSA_WITH_SHA_512, rfc5912::SECP_521_R_1) => {
+                    Ok(SignatureAlgorithm::EcdsaP521Sha512)
                 }
                 _ => Err(unsupported),
             }
@@ -222,10 +233,22 @@ mod tests {
     fn every_algorithm_reads_back() {
         let p256 = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256).unwrap();
         let p384 = SoftSigner::generate(SignatureAlgorithm::EcdsaP384Sha384).unwrap();
+        let p521 = SubjectPublicKeyInfoRef {
+            algorithm: AlgorithmIdentifierRef {
+                oid: rfc5912::ID_EC_PUBLIC_KEY,
+                parameters: Some((&rfc5912::SECP_521_R_1).into()),
+            },
+            subject_public_key: der::asn1::BitStringRef::from_bytes(&[4]).unwrap(),
+        };
+        let p521 = p521.to_der().unwrap();
         for algorithm in SignatureAlgorithm::ALL {
-            let key = if algorithm.name().contains("p384") { &p384 } else { &p256 };
+            let key = match algorithm.name() {
+                name if name.contains("p384") => p384.spki_der(),
+                name if name.contains("p521") => &p521,
+                _ => p256.spki_der(),
+            };
             let der = encode_signature(algorithm).unwrap();
-            assert_eq!(decode_signature(&der, key.spki_der()), Ok(algorithm));
+            assert_eq!(decode_signature(&der, key), Ok(algorithm));
         }
         for hash in HashAlgorithm::ALL {
             assert_eq!(decode_hash(&encode_hash(hash).unwrap()), Ok(hash));

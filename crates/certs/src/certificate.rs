@@ -35,6 +35,8 @@ struct Inner {
     subject_der: Vec<u8>,
     issuer: String,
     subject: String,
+    issuer_folded: String,
+    subject_folded: String,
     serial: Vec<u8>,
     not_before: u64,
     not_after: u64,
@@ -123,6 +125,7 @@ impl Certificate {
         let extensions = Extensions::read(tbs.extensions.as_deref().unwrap_or_default())?;
         let encode = |any: AnyRef<'_>| der::Encode::to_der(&any).map_err(Error::der("name"));
         let (issuer_der, subject_der) = (encode(tbs.issuer)?, encode(tbs.subject)?);
+        let (issuer, subject) = (shown(&issuer_der, "issuer")?, shown(&subject_der, "subject")?);
         Ok(Self {
             inner: Arc::new(Inner {
                 der: der.to_vec(),
@@ -136,8 +139,10 @@ impl Certificate {
                     .as_bytes()
                     .ok_or_else(|| Error::malformed("public key"))?
                     .to_vec(),
-                issuer: shown(&issuer_der, "issuer")?,
-                subject: shown(&subject_der, "subject")?,
+                issuer_folded: folded(&issuer),
+                subject_folded: folded(&subject),
+                issuer,
+                subject,
                 issuer_der,
                 subject_der,
                 serial: serial(&tbs.serial)?,
@@ -274,6 +279,16 @@ impl Certificate {
             .map_err(|reason| Error::refused(reason, self.subject()))
     }
 
+    /// Whether `issuer` has the name of this certificate's issuer.
+    pub(crate) fn names_as_issuer(&self, issuer: &Self) -> bool {
+        self.inner.issuer_folded == issuer.inner.subject_folded
+    }
+
+    /// An empty name: `SEQUENCE {}`.
+    pub(crate) fn subject_is_empty(&self) -> bool {
+        self.subject_der() == [0x30, 0x00]
+    }
+
     pub(crate) fn signed(&self) -> Signed<'_> {
         Signed {
             tbs: &self.inner.tbs,
@@ -308,6 +323,19 @@ impl fmt::Debug for Certificate {
 
 fn shown(der: &[u8], part: &'static str) -> Result<String, Error> {
     x509::Name::from_der(der).map(|name| name.to_string()).map_err(Error::der(part))
+}
+
+/// RFC 5280 §7.1: names are compared without regard to case, runs of spaces, and the kind of string;
+/// vendors rely on it. The signature is what decides.
+fn folded(name: &str) -> String {
+    let mut folded = String::with_capacity(name.len());
+    for word in name.split_whitespace() {
+        if !folded.is_empty() {
+            folded.push(' ');
+        }
+        folded.extend(word.chars().flat_map(char::to_lowercase));
+    }
+    folded
 }
 
 /// RFC 5280 §4.1.2.2: at most 20 octets; zero and negative numbers occur in the wild and are read.

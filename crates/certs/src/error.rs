@@ -51,6 +51,8 @@ pub enum Refusal {
     PathTooLong,
     /// It carries a critical extension that is not known here (RFC 5280 §6.1.4 (o)).
     UnknownCriticalExtension,
+    /// Its subject is empty and no critical subjectAltName stands in (RFC 5280 §4.1.2.6).
+    Nameless,
     /// It constrains names or policies, which is not evaluated here.
     UnsupportedConstraints,
     /// Its key usage or extended key usage does not cover the purpose.
@@ -107,6 +109,7 @@ impl Refusal {
             Self::MayNotSignCertificates => "certs.refused.key-cert-sign",
             Self::PathTooLong => "certs.refused.path-length",
             Self::UnknownCriticalExtension => "certs.refused.critical-extension",
+            Self::Nameless => "certs.refused.nameless",
             Self::UnsupportedConstraints => "certs.refused.constraints",
             Self::WrongPurpose => "certs.refused.purpose",
             Self::TooMuchWork => "certs.refused.too-much-work",
@@ -152,6 +155,7 @@ impl fmt::Display for Refusal {
             Self::MayNotSignCertificates => "its key usage does not allow signing certificates",
             Self::PathTooLong => "more CAs below it than it allows",
             Self::UnknownCriticalExtension => "it has a critical extension that is not known here",
+            Self::Nameless => "it names nobody",
             Self::UnsupportedConstraints => {
                 "it constrains names or policies, which is not evaluated here"
             }

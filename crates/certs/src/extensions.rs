@@ -15,6 +15,7 @@ use x509_cert::ext::pkix::{
 
 /// What the extensions of a certificate say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Extensions {
     pub(crate) is_ca: bool,
     pub(crate) path_len: Option<u8>,
@@ -25,6 +26,8 @@ pub(crate) struct Extensions {
     pub(crate) ocsp_urls: Vec<String>,
     /// Name or policy constraints are there, whether critical or not.
     pub(crate) constrained: bool,
+    /// subjectAltName is there, and critical.
+    pub(crate) names_critical: bool,
     pub(crate) unknown_critical: bool,
 }
 
@@ -56,11 +59,16 @@ impl Extensions {
                 let usage = ExtendedKeyUsage::from_der(value).map_err(Error::der("extKeyUsage"))?;
                 self.extended_key_usage = Some(usage.0);
             }
-            rfc5280::ID_CE_SUBJECT_ALT_NAME => self.names = names(value)?,
+            rfc5280::ID_CE_SUBJECT_ALT_NAME => {
+                self.names = names(value)?;
+                self.names_critical = extension.critical;
+            }
             rfc5280::ID_CE_SUBJECT_KEY_IDENTIFIER => {
                 let id = <&OctetStringRef>::from_der(value)
                     .map_err(Error::der("subjectKeyIdentifier"))?;
                 self.subject_key_id = Some(id.as_bytes().to_vec());
+                // RFC 5280 §4.2.1.2: never critical.
+                self.unknown_critical |= extension.critical;
             }
             rfc5280::ID_PE_AUTHORITY_INFO_ACCESS => {
                 // RFC 5280 §4.2.2.1: never critical, so what is odd in it harms nobody.

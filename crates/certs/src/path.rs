@@ -1,8 +1,7 @@
 //! Path validation (RFC 5280 §6.1) for device PKI: small, strict, on the crypto provider it is
 //! given.
 //!
-//! Evaluated: signature, validity of every certificate with the anchor's, name chaining by equal
-//! octets, basicConstraints, pathLenConstraint, keyCertSign, unknown critical extensions, extended
+//! Evaluated: signature, validity of every certificate with the anchor's, name chaining, basicConstraints, pathLenConstraint, keyCertSign, unknown critical extensions, extended
 //! key usage of the leaf and of the CAs above it. Not evaluated, and therefore refused wherever a
 //! path meets them: name constraints and policy constraints. Revocation is asked for elsewhere
 //! ([`ocsp`](crate::ocsp)).
@@ -100,12 +99,12 @@ impl Search<'_> {
         issuer: &Certificate,
         path: &[Certificate],
     ) -> Result<bool, Error> {
-        if issuer.subject_der() != subject.issuer_der() {
+        if !subject.names_as_issuer(issuer) {
             return Ok(false);
         }
         check_any(issuer, self.at)?;
         // RFC 5280 §4.2.1.9: self-issued certificates do not count.
-        let below = path.iter().filter(|ca| ca.subject_der() != ca.issuer_der()).count();
+        let below = path.iter().filter(|ca| !ca.names_as_issuer(ca)).count();
         check_issuer(issuer, below, self.purpose)
             .map_err(|reason| Error::refused(reason, issuer.subject()))?;
         let Some(left) = self.left.checked_sub(1) else {
@@ -124,6 +123,8 @@ fn check_any(certificate: &Certificate, at: u64) -> Result<(), Error> {
         Some(Refusal::Expired)
     } else if extensions.unknown_critical {
         Some(Refusal::UnknownCriticalExtension)
+    } else if certificate.subject_is_empty() && !extensions.names_critical {
+        Some(Refusal::Nameless)
     } else if extensions.constrained {
         Some(Refusal::UnsupportedConstraints)
     } else {
@@ -135,7 +136,8 @@ fn check_any(certificate: &Certificate, at: u64) -> Result<(), Error> {
 /// RFC 5280 §6.1.4 (k) to (n), and the purposes a CA restricts itself to.
 fn check_issuer(issuer: &Certificate, below: usize, purpose: Purpose) -> Result<(), Refusal> {
     let extensions = issuer.extensions();
-    if !extensions.is_ca {
+    // RFC 5280 §4.1.2.6: a CA has a name.
+    if !extensions.is_ca || issuer.subject_is_empty() {
         return Err(Refusal::NotACa);
     }
     if extensions.key_usage.is_some_and(|usage| !usage.key_cert_sign()) {
@@ -152,6 +154,11 @@ fn check_issuer(issuer: &Certificate, below: usize, purpose: Purpose) -> Result<
 
 fn check_leaf(leaf: &Certificate, purpose: Purpose) -> Result<(), Refusal> {
     let extensions = leaf.extensions();
+    // RFC 5280 §4.2.1.3: who signs certificates is a CA; and a CA is no device, server or signer.
+    let signs_certificates = extensions.key_usage.is_some_and(|usage| usage.key_cert_sign());
+    if purpose != Purpose::Any && (extensions.is_ca || signs_certificates) {
+        return Err(Refusal::WrongPurpose);
+    }
     let usage_fits = extensions.key_usage.is_none_or(|usage| match purpose {
         Purpose::Any => true,
         Purpose::EndorsementKey => usage.key_encipherment() || usage.key_agreement(),

@@ -13,6 +13,10 @@ pub enum SignatureAlgorithm {
     EcdsaP384Sha384,
     /// ECDSA on P-384 with SHA-256: what some TPMs and CAs sign with.
     EcdsaP384Sha256,
+    /// ECDSA on P-521 with SHA-384: the roots of some TPM vendors.
+    EcdsaP521Sha384,
+    /// ECDSA on P-521 with SHA-512: the roots of other TPM vendors.
+    EcdsaP521Sha512,
     /// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017 §8.2).
     RsaPkcs1Sha256,
     /// RSASSA-PKCS1-v1_5 with SHA-384.
@@ -27,10 +31,12 @@ pub enum SignatureAlgorithm {
 
 impl SignatureAlgorithm {
     /// Every algorithm.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::EcdsaP256Sha256,
         Self::EcdsaP384Sha384,
         Self::EcdsaP384Sha256,
+        Self::EcdsaP521Sha384,
+        Self::EcdsaP521Sha512,
         Self::RsaPkcs1Sha256,
         Self::RsaPkcs1Sha384,
         Self::RsaPkcs1Sha512,
@@ -44,6 +50,8 @@ impl SignatureAlgorithm {
             Self::EcdsaP256Sha256 => "ecdsa-p256-sha256",
             Self::EcdsaP384Sha384 => "ecdsa-p384-sha384",
             Self::EcdsaP384Sha256 => "ecdsa-p384-sha256",
+            Self::EcdsaP521Sha384 => "ecdsa-p521-sha384",
+            Self::EcdsaP521Sha512 => "ecdsa-p521-sha512",
             Self::RsaPkcs1Sha256 => "rsa-pkcs1-sha256",
             Self::RsaPkcs1Sha384 => "rsa-pkcs1-sha384",
             Self::RsaPkcs1Sha512 => "rsa-pkcs1-sha512",
