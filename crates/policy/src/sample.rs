@@ -20,15 +20,23 @@ pub(crate) fn catalog() -> Catalog {
     ]);
     let part = Type::record([("name", Text), ("version", Integer)]);
     let mut catalog = Catalog::new()
+        .with("device.endorsed", Boolean, "its element is genuine")
         .with("device.onboarded", Boolean, "the device was onboarded")
         .with("element.kind", Text, "the kind of secure element")
         .with("evidence.age", Duration, "time since the evidence was made")
         .with("boot.secure-boot", Boolean, "UEFI Secure Boot is on")
-        .with("boot.images", Type::list(image), "images measured into PCR 4")
+        .with("boot.images", Type::list(image.clone()), "images measured into PCR 4")
         .with("boot.command-line", Text, "the kernel's command line")
-        .with("ima.entries", Type::list(file), "files that IMA measured")
+        .with("ima.entries", Type::list(file.clone()), "files that IMA measured")
         .with("ima.violations", Integer, "files that changed while IMA read them")
-        .with("runtime.code", Type::list(page), "code of watched processes in memory")
+        .with("ima.boot-aggregate", Boolean, "the IMA list belongs to this boot")
+        .with("runtime.code", Type::list(page.clone()), "code of watched processes in memory")
+        .with("runtime.changed-code", Type::list(page.clone()), "code that differs from its file")
+        .with("runtime.foreign-code", Type::list(page), "code that no file backs")
+        .with("runtime.missing", Type::list(Text), "watched programs that do not run")
+        .with("boot.contradictions", Type::list(image), "events not to be believed")
+        .with("ima.unknown-files", Type::list(file), "files that no reference names")
+        .with("components.outdated", Type::list(part.clone()), "components older than the newest")
         .with("agent.version", Version, "the version of the agent")
         .with("components", Type::list(part), "what is installed")
         .with("reference.command-lines", Type::set(Text), "released command lines");
@@ -72,6 +80,8 @@ pub(crate) fn good_device() -> ClaimSet {
     let component = Value::record([("name", "application".into()), ("version", 2.into())]);
     let mut claims = ClaimSet::from_iter([
         ("device.onboarded", Value::from(true)),
+        ("device.endorsed", true.into()),
+        ("ima.boot-aggregate", true.into()),
         ("element.kind", "tpm2".into()),
         ("evidence.age", Duration::from_secs(2).into()),
         ("boot.secure-boot", true.into()),
@@ -86,6 +96,16 @@ pub(crate) fn good_device() -> ClaimSet {
         ("reference.boot-images", Value::set([digest(1), digest(2)])),
         ("reference.files", Value::set((0..=50).map(digest))),
     ]);
+    for name in [
+        "boot.contradictions",
+        "ima.unknown-files",
+        "runtime.changed-code",
+        "runtime.foreign-code",
+        "runtime.missing",
+        "components.outdated",
+    ] {
+        claims.insert(name, Value::list([]));
+    }
     for (at, name) in ["pk", "kek", "db"].into_iter().enumerate() {
         let cert = digest(u8::try_from(at).unwrap());
         claims.insert(&alloc::format!("boot.{name}"), Value::list([cert.clone()]));

@@ -16,7 +16,7 @@ fn fault_of(requirement: &str) -> (FaultKind, String) {
 #[test]
 fn the_example_loads_and_reads_back() {
     let policy = gateway();
-    assert_eq!((policy.name(), policy.version(), policy.controls().len()), ("gateway", 1, 10));
+    assert_eq!((policy.name(), policy.version(), policy.controls().len()), ("gateway", 1, 11));
     assert_eq!(Policy::parse(&policy.to_string(), &catalog()), Ok(policy));
 }
 
