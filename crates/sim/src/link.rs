@@ -1,8 +1,8 @@
 //! A link that loses, delays, reorders and duplicates messages, as its seed says.
 
-use touchstone_engine::Instant;
-
 use crate::Side;
+use std::collections::VecDeque;
+use touchstone_engine::Instant;
 
 /// Numbers by chance, the same for the same seed (splitmix64).
 #[derive(Clone, Debug)]
@@ -57,13 +57,13 @@ impl Weather {
 pub struct Link {
     weather: Weather,
     chance: Chance,
-    flying: Vec<(Instant, Side, Vec<u8>)>,
+    flying: VecDeque<(Instant, Side, Vec<u8>)>,
 }
 
 impl Link {
     /// A link with this weather; what happens to which message is in the seed.
     pub fn new(weather: Weather, seed: u64) -> Self {
-        Self { weather, chance: Chance::new(seed), flying: Vec::new() }
+        Self { weather, chance: Chance::new(seed), flying: VecDeque::new() }
     }
 
     /// Sends `bytes` to `to`.
@@ -73,7 +73,7 @@ impl Link {
             if !self.chance.percent(self.weather.loss) {
                 let delay = self.chance.below(self.weather.delay + 1);
                 let at = now + std::time::Duration::from_millis(delay);
-                self.flying.push((at, to, bytes.to_vec()));
+                self.flying.push_back((at, to, bytes.to_vec()));
             }
         }
     }
@@ -86,7 +86,7 @@ impl Link {
     /// The next message that has arrived by now.
     pub fn receive(&mut self, now: Instant) -> Option<(Side, Vec<u8>)> {
         let index = self.flying.iter().position(|(at, ..)| *at <= now)?;
-        let (_, to, bytes) = self.flying.remove(index);
+        let (_, to, bytes) = self.flying.remove(index)?;
         Some((to, bytes))
     }
 }

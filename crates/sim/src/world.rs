@@ -5,6 +5,10 @@ use std::fmt::Debug;
 use std::time::Duration;
 use touchstone_engine::{Answer, AskKind, Engine, Instant, Output, Path, Ticket};
 
+/// Polls at one moment beyond which an engine is not working but spinning. A stream that sends octet
+/// by octet takes many.
+const BUSY: u32 = 1_000_000;
+
 /// One of the two ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -50,6 +54,16 @@ pub struct World<'a, A: Engine, B: Engine> {
 
 struct Answers(Vec<(Instant, Side, Ticket, Vec<u8>)>);
 
+/// Gives bytes to an engine. What a stream does not take stands in `left`, in front of what comes
+/// next, and is offered again.
+fn deliver<E: Engine>(engine: &mut E, now: Instant, left: &mut Vec<u8>, bytes: &[u8]) {
+    left.extend_from_slice(bytes);
+    if !left.is_empty() {
+        let taken = engine.handle_wire(now, Path::ONLY, left);
+        left.drain(..taken.min(left.len()));
+    }
+}
+
 impl<A: Engine, B: Engine> World<'_, A, B>
 where
     A::Event: Debug,
@@ -69,6 +83,7 @@ where
         let mut answers = Answers(Vec::new());
         let mut a = Ending { events: Vec::new(), end: None };
         let mut b = Ending { events: Vec::new(), end: None };
+        let (mut left_a, mut left_b) = (Vec::new(), Vec::new());
         while now < stop {
             let world = (&mut self.link, &mut answers, &mut *self.owner);
             let wait_a = turn(&mut self.a, Side::A, now, self.buffer, self.thinking, &mut a, world);
@@ -77,16 +92,24 @@ where
             if a.end.is_some() && b.end.is_some() {
                 break;
             }
+            if !left_a.is_empty() || !left_b.is_empty() {
+                let before = (left_a.len(), left_b.len());
+                deliver(&mut self.a, now, &mut left_a, &[]);
+                deliver(&mut self.b, now, &mut left_b, &[]);
+                if before != (left_a.len(), left_b.len()) {
+                    continue;
+                }
+            }
             let due = [wait_a, wait_b, self.link.due(), answers.0.iter().map(|at| at.0).min()];
             let next = due.into_iter().flatten().min();
             now = next
                 .expect("law: something is always due unless the conversation is over")
                 .max(now);
-            while let Some((to, mut bytes)) = self.link.receive(now) {
+            while let Some((to, bytes)) = self.link.receive(now) {
                 match to {
-                    Side::A => self.a.handle_wire(now, Path::ONLY, &mut bytes),
-                    Side::B => self.b.handle_wire(now, Path::ONLY, &mut bytes),
-                };
+                    Side::A => deliver(&mut self.a, now, &mut left_a, &bytes),
+                    Side::B => deliver(&mut self.b, now, &mut left_b, &bytes),
+                }
             }
             while let Some(index) = answers.0.iter().position(|(at, ..)| *at <= now) {
                 let (_, side, ticket, bytes) = answers.0.remove(index);
@@ -112,7 +135,7 @@ fn turn<E: Engine>(
 ) -> Option<Instant> {
     let other = if side == Side::A { Side::B } else { Side::A };
     let mut buf = vec![0; room];
-    for _ in 0..10_000 {
+    for _ in 0..BUSY {
         match engine.poll_output(now, &mut buf) {
             Output::Transmit { len, .. } => link.send(now, other, buf.get(..len).unwrap_or(&[])),
             Output::Ask(ask) => {
@@ -131,5 +154,5 @@ fn turn<E: Engine>(
             }
         }
     }
-    panic!("law: an engine waits in the end, but this one was busy 10000 times at one moment");
+    panic!("law: an engine waits in the end, but this one is busy for ever");
 }

@@ -304,9 +304,11 @@ impl Connection {
         self.rustls.send_close_notify();
     }
 
-    /// Makes sure that the peer hears of a failure, also where rustls has no alert for it.
+    /// Makes sure that the peer hears of a handshake's failure, also where rustls has no alert for
+    /// it; after an alert this does nothing. Once there is data, an end in good order would be a
+    /// lie that makes half an answer look whole.
     pub(crate) fn tell_failure(&mut self) {
-        if !self.rustls.wants_write() {
+        if self.rustls.is_handshaking() {
             self.rustls.send_close_notify();
         }
     }

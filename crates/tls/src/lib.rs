@@ -45,3 +45,6 @@ pub use error::{Alert, CertificateFault, ConfigError, Error};
 pub use identity::Identity;
 pub use name::ServerName;
 pub use session::{Event, Session};
+
+#[cfg(test)]
+mod tests;
