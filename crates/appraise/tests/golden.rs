@@ -1,0 +1,516 @@
+//! The rig's device, as it is and with one thing wrong at a time: which control says so, and in
+//! which words.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "tests fail loudly"
+)]
+
+#[path = "../../evidence/tests/support/mod.rs"]
+mod support;
+
+use support::attester::{Attester, SHA256, challenge};
+use touchstone_appraise::references::{Database, Document, ReferenceValue, References};
+use touchstone_appraise::{Appraisal, DeviceFacts, EventRef, LogName, Tier, Verifier, catalog};
+use touchstone_crypto::{Crypto, Digest, Verified};
+use touchstone_crypto_awslc::AwsLc;
+use touchstone_evidence::runtime::{CodeRange, Component, Process, code_digest};
+use touchstone_evidence::{Error, Evidence};
+use touchstone_measure::tcg::{Event, EventLog, EventType};
+use touchstone_policy::Policy;
+use touchstone_policy::ar4si::Dimension;
+
+const NOW: u64 = 1_800_000_000;
+const APP: &str = "/data/app/sensor";
+
+/// A policy that reads every claim that this catalogue has about a boot and what runs after it.
+const POLICY: &str = r#"policy "golden" version 3 {
+  control known-instance {
+    dimension instance-identity severity contraindicated fails unrecognized-instance
+    because "only onboarded devices take part"
+    require device.onboarded and device.endorsed and element.kind == "tpm2"
+  }
+  control fresh-evidence {
+    dimension instance-identity severity warning because "old evidence says nothing about now"
+    require evidence.age <= 60s
+  }
+  control secure-boot {
+    dimension configuration severity contraindicated because "images must be signed"
+    require boot.secure-boot
+  }
+  control secure-boot-keys {
+    dimension configuration severity contraindicated because "other keys sign other images"
+    require boot.pk within reference.pk and boot.pk is not empty
+    require boot.kek within reference.kek and boot.kek is not empty
+    require boot.db within reference.db and boot.db is not empty
+  }
+  control boot-images {
+    dimension executables severity contraindicated because "only released images may boot"
+    require boot.images is not empty
+    require boot.unknown-images is empty
+    require boot.unknown-measurements is empty
+    require boot.contradictions is empty
+  }
+  control firmware {
+    dimension hardware severity contraindicated because "only released firmware may boot"
+    require boot.firmware in reference.firmware
+  }
+  control kernel-command-line {
+    dimension configuration severity contraindicated because "a parameter can switch off IMA"
+    require boot.command-line in reference.command-lines
+  }
+  control known-files {
+    dimension executables severity contraindicated because "nothing else may run"
+    require ima.unknown-files is empty
+    require ima.violations == 0
+    require ima.boot-aggregate
+  }
+  control code-pages {
+    dimension executables severity contraindicated because "code must be as it was released"
+    require runtime.code is not empty
+    require runtime.changed-code is empty
+    require runtime.foreign-code is empty
+    require runtime.missing is empty
+  }
+  control up-to-date {
+    dimension file-system severity warning because "old versions have known faults"
+    require agent.version >= 0.1.0
+    require components.outdated is empty
+  }
+}"#;
+
+fn digest(octets: &[u8]) -> Digest {
+    AwsLc.hash(SHA256, &[octets])
+}
+
+/// The rig's device with an application that runs from a file of its own.
+fn attester() -> Attester {
+    let mut attester = Attester::of_the_rig();
+    attester.ima_log.extend(ima_entry(APP, digest(b"sensor"), false));
+    attester.ima_log.extend(ima_entry("/var/log/other", digest(b"noise"), false));
+    let code = code_digest(&AwsLc, &[0x90; 4096]);
+    attester.runtime.watched = vec![APP.into()];
+    attester.runtime.processes = vec![Process {
+        path: APP.into(),
+        pid: 212,
+        start: 900,
+        anonymous_executable: 0,
+        ranges: vec![CodeRange { path: APP.into(), offset: 4096, len: 4096, digest: code }],
+    }];
+    attester.runtime.components = vec![Component { name: "sensor".into(), version: 2 }];
+    attester
+}
+
+/// An entry of an `ima-ng` list.
+fn ima_entry(path: &str, digest: Digest, violation: bool) -> Vec<u8> {
+    let block =
+        |octets: &[u8]| [&u32::try_from(octets.len()).unwrap().to_le_bytes(), octets].concat();
+    let digest = [&b"sha256:\0"[..], digest.as_bytes()].concat();
+    let path = [path.as_bytes(), &[0]].concat();
+    let data = [block(&digest), block(&path)].concat();
+    let template_digest = if violation { [0; 20] } else { [7; 20] };
+    [&10u32.to_le_bytes(), &template_digest[..], &block(b"ima-ng"), &block(&data)].concat()
+}
+
+/// What the maker of that device released.
+fn references() -> References {
+    let mut references = References::new();
+    references.merge(&Verified::vouch(released())).unwrap();
+    references.merge(&Verified::vouch(sensor(2))).unwrap();
+    references
+}
+
+fn released() -> Document {
+    let log = EventLog::decode(&support::rig("binary_bios_measurements")).unwrap();
+    let value = |at: usize| log.events()[at].digest(SHA256).unwrap();
+    let mut document = Document::new("acme", "gateway-os", 7);
+    document.values.push(ReferenceValue::BootImage { name: "uki.efi".into(), digest: value(23) });
+    for at in (24..32).chain([33]).filter(|at| *at != 29) {
+        let name = format!("event {at}");
+        document.values.push(ReferenceValue::Measurement { name, digest: value(at) });
+    }
+    document.firmware("OVMF", log.replay(&AwsLc, SHA256).value(0).unwrap());
+    document.command_line(&String::from_utf8(support::rig("cmdline.txt")).unwrap());
+    let list = support::rig("binary_runtime_measurements");
+    for entry in &touchstone_measure::ima::Log::decode(&list).unwrap().entries()[1..] {
+        let (path, digest) = (entry.path.clone(), entry.digest);
+        document.values.push(ReferenceValue::File { path, digest });
+    }
+    let certificate = support::rig("secure-boot-db.der");
+    for database in [Database::Pk, Database::Kek, Database::Db] {
+        document.secure_boot_key(&AwsLc, database, &certificate);
+    }
+    document
+}
+
+fn sensor(version: u64) -> Document {
+    let mut document = Document::new("acme", "sensor", version);
+    document.file_scope("/data/app/");
+    document.file(&AwsLc, APP, b"sensor").unwrap();
+    let code = code_digest(&AwsLc, &[0x90; 4096]);
+    let range = CodeRange { path: APP.into(), offset: 4096, len: 4096, digest: code };
+    document.values.push(ReferenceValue::Code { path: APP.into(), ranges: vec![(&range).into()] });
+    document
+}
+
+fn device() -> DeviceFacts {
+    DeviceFacts {
+        id: "device-1".into(),
+        tenant: "acme".into(),
+        onboarded: true,
+        endorsed: true,
+        element_kind: "tpm2".into(),
+        evidence_at: NOW - 2,
+    }
+}
+
+fn verifier() -> Verifier {
+    Verifier::new(Policy::parse(POLICY, &catalog()).unwrap(), references())
+}
+
+fn appraise_with(verifier: &Verifier, attester: &Attester, device: &DeviceFacts) -> Appraisal {
+    let challenge = challenge();
+    let evidence = Evidence::decode(&attester.evidence(&challenge)).unwrap();
+    let evidence = evidence.verify(&AwsLc, &attester.lak(), &challenge).unwrap();
+    verifier.appraise(&AwsLc, &evidence, device, NOW)
+}
+
+fn appraise(attester: &Attester) -> Appraisal {
+    appraise_with(&verifier(), attester, &device())
+}
+
+/// The log with one event changed, as the firmware would have written and measured it.
+fn with_event(attester: &mut Attester, index: usize, change: impl FnOnce(&mut Event)) {
+    let log = EventLog::decode(&attester.event_log).unwrap();
+    let mut events = log.events().to_vec();
+    change(&mut events[index]);
+    let header = 32 + events[0].data.len();
+    let mut bytes = attester.event_log[..header].to_vec();
+    for event in &events[1..] {
+        bytes.extend(event.pcr.to_le_bytes());
+        bytes.extend(event.kind.0.to_le_bytes());
+        bytes.extend(1u32.to_le_bytes());
+        bytes.extend(0x000Bu16.to_le_bytes());
+        bytes.extend(event.digest(SHA256).unwrap().as_bytes());
+        bytes.extend(u32::try_from(event.data.len()).unwrap().to_le_bytes());
+        bytes.extend(&event.data);
+    }
+    attester.event_log = bytes;
+    repair_boot_aggregate(attester);
+}
+
+/// A kernel on that firmware would have begun its IMA list otherwise.
+fn repair_boot_aggregate(attester: &mut Attester) {
+    let list = touchstone_measure::ima::Log::decode(&attester.ima_log).unwrap();
+    let old = list.entries()[0].digest;
+    let boot: Vec<u32> = (0..10).collect();
+    let new = EventLog::decode(&attester.event_log)
+        .unwrap()
+        .replay(&AwsLc, SHA256)
+        .composite(&AwsLc, SHA256, &boot)
+        .unwrap();
+    let at = attester.ima_log.windows(32).position(|w| w == old.as_bytes()).unwrap();
+    attester.ima_log[at..at + 32].copy_from_slice(new.as_bytes());
+}
+
+fn measured(event: &mut Event, data: Vec<u8>) {
+    event.digests = vec![digest(&data)];
+    event.data = data;
+}
+
+#[track_caller]
+fn assert_caught(appraisal: &Appraisal, control: &str, events: &[(LogName, u32)], words: &[&str]) {
+    assert_eq!(appraisal.tier, Tier::Contraindicated, "{}", appraisal.summary());
+    let failed: Vec<_> = appraisal.failed().collect();
+    let names: Vec<_> = failed.iter().map(|control| control.name.as_str()).collect();
+    assert_eq!(names, [control], "{}", appraisal.summary());
+    let expected: Vec<_> = events.iter().map(|&(log, index)| EventRef { log, index }).collect();
+    assert_eq!(failed[0].events, expected, "{}", failed[0].reason);
+    for word in words {
+        assert!(failed[0].reason.contains(word), "{:?} lacks {word:?}", failed[0].reason);
+    }
+}
+
+#[test]
+fn the_device_as_it_was_released_is_affirmed() {
+    let appraisal = appraise(&attester());
+    assert_eq!(appraisal.tier, Tier::Affirming, "{}", appraisal.summary());
+    assert_eq!(appraisal.summary(), "affirming");
+    assert_eq!(appraisal.controls.len(), 10);
+    assert!(appraisal.controls.iter().all(|control| control.passed && !control.reason.is_empty()));
+    assert_eq!(appraisal.vector.value(Dimension::Executables), 2);
+    assert_eq!(appraisal.vector.value(Dimension::SourcedData), 0);
+    assert_eq!((appraisal.policy_id.as_str(), appraisal.appraised_at), ("golden/3", NOW));
+}
+
+#[test]
+fn secure_boot_off_is_caught() {
+    let mut attester = attester();
+    with_event(&mut attester, 4, |event| {
+        let mut data = event.data.clone();
+        *data.last_mut().unwrap() = 0;
+        measured(event, data);
+    });
+    let words = ["event 4 (PCR 7): SecureBoot is 0, expected 1"];
+    assert_caught(&appraise(&attester), "secure-boot", &[(LogName::EventLog, 4)], &words);
+}
+
+#[test]
+fn a_foreign_key_in_db_is_caught() {
+    let mut attester = attester();
+    with_event(&mut attester, 7, |event| {
+        let mut data = event.data.clone();
+        *data.last_mut().unwrap() ^= 1; // another certificate
+        measured(event, data);
+    });
+    let words = ["event 7 (PCR 7): db holds sha256:", "which is not in the reference values"];
+    assert_caught(&appraise(&attester), "secure-boot-keys", &[(LogName::EventLog, 7)], &words);
+}
+
+#[test]
+fn an_unknown_boot_image_is_caught() {
+    let mut attester = attester();
+    with_event(&mut attester, 23, |event| event.digests = vec![digest(b"evil")]);
+    let words = [
+        "event 23 (PCR 4, EV_EFI_BOOT_SERVICES_APPLICATION): image sha256:",
+        "is not in the reference values of boot-image",
+    ];
+    assert_caught(&appraise(&attester), "boot-images", &[(LogName::EventLog, 23)], &words);
+}
+
+#[test]
+fn an_image_that_hides_behind_another_event_type_is_caught() {
+    let mut attester = attester();
+    with_event(&mut attester, 14, |event| event.digests = vec![digest(b"evil")]);
+    let words = ["event 14 (PCR 4, EV_EFI_ACTION): sha256:"];
+    assert_caught(&appraise(&attester), "boot-images", &[(LogName::EventLog, 14)], &words);
+
+    // Nor does it help to call it a separator, or to bring along what was hashed.
+    for kind in [EventType::SEPARATOR, EventType::IPL, EventType(0x4242)] {
+        let mut attester = self::attester();
+        with_event(&mut attester, 14, |event| {
+            event.kind = kind;
+            measured(event, b"MZ\0\0 the image itself".to_vec());
+        });
+        let words = ["event 14 (PCR 4, "];
+        assert_caught(&appraise(&attester), "boot-images", &[(LogName::EventLog, 14)], &words);
+    }
+}
+
+#[test]
+fn another_initrd_is_caught() {
+    let mut attester = attester();
+    with_event(&mut attester, 33, |event| event.digests = vec![digest(b"initrd with a shell")]);
+    let words = ["event 33 (PCR 9, EV_EVENT_TAG)", "reference values of measurement"];
+    assert_caught(&appraise(&attester), "boot-images", &[(LogName::EventLog, 33)], &words);
+}
+
+#[test]
+fn another_firmware_is_caught() {
+    let mut attester = attester();
+    with_event(&mut attester, 2, |event| event.digests = vec![digest(b"firmware with an implant")]);
+    assert_caught(&appraise(&attester), "firmware", &[], &["boot.firmware is sha256:"]);
+}
+
+#[test]
+fn another_command_line_is_caught_and_shown() {
+    let line = "console=ttyS0 ima_policy=tcb init=/bin/sh";
+    let forms = touchstone_evidence::claims::measured_forms(line);
+    let tampered = |told: &str| {
+        let mut attester = attester();
+        with_event(&mut attester, 29, |event| event.digests = vec![digest(&forms[0])]);
+        with_event(&mut attester, 32, |event| event.digests = vec![digest(&forms[3])]);
+        attester.runtime.command_line = told.into();
+        appraise(&attester)
+    };
+    let events = [(LogName::EventLog, 29), (LogName::EventLog, 32)];
+    // The device tells its command line, and it is the measured one.
+    let words = ["event 29 (PCR 11): the kernel's command line is `console=", line, "expected `"];
+    assert_caught(&tampered(line), "kernel-command-line", &events, &words);
+    // It lies.
+    let words = ["event 29 (PCR 11): the kernel's command line is unknown (sha256:"];
+    let lie = String::from_utf8(support::rig("cmdline.txt")).unwrap();
+    assert_caught(&tampered(&lie), "kernel-command-line", &events, &words);
+}
+
+#[test]
+fn data_that_was_not_measured_is_caught() {
+    let mut attester = attester();
+    with_event(&mut attester, 9, |event| event.data = vec![1, 0, 0, 0]);
+    let words = ["event 9 (PCR 7, EV_SEPARATOR): its data is not what was measured"];
+    assert_caught(&appraise(&attester), "boot-images", &[(LogName::EventLog, 9)], &words);
+}
+
+#[test]
+fn a_changed_or_unknown_file_is_caught() {
+    let mut changed = attester();
+    changed.ima_log.extend(ima_entry(APP, digest(b"trojan"), false));
+    let expected = digest(b"sensor").to_string();
+    let words = ["IMA entry 5: /data/app/sensor is sha256:", "expected sha256:", &expected];
+    assert_caught(&appraise(&changed), "known-files", &[(LogName::Ima, 5)], &words);
+
+    let mut unknown = attester();
+    unknown.ima_log.extend(ima_entry("/data/app/miner", digest(b"sensor"), false));
+    let words = ["IMA entry 5: /data/app/miner (sha256:", "is not in the reference values of file"];
+    assert_caught(&appraise(&unknown), "known-files", &[(LogName::Ima, 5)], &words);
+}
+
+#[test]
+fn a_measurement_violation_is_caught() {
+    let mut attester = attester();
+    attester.ima_log.extend(ima_entry(APP, Digest::zero(SHA256), true));
+    let words = ["IMA entry 5: /data/app/sensor was open for writing while it was measured"];
+    assert_caught(&appraise(&attester), "known-files", &[(LogName::Ima, 5)], &words);
+}
+
+#[test]
+fn the_ima_list_of_another_boot_is_caught() {
+    let mut attester = attester();
+    let list = touchstone_measure::ima::Log::decode(&attester.ima_log).unwrap();
+    let aggregate = list.entries()[0].digest;
+    let at = attester.ima_log.windows(32).position(|w| w == aggregate.as_bytes()).unwrap();
+    attester.ima_log[at] ^= 1;
+    let words = ["IMA entry 0: the boot aggregate is not that of the quoted PCRs"];
+    assert_caught(&appraise(&attester), "known-files", &[(LogName::Ima, 0)], &words);
+}
+
+#[test]
+fn code_that_was_patched_in_memory_is_caught() {
+    let mut attester = attester();
+    let mut page = [0x90; 4096];
+    page[100] = 0xCC;
+    attester.runtime.processes[0].ranges[0].digest = code_digest(&AwsLc, &page);
+    let words = [
+        "process 212 (/data/app/sensor): /data/app/sensor at 0x1000, 4096 octets of code, is sha256:",
+        "in memory, expected sha256:",
+    ];
+    assert_caught(&appraise(&attester), "code-pages", &[], &words);
+}
+
+#[test]
+fn code_from_nowhere_is_caught() {
+    let mut injected = attester();
+    injected.runtime.processes[0].anonymous_executable = 1;
+    let words = ["process 212 (/data/app/sensor) has 1 executable mappings that no file backs"];
+    assert_caught(&appraise(&injected), "code-pages", &[], &words);
+
+    let mut foreign = attester();
+    let mut range = foreign.runtime.processes[0].ranges[0].clone();
+    range.path = "/tmp/inject.so".into();
+    foreign.runtime.processes[0].ranges.push(range);
+    let words = ["/tmp/inject.so", "is of a file that is not in the reference values of code"];
+    assert_caught(&appraise(&foreign), "code-pages", &[], &words);
+
+    let mut split = attester();
+    split.runtime.processes[0].ranges[0].len = 8192;
+    let words = ["is mapped otherwise than the released file would be"];
+    assert_caught(&appraise(&split), "code-pages", &[], &words);
+}
+
+#[test]
+fn a_watched_program_that_does_not_run_is_caught() {
+    let mut attester = attester();
+    attester.runtime.watched.push("/data/app/guard".into());
+    let words = ["/data/app/guard"];
+    assert_caught(&appraise(&attester), "code-pages", &[], &words);
+
+    let mut hollow = self::attester();
+    hollow.runtime.processes[0].ranges[0].path = "/lib/other.so".into();
+    let appraisal = appraise(&hollow);
+    assert!(appraisal.summary().contains("none of its executable's code is mapped"));
+}
+
+#[test]
+fn a_device_that_is_not_what_it_should_be_is_caught() {
+    let verifier = verifier();
+    type Change = fn(&mut DeviceFacts);
+    let changes: [(Change, &str); 3] = [
+        (|device| device.onboarded = false, "device.onboarded is false, wanted true"),
+        (|device| device.endorsed = false, "device.endorsed is false, wanted true"),
+        (|device| device.element_kind = "software".into(), "element.kind is \"software\""),
+    ];
+    for (change, words) in changes {
+        let mut device = device();
+        change(&mut device);
+        let appraisal = appraise_with(&verifier, &attester(), &device);
+        assert_caught(&appraisal, "known-instance", &[], &[words]);
+        assert_eq!(appraisal.vector.value(Dimension::InstanceIdentity), 97);
+    }
+}
+
+#[test]
+fn old_evidence_and_old_versions_are_a_warning() {
+    let mut old = device();
+    old.evidence_at = NOW - 61;
+    let appraisal = appraise_with(&verifier(), &attester(), &old);
+    assert_eq!(appraisal.tier, Tier::Warning, "{}", appraisal.summary());
+
+    let mut outdated = attester();
+    outdated.runtime.components[0].version = 1;
+    let appraisal = appraise(&outdated);
+    assert_eq!(
+        appraisal.summary(),
+        "warning: up-to-date: component sensor is version 1, the newest release is 2"
+    );
+}
+
+#[test]
+fn evidence_that_cannot_be_what_it_says_fails_closed() {
+    // From the future: no age, so no freshness.
+    let mut future = device();
+    future.evidence_at = NOW + 100;
+    let appraisal = appraise_with(&verifier(), &attester(), &future);
+    assert!(appraisal.failed().any(|control| control.name == "fresh-evidence"));
+
+    // Without reference values nothing is known.
+    let policy = Policy::parse(POLICY, &catalog()).unwrap();
+    let appraisal =
+        appraise_with(&Verifier::new(policy, References::new()), &attester(), &device());
+    assert_eq!(appraisal.tier, Tier::Contraindicated);
+
+    let appraisal = verifier().appraise_unverified(&Error::NotFresh, &device(), NOW);
+    assert_eq!(appraisal.tier, Tier::Contraindicated);
+    assert!(Dimension::ALL.iter().all(|dimension| appraisal.vector.value(*dimension) == 99));
+    assert!(appraisal.summary().contains("evidence.attest.not-fresh"), "{}", appraisal.summary());
+}
+
+#[test]
+fn the_policy_crates_example_can_be_judged_with_this_catalogue() {
+    let text = include_str!("../../policy/examples/gateway.policy");
+    let policy = Policy::parse(text, &catalog()).unwrap_or_else(|faults| panic!("{faults:?}"));
+    let appraisal = appraise_with(&Verifier::new(policy, references()), &attester(), &device());
+    let failed: Vec<_> = appraisal.failed().map(|control| control.name.as_str()).collect();
+    assert_eq!(failed, Vec::<&str>::new(), "{}", appraisal.summary());
+}
+
+#[test]
+fn an_update_adds_values_and_does_not_take_the_old_ones() {
+    let mut references = references();
+    references.merge(&Verified::vouch(sensor(3))).unwrap();
+    assert_eq!(references.newest("sensor"), Some(3));
+    let policy = Policy::parse(POLICY, &catalog()).unwrap();
+    let appraisal = appraise_with(&Verifier::new(policy, references), &attester(), &device());
+    let failed: Vec<_> = appraisal.failed().map(|control| control.name.as_str()).collect();
+    assert_eq!(failed, ["up-to-date"]);
+}
+
+#[test]
+fn two_thousand_entries_are_judged_in_milliseconds() {
+    let mut attester = attester();
+    for at in 0..2000 {
+        attester.ima_log.extend(ima_entry(&format!("/usr/lib/{at}"), digest(b"lib"), false));
+    }
+    let (verifier, challenge) = (verifier(), challenge());
+    let bytes = attester.evidence(&challenge);
+    let lak = attester.lak();
+    let run = || {
+        let evidence = Evidence::decode(&bytes).unwrap().verify(&AwsLc, &lak, &challenge).unwrap();
+        verifier.appraise(&AwsLc, &evidence, &device(), NOW)
+    };
+    let start = std::time::Instant::now();
+    assert_eq!(run().tier, Tier::Affirming);
+    let took = start.elapsed();
+    eprintln!("decode, verify and appraise in a debug build: {took:?}");
+    assert!(took.as_millis() < 1000, "{took:?}");
+}
