@@ -27,7 +27,6 @@ const ROOMS: &[(&str, Layer)] = &[
     ("crypto", Layer::Base),
     ("crypto-awslc", Layer::Base),
     ("settings", Layer::Base),
-    ("settings", Layer::Base),
     ("certs", Layer::Certs),
     ("cms", Layer::Certs),
     ("attest", Layer::Net),

@@ -1,13 +1,14 @@
 //! What an appraisal costs, beside the raw cryptography that nobody can save: its signature check
 //! and its hashing. Printed as a ratio, never a timed test.
 
+use crate::scene::factory::Factory;
 use anyhow::{Context, Result, bail};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 use touchstone_appraise::references::{Database, Document, ReferenceValue, References};
 use touchstone_appraise::{DeviceFacts, Verifier};
 use touchstone_crypto::{
-    Crypto, Digest, HashAlgorithm, SignatureAlgorithm, Signer, Verified, ecdsa,
+    Crypto, Digest, HashAlgorithm, SignatureAlgorithm, Signer, ecdsa,
 };
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_evidence::runtime::RuntimeClaims;
@@ -231,7 +232,8 @@ fn verifier(log: &EventLog, list: &ima::Log, files: Vec<(String, Digest)>) -> Re
         document.values.push(ReferenceValue::File { path, digest });
     }
     let mut references = References::new();
-    references.merge(&Verified::vouch(document))?;
+    let factory = Factory::new()?;
+    references.merge(&factory.opened(&document)?)?;
     let policy = Policy::parse(POLICY, &touchstone_appraise::catalog())
         .map_err(|faults| anyhow::anyhow!("the scene's policy: {faults:?}"))?;
     Ok(Verifier::new(policy, references))

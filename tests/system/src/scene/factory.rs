@@ -1,6 +1,8 @@
 //! Everybody who signs something in the scene, each with keys of their own: the device's maker, the
 //! publisher of its software, its operator, and a stranger.
 
+use crate::tools;
+use crate::varstore::SecureBootKeys;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -63,20 +65,24 @@ impl Factory {
         &self,
         image: &[u8],
         command_line: &str,
-        secure_boot_key: &[u8],
+        keys: &SecureBootKeys,
     ) -> Result<Vec<u8>> {
         let mut document = Document::new(TENANT, "boot", 1);
         document.boot_image(&AwsLc, "gateway image 1", image)?.command_line(command_line);
-        for database in [Database::Pk, Database::Kek, Database::Db] {
-            document.secure_boot_key(&AwsLc, database, secure_boot_key);
-        }
+        document.secure_boot_key(&AwsLc, Database::Pk, &keys.pk);
+        document.secure_boot_key(&AwsLc, Database::Kek, &keys.kek);
+        document.secure_boot_key(&AwsLc, Database::Db, &keys.db);
         self.publish(&document)
     }
 
-    /// The reference values of one version of the sensor, signed by the publisher.
-    pub fn sensor_references(&self, version: u64, program: &[u8]) -> Result<Vec<u8>> {
+    /// The reference values of one version of the sensor with the libraries that it runs on,
+    /// signed by the publisher.
+    pub fn sensor_references(&self, version: u64, program: &Path) -> Result<Vec<u8>> {
         let mut document = Document::new(TENANT, COMPONENT, version);
-        document.file(&AwsLc, SENSOR_PATH, program)?.file_scope("/data/app/");
+        document.file(&AwsLc, SENSOR_PATH, &std::fs::read(program)?)?.file_scope("/data/app/");
+        for library in tools::shared_libraries(program)? {
+            document.file(&AwsLc, &library.to_string_lossy(), &std::fs::read(&library)?)?;
+        }
         self.publish(&document)
     }
 

@@ -1,0 +1,142 @@
+//! The device of the scene: its image with the agent in it, its sensor on the data disk, and what
+//! its maker did.
+
+use super::factory::{Factory, SENSOR_PATH, write};
+use super::plant::{BROKER_NAME, BROKER_ROUTE, CHECKPOINT_NAME, FLEET_NAME, Plant};
+use crate::device::{HOST, Hardware, SecureBoot};
+use crate::image::{BootImage, Recipe};
+use crate::initramfs::{Initramfs, Service};
+use crate::kernel::Kernel;
+use crate::tpm::{EndorsementAuthority, Tpm};
+use anyhow::Result;
+use std::net::SocketAddr;
+use std::path::Path;
+use touchstone_element_tpm2::manufacture;
+
+/// The agent as the image carries it, which is everything that does not depend on the plant.
+pub const AGENT_CONFIG: &str = "/data/agent/agent.toml";
+
+/// Builds the boot image, not signed yet. The agent's configuration is on the data disk, so that
+/// one image serves every plant; the agent itself, which reads it, is measured with the image.
+pub fn build_image(programs: &Path, sensor: &Path, folder: &Path) -> Result<BootImage> {
+    let kernel = Kernel::find()?;
+    let mut root = Initramfs::new(&kernel)?;
+    root.program(&programs.join("touchstone-agent"), "/bin/touchstone-agent")?;
+    root.libraries_of(sensor)?;
+    root.service(&Service {
+        name: "agent",
+        command: &format!("/bin/touchstone-agent --config {AGENT_CONFIG}"),
+    })?;
+    root.service(&Service { name: "sensor", command: SENSOR_PATH })?;
+    let initramfs = folder.join("initramfs.zst");
+    root.write(&initramfs)?;
+    BootImage::build(
+        &Recipe {
+            kernel: &kernel,
+            initramfs: &initramfs,
+            product: "gateway",
+            version: "1",
+            more_command_line: "gateway.mode=plant",
+        },
+        &folder.join("gateway.efi"),
+    )
+}
+
+/// Makes a TPM and gives it the maker's identity for the device with this serial number.
+pub fn manufacture(
+    folder: &Path,
+    serial: &str,
+    authority: &EndorsementAuthority,
+    factory: &Factory,
+) -> Result<Tpm> {
+    let tpm = Tpm::manufacture(&folder.join("tpm"), authority)?;
+    tpm.visit(|socket| {
+        let work = folder.join("maker");
+        let mut element = touchstone_element_tpm2::Tpm::connect_unix(socket, work)?;
+        manufacture::idevid::<anyhow::Error>(&mut element, |key| {
+            factory.device_certificate(serial, &key.spki_der)
+        })?;
+        Ok(())
+    })?;
+    Ok(tpm)
+}
+
+/// Assembles a device with the sensor and the agent's configuration on its data disk.
+pub fn assemble(
+    folder: &Path,
+    image: &BootImage,
+    secure_boot: &SecureBoot<'_>,
+    sensor: &Path,
+    plant: &Plant,
+    factory: &Factory,
+    tpm: Tpm,
+) -> Result<Hardware> {
+    let data = folder.join("data");
+    let (app, agent) = (data.join("app"), data.join("agent"));
+    for path in [&app, &agent, &data.join("inbox"), &data.join("state")] {
+        std::fs::create_dir_all(path)?;
+    }
+    std::fs::copy(sensor, app.join("sensor"))?;
+    std::fs::copy(&plant.roots, agent.join("roots.pem"))?;
+    std::fs::copy(&plant.verifier, agent.join("verifier.pem"))?;
+    factory.publisher.write_certificate(&agent, "publisher")?;
+    factory.operator.write_certificate(&agent, "operator")?;
+    write(&agent.join("agent.toml"), agent_config(plant).as_bytes())?;
+    Hardware::assemble(folder, image, secure_boot, &data, tpm)
+}
+
+fn agent_config(plant: &Plant) -> String {
+    let seen = |address: SocketAddr| format!("{HOST}:{}", address.port());
+    format!(
+        r#"state_dir = "/data/state"
+
+[fleet]
+address = "{fleet}"
+name = "{FLEET_NAME}"
+roots = "/data/agent/roots.pem"
+verifier = "/data/agent/verifier.pem"
+
+[element]
+use = "tpm:/dev/tpmrm0"
+
+[collect]
+event_log = "/sys/kernel/security/tpm0/binary_bios_measurements"
+ima_log = "/sys/kernel/security/ima/binary_runtime_measurements"
+watch = ["{SENSOR_PATH}"]
+interval = "2s"
+scan = "1s"
+
+[respond]
+contraindicated = "quarantine"
+allow = []
+nft = "/sbin/nft"
+
+[[tunnel]]
+listen = "127.0.0.1:1883"
+checkpoint = "{checkpoint}"
+checkpoint_name = "{CHECKPOINT_NAME}"
+broker = "{BROKER_ROUTE}"
+broker_name = "{BROKER_NAME}"
+broker_roots = "/data/agent/roots.pem"
+connections = 4
+
+[update]
+inbox = "/data/inbox"
+
+[[update.role]]
+name = "publisher"
+roots = "/data/agent/publisher.pem"
+
+[[update.role]]
+name = "operator"
+roots = "/data/agent/operator.pem"
+
+[[update.component]]
+name = "sensor"
+path = "{SENSOR_PATH}"
+restart_signal = "TERM"
+"#,
+        fleet = seen(plant.fleet),
+        checkpoint = seen(plant.checkpoint),
+    )
+}
