@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 use touchstone_appraise::references::{Database, Document};
 use touchstone_certs::issue::{Issuer, Kind, Template};
-use touchstone_certs::{Certificate, FOREVER, Name};
-use touchstone_crypto::{SignatureAlgorithm, Signer};
+use touchstone_certs::{Certificate, FOREVER, Name, TrustStore};
+use touchstone_crypto::{SignatureAlgorithm, Signer, Verified};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_update::Manifest;
 
@@ -95,6 +95,12 @@ impl Factory {
             &[signer],
             now()?,
         )?)
+    }
+
+    /// A document as the fleet gets to see it: signed by the publisher and opened again.
+    pub fn opened(&self, document: &Document) -> Result<Verified<Document>> {
+        let trust = TrustStore::from_pem(self.publisher.certificate.to_pem()?.as_bytes())?;
+        Ok(Document::open(&AwsLc, &self.publish(document)?, &trust, now()?)?)
     }
 
     /// An update envelope for the sensor with these signatures on it.
