@@ -7,9 +7,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 use touchstone_appraise::references::{Database, Document, ReferenceValue, References};
 use touchstone_appraise::{DeviceFacts, Verifier};
-use touchstone_crypto::{
-    Crypto, Digest, HashAlgorithm, SignatureAlgorithm, Signer, ecdsa,
-};
+use touchstone_crypto::{Crypto, Digest, HashAlgorithm, SignatureAlgorithm, Signer, ecdsa};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_evidence::runtime::RuntimeClaims;
 use touchstone_evidence::tpm::LakPublic;

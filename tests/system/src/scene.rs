@@ -14,7 +14,7 @@ pub use report::Report;
 
 use crate::device::{Device, Hardware, SecureBoot};
 use crate::image::BootImage;
-use crate::process::Scratch;
+use crate::interrupt::Scratch;
 use crate::tpm::EndorsementAuthority;
 use crate::varstore::SecureBootKeys;
 use anyhow::{Context, Result};
@@ -75,7 +75,8 @@ impl Scene {
             factory.sensor_references(1, &sensors[0])?,
         ];
         let chain = authority.chain_pem()?;
-        let plant = Plant::start(programs, &scratch.folder("plant")?, &factory, &chain, &references)?;
+        let plant =
+            Plant::start(programs, &scratch.folder("plant")?, &factory, &chain, &references)?;
         let watch = Watch::start(plant.broker.observer)?;
         let secure_boot = SecureBoot::On(&keys);
         let hardware =
@@ -128,11 +129,7 @@ impl Scene {
 
 /// Asks `look` until it has an answer; after `limit` the error says what was waited for, and the
 /// last reason why not.
-fn until<T>(
-    what: &str,
-    limit: Duration,
-    mut look: impl FnMut() -> Result<Option<T>>,
-) -> Result<T> {
+fn until<T>(what: &str, limit: Duration, mut look: impl FnMut() -> Result<Option<T>>) -> Result<T> {
     let start = Instant::now();
     loop {
         let found = look();

@@ -13,9 +13,22 @@ fn a_device_proves_itself_is_caught_healed_and_a_manipulated_one_refused() {
         panic!("{error:?}\nseen before: {:#?}\nlogs: {}", report.lines(), folder.display());
     }
     let seen = report.lines().join("\n");
-    for step in ["booted", "onboarded", "affirming", "enrolled", "connected", "restarted", "caught",
-        "cut off", "revoked", "quarantined", "recorded", "refused", "healed", "reconnected"]
-    {
+    for step in [
+        "booted",
+        "onboarded",
+        "affirming",
+        "enrolled",
+        "connected",
+        "restarted",
+        "caught",
+        "cut off",
+        "revoked",
+        "quarantined",
+        "recorded",
+        "refused",
+        "healed",
+        "reconnected",
+    ] {
         assert!(seen.contains(step), "the step `{step}` was not proven:\n{seen}");
     }
 }

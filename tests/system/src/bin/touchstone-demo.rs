@@ -21,7 +21,7 @@ struct Cli {
 
 fn main() -> Result<()> {
     let cli = Cli::parse();
-    touchstone_system::process::clean_up_when_interrupted()?;
+    touchstone_system::interrupt::clean_up_when_interrupted()?;
     let mut report = Report::new();
     let programs = touchstone_system::programs()?;
     let mut scene = Scene::set(&programs, &mut report)?;

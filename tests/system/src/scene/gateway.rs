@@ -14,11 +14,11 @@ use std::path::Path;
 use touchstone_element_tpm2::manufacture;
 
 /// The agent as the image carries it, which is everything that does not depend on the plant.
-pub const AGENT_CONFIG: &str = "/data/agent/agent.toml";
+pub(super) const AGENT_CONFIG: &str = "/data/agent/agent.toml";
 
 /// Builds the boot image, not signed yet. The agent's configuration is on the data disk, so that
 /// one image serves every plant; the agent itself, which reads it, is measured with the image.
-pub fn build_image(programs: &Path, sensor: &Path, folder: &Path) -> Result<BootImage> {
+pub(super) fn build_image(programs: &Path, sensor: &Path, folder: &Path) -> Result<BootImage> {
     let kernel = Kernel::find()?;
     let mut root = Initramfs::new(&kernel)?;
     root.program(&programs.join("touchstone-agent"), "/bin/touchstone-agent")?;
@@ -43,7 +43,7 @@ pub fn build_image(programs: &Path, sensor: &Path, folder: &Path) -> Result<Boot
 }
 
 /// Makes a TPM and gives it the maker's identity for the device with this serial number.
-pub fn manufacture(
+pub(super) fn manufacture(
     folder: &Path,
     serial: &str,
     authority: &EndorsementAuthority,
@@ -62,7 +62,7 @@ pub fn manufacture(
 }
 
 /// Assembles a device with the sensor and the agent's configuration on its data disk.
-pub fn assemble(
+pub(super) fn assemble(
     folder: &Path,
     image: &BootImage,
     secure_boot: &SecureBoot<'_>,

@@ -6,19 +6,20 @@ use crate::process::{Launch, Process};
 use crate::tools::{self, run};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 /// The names in the certificates of the plant's servers.
-pub const FLEET_NAME: &str = "fleet.plant.example";
+pub(super) const FLEET_NAME: &str = "fleet.plant.example";
 /// The checkpoint's.
-pub const CHECKPOINT_NAME: &str = "checkpoint.plant.example";
+pub(super) const CHECKPOINT_NAME: &str = "checkpoint.plant.example";
 /// The broker's.
-pub const BROKER_NAME: &str = "broker.plant.example";
+pub(super) const BROKER_NAME: &str = "broker.plant.example";
 /// The route by which devices ask the checkpoint for the broker.
-pub const BROKER_ROUTE: &str = "broker.plant.example:8883";
+pub(super) const BROKER_ROUTE: &str = "broker.plant.example:8883";
 const SIEM_NAME: &str = "siem.plant.example";
 
 const READY: Duration = Duration::from_secs(20);
@@ -62,7 +63,8 @@ impl Plant {
         std::fs::create_dir_all(folder)?;
         let local = || free_port(Ipv4Addr::LOCALHOST);
         let (fleet, console, ocsp) = (local()?, local()?, local()?);
-        let config = fleet_config(folder, factory, endorsement_roots, references, [fleet, console, ocsp])?;
+        let config =
+            fleet_config(folder, factory, endorsement_roots, references, [fleet, console, ocsp])?;
         let touchstone_fleet = programs.join("touchstone-fleet");
         run(Command::new(&touchstone_fleet).arg("init").arg("--config").arg(&config))?;
 
@@ -82,7 +84,10 @@ impl Plant {
         let file = |name: &str| certificates.join(name);
         let roots = file("roots.pem");
         let issuer = issuing_certificate(&file("broker.pem"), &file("issuing.pem"))?;
-        let key = run(Command::new(&touchstone_fleet).arg("show-verifier-key").arg("--config").arg(&config))?;
+        let key = run(Command::new(&touchstone_fleet)
+            .arg("show-verifier-key")
+            .arg("--config")
+            .arg(&config))?;
         let verifier = file("verifier.pem");
         write(&verifier, key.as_ref())?;
 
@@ -97,10 +102,11 @@ impl Plant {
             &Credentials { client_roots: &roots, chain: &siem_chain, key: &siem_key },
         )?;
         let mut text = std::fs::read_to_string(&config)?;
-        text.push_str(&format!(
-            "\n[syslog]\ntarget = \"{}\"\nserver_name = \"{SIEM_NAME}\"\n",
+        writeln!(
+            text,
+            "\n[syslog]\ntarget = \"{}\"\nserver_name = \"{SIEM_NAME}\"",
             collector.address
-        ));
+        )?;
         write(&config, text.as_bytes())?;
 
         let fleet_process = start_fleet(programs, folder, console)?;
@@ -179,7 +185,12 @@ impl Plant {
         let said = run(Command::new(tools::find("openssl", "openssl")?)
             .args(["ocsp", "-issuer"])
             .arg(&self.issuer)
-            .args(["-serial", &format!("0x{serial}"), "-url", &format!("http://{}/ocsp", self.ocsp)])
+            .args([
+                "-serial",
+                &format!("0x{serial}"),
+                "-url",
+                &format!("http://{}/ocsp", self.ocsp),
+            ])
             .args(["-no_cert_verify", "-CAfile"])
             .arg(&self.roots))?;
         let text = String::from_utf8_lossy(said.as_ref()).into_owned();
@@ -254,10 +265,11 @@ certificate_lifetime = "90s"
 }
 
 fn start_fleet(programs: &Path, folder: &Path, console: SocketAddr) -> Result<Process> {
-    let mut fleet = Launch::new("fleet", programs.join("touchstone-fleet"), folder.join("fleet.log"))
-        .arg("--config")
-        .arg(folder.join("fleet.toml"))
-        .start()?;
+    let mut fleet =
+        Launch::new("fleet", programs.join("touchstone-fleet"), folder.join("fleet.log"))
+            .arg("--config")
+            .arg(folder.join("fleet.toml"))
+            .start()?;
     fleet.wait_until("its console", READY, |_| Ok(is_listening(console)))?;
     Ok(fleet)
 }

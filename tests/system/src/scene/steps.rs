@@ -10,7 +10,7 @@ use serde_json::Value;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-const BOOT: Duration = Duration::from_secs(60);
+const BOOT: Duration = Duration::from_mins(1);
 const SOON: Duration = Duration::from_secs(40);
 
 impl Scene {
@@ -60,7 +60,12 @@ impl Scene {
         let shown = self.show()?;
         let controls = shown.pointer("/controls").and_then(Value::as_array).map_or(0, Vec::len);
         ensure!(controls >= 8, "only {controls} controls were judged: {shown}");
-        report.proven("affirming", &format!("quote and logs agree; all {controls} controls of the policy are met; EAR signed"));
+        report.proven(
+            "affirming",
+            &format!(
+                "quote and logs agree; all {controls} controls of the policy are met; EAR signed"
+            ),
+        );
         Ok(())
     }
 
@@ -109,7 +114,9 @@ impl Scene {
         let device = self.device()?;
         let before = device.service("agent")?;
         device.ask(&format!("kill -9 {before}"))?;
-        until("a new agent", SOON, || Ok(Some(device.service("agent")?).filter(|id| *id != before)))?;
+        until("a new agent", SOON, || {
+            Ok(Some(device.service("agent")?).filter(|id| *id != before))
+        })?;
         let killed = Instant::now();
         until("readings after the agent's restart", SOON, || Ok(self.watch.since(killed).pop()))?;
         ensure!(self.devices()?.len() == 1, "the restarted agent onboarded a second time");
@@ -134,7 +141,11 @@ impl Scene {
         let reason = self.reason_of("code-in-memory")?;
         report.proven(
             "caught",
-            &format!("{:.1} s after the patch{}: {reason}", caught.as_secs_f64(), if told { " made the sensor lie" } else { "" }),
+            &format!(
+                "{:.1} s after the patch{}: {reason}",
+                caught.as_secs_f64(),
+                if told { " made the sensor lie" } else { "" }
+            ),
         );
 
         report.begin("the consequences");
@@ -161,7 +172,10 @@ impl Scene {
             let script = format!("nc -w 2 10.0.2.2 {port} </dev/null");
             device.shell(&script, Duration::from_secs(6)).map(|said| said.status == 0)
         };
-        ensure!(!reach(self.plant.checkpoint.port())?, "the quarantined device reaches the checkpoint");
+        ensure!(
+            !reach(self.plant.checkpoint.port())?,
+            "the quarantined device reaches the checkpoint"
+        );
         ensure!(reach(self.plant.fleet.port())?, "the quarantined device cannot reach the fleet");
         report.proven("quarantined", "nftables lets the device reach its fleet and nothing else");
 
@@ -177,7 +191,10 @@ impl Scene {
             "touchstone audit verify: {}",
             String::from_utf8_lossy(&verified.stderr)
         );
-        report.proven("recorded", "rsyslog has the event over mutual TLS; the audit log's hash chain verifies");
+        report.proven(
+            "recorded",
+            "rsyslog has the event over mutual TLS; the audit log's hash chain verifies",
+        );
         Ok(())
     }
 
@@ -203,9 +220,8 @@ impl Scene {
         for (number, (what, envelope)) in bad.iter().enumerate() {
             let seen = self.events()?.len();
             device.push(envelope, &format!("/data/inbox/bad-{number}.cms"), false)?;
-            let reason = until(what, SOON, || {
-                Ok(self.events()?.iter().skip(seen).find_map(|event| refusal_of(event)))
-            })?;
+            let reason =
+                until(what, SOON, || Ok(self.events()?.iter().skip(seen).find_map(refusal_of)))?;
             report.proven("refused", &format!("{what}: {reason}"));
         }
         let now = device.ask("sha256sum /data/app/sensor")?;
@@ -230,7 +246,10 @@ impl Scene {
             let table = device.shell("nft list table inet touchstone", Duration::from_secs(5))?;
             Ok((table.status != 0).then_some(()))
         })?;
-        report.proven("reconnected", &format!("new certificate {serial}; quarantine lifted; readings flow"));
+        report.proven(
+            "reconnected",
+            &format!("new certificate {serial}; quarantine lifted; readings flow"),
+        );
         Ok(())
     }
 
@@ -240,7 +259,11 @@ impl Scene {
         let folder = self.scratch.folder("gateway-2")?;
         let tpm = gateway::manufacture(&folder, "gateway-0002", &self.authority, &self.factory)?;
         let signed = &self.image;
-        let tampered = signed.tampered("gateway.mode=plant", "gateway.mode=rogue", &folder.join("signed-then-changed.efi"))?;
+        let tampered = signed.tampered(
+            "gateway.mode=plant",
+            "gateway.mode=rogue",
+            &folder.join("signed-then-changed.efi"),
+        )?;
         let keys = SecureBoot::On(&self.keys);
         let (plant, factory) = (&self.plant, &self.factory);
         let sensor = &self.sensors[0];
@@ -248,21 +271,31 @@ impl Scene {
         let first = hardware.power_on()?;
         match first.boot(BOOT)? {
             crate::device::Boot::Refused(line) => {
-                report.proven("refused", &format!("Secure Boot does not start an image that was changed after signing: {line}"));
+                report.proven(
+                    "refused",
+                    &format!(
+                        "Secure Boot does not start an image that was changed after signing: {line}"
+                    ),
+                );
             }
             crate::device::Boot::Up(_) => bail!("the firmware booted an image that was changed"),
         }
         drop(first);
 
         report.begin("booting it with Secure Boot switched off");
-        let rogue = self.unsigned.tampered("gateway.mode=plant", "gateway.mode=rogue", &folder.join("rogue.efi"))?;
+        let rogue = self.unsigned.tampered(
+            "gateway.mode=plant",
+            "gateway.mode=rogue",
+            &folder.join("rogue.efi"),
+        )?;
         let folder = self.scratch.folder("gateway-3")?;
         let tpm = gateway::manufacture(&folder, "gateway-0003", &self.authority, &self.factory)?;
         let off = SecureBoot::Off;
         let hardware = gateway::assemble(&folder, &rogue, &off, sensor, plant, factory, tpm)?;
         let second = hardware.power_on()?;
         second.wait_until_up(BOOT)?;
-        let id = until("the second device in the fleet", SOON, || self.device_named("gateway-0003"))?;
+        let id =
+            until("the second device in the fleet", SOON, || self.device_named("gateway-0003"))?;
         let shown = until("its verdict", SOON, || {
             let shown = self.plant.api(&format!("/api/v1/devices/{id}"))?;
             let device = shown.get("device").cloned().unwrap_or_default();
@@ -273,10 +306,16 @@ impl Scene {
         }
         let failed = failed_controls(&shown);
         for wanted in ["secure-boot", "boot-image", "kernel-command-line"] {
-            ensure!(failed.iter().any(|(control, _)| control == wanted), "{wanted} did not fail: {failed:?}");
+            ensure!(
+                failed.iter().any(|(control, _)| control == wanted),
+                "{wanted} did not fail: {failed:?}"
+            );
         }
         ensure!(failed.iter().any(|(_, why)| why.contains("event")), "no reason names an event");
-        ensure!(text(&shown, "/certificate/status") == "none", "the refused device got a certificate");
+        ensure!(
+            text(&shown, "/certificate/status") == "none",
+            "the refused device got a certificate"
+        );
         report.proven("refused", &format!("{id} gets no certificate, and so no flow"));
         self.second = Some(second);
         Ok(())
@@ -298,7 +337,10 @@ impl Scene {
                 .args(["--no-first-run", "--disable-background-networking", "--disable-sync"])
                 .args(["--window-size=1280,1000", "--virtual-time-budget=3000"])
                 .arg(format!("--user-data-dir={}", work.path().display()))
-                .arg(format!("--screenshot={}", folder.join(format!("{name}-{page}.png")).display()))
+                .arg(format!(
+                    "--screenshot={}",
+                    folder.join(format!("{name}-{page}.png")).display()
+                ))
                 .arg(url))?;
         }
         Ok(())
@@ -381,9 +423,9 @@ impl Scene {
         }
         let address = address.context("the constant is not in the program's code")?;
         let lie = CALIBRATION.wrapping_add(80_000).to_le_bytes();
-        let octets: String = lie.iter().map(|octet| format!("\\x{octet:02x}")).collect();
+        let [a, b, c, d] = lie;
         let script = format!(
-            "printf '{octets}' | dd of=/proc/{id}/mem bs=1 seek={address} conv=notrunc 2>&1"
+            "printf '\\x{a:02x}\\x{b:02x}\\x{c:02x}\\x{d:02x}' | dd of=/proc/{id}/mem bs=1 seek={address} conv=notrunc 2>&1"
         );
         device.ask(&script).map(drop)
     }
@@ -396,9 +438,10 @@ fn text(value: &Value, pointer: &str) -> String {
 /// The controls that were not met, with the reason of each.
 fn failed_controls(device: &Value) -> Vec<(String, String)> {
     let controls = device.get("controls").and_then(Value::as_array);
-    let failed = controls.into_iter().flatten().filter(|control| {
-        control.get("passed").and_then(Value::as_bool) == Some(false)
-    });
+    let failed = controls
+        .into_iter()
+        .flatten()
+        .filter(|control| control.get("passed").and_then(Value::as_bool) == Some(false));
     failed.map(|control| (text(control, "/name"), text(control, "/reason"))).collect()
 }
 

@@ -10,17 +10,17 @@ use std::time::{Duration, Instant};
 
 /// A reading as it arrived at the broker.
 #[derive(Clone, Debug)]
-pub struct Heard {
+pub(super) struct Heard {
     /// When.
-    pub at: Instant,
+    pub(super) at: Instant,
     /// Which version of the sensor said it.
-    pub sensor: String,
+    pub(super) sensor: String,
     /// Thousandths of a degree.
-    pub millidegrees: u32,
+    pub(super) millidegrees: u32,
 }
 
 /// Listens at the broker's observer port.
-pub struct Watch(Arc<Mutex<Vec<Heard>>>);
+pub(super) struct Watch(Arc<Mutex<Vec<Heard>>>);
 
 #[derive(Deserialize)]
 struct Reading {
@@ -30,10 +30,9 @@ struct Reading {
 
 impl Watch {
     /// Subscribes, and goes on listening in a thread of its own.
-    pub fn start(observer: SocketAddr) -> Result<Self> {
+    pub(super) fn start(observer: SocketAddr) -> Result<Self> {
         let heard = Arc::new(Mutex::new(Vec::new()));
-        let mut options =
-            MqttOptions::new("observer", observer.ip().to_string(), observer.port());
+        let mut options = MqttOptions::new("observer", observer.ip().to_string(), observer.port());
         options.set_keep_alive(Duration::from_secs(5));
         let (client, mut connection) = Client::new(options, 4);
         let into = Arc::clone(&heard);
@@ -62,14 +61,8 @@ impl Watch {
     }
 
     /// What was heard from `since` on.
-    pub fn since(&self, since: Instant) -> Vec<Heard> {
+    pub(super) fn since(&self, since: Instant) -> Vec<Heard> {
         let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         heard.iter().filter(|reading| reading.at >= since).cloned().collect()
-    }
-
-    /// When the last reading came.
-    pub fn last(&self) -> Option<Instant> {
-        let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        heard.last().map(|reading| reading.at)
     }
 }
