@@ -50,3 +50,18 @@ pub mod tpm;
 pub mod varstore;
 
 pub use hand::{Said, quoted};
+
+/// The folder of the released programs: `TOUCHSTONE_PROGRAMS`, or the one that this program is in.
+pub fn programs() -> anyhow::Result<std::path::PathBuf> {
+    if let Some(folder) = std::env::var_os("TOUCHSTONE_PROGRAMS") {
+        return Ok(folder.into());
+    }
+    let own = std::env::current_exe()?;
+    let folder = own.parent().unwrap_or(std::path::Path::new("."));
+    anyhow::ensure!(
+        folder.join("touchstone-agent").exists(),
+        "no programs in {}: run `cargo xtask test`, which builds them",
+        folder.display()
+    );
+    Ok(folder.to_owned())
+}
