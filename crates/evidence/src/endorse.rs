@@ -177,6 +177,3 @@ fn same_key(ours: &[u8], certified: &[u8]) -> bool {
     let key = |der| SubjectPublicKeyInfoRef::from_der(der).ok().map(|info| info.subject_public_key);
     key(ours).is_some_and(|ours| key(certified) == Some(ours))
 }
-
-#[cfg(test)]
-mod tests;
