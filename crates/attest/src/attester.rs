@@ -25,6 +25,8 @@ enum State {
     Challenged(Vec<u8>),
     AwaitAnswer,
     AwaitResult(Sending),
+    /// The Verifier hears once that nothing will follow; if that is lost, its deadline tells it.
+    GivingUp(Sending, Error),
     Telling(Event, Result<(), Error>),
     Closed(Result<(), Error>),
 }
@@ -48,6 +50,12 @@ impl Attester {
     /// Messages that were not of this exchange, or not due.
     pub fn dropped(&self) -> u64 {
         self.dropped
+    }
+
+    fn give_up(&self, code: &str, text: &str, error: Error) -> State {
+        let body = message::encode_refusal(code, text);
+        let refusal = encode(self.kind, self.session, MessageKind::Refusal, &body);
+        State::GivingUp(Sending::new(refusal), error)
     }
 
     fn hear(&mut self, bytes: &[u8]) -> Option<State> {
@@ -92,15 +100,26 @@ impl Engine for Attester {
             Answer::Bytes(body) if body.len() <= self.limits.body => State::AwaitResult(
                 Sending::new(encode(self.kind, self.session, MessageKind::Response, body)),
             ),
-            Answer::Bytes(_) => State::Closed(Err(Error::AnswerTooLong)),
-            Answer::Refused { .. } => State::Closed(Err(Error::RefusedByOwner)),
-            _ => State::Closed(Err(Error::OwnerFailed)),
+            Answer::Bytes(_) => self.give_up(
+                "attest.attester.failed",
+                "the Attester's answer is longer than the exchange allows",
+                Error::AnswerTooLong,
+            ),
+            Answer::Refused { code, text } => self.give_up(code, text, Error::RefusedByOwner),
+            _ => self.give_up(
+                "attest.attester.failed",
+                "the Attester could not answer",
+                Error::OwnerFailed,
+            ),
         };
     }
 
     fn poll_output(&mut self, now: Instant, buf: &mut [u8]) -> Output<Event, Error> {
         let until = *self.until.get_or_insert(now + self.limits.deadline);
-        if now >= until && !matches!(self.state, State::Closed(_) | State::Telling(..)) {
+        // What has ended already says more than the time.
+        let over =
+            matches!(self.state, State::GivingUp(..) | State::Telling(..) | State::Closed(_));
+        if now >= until && !over {
             self.state = State::Closed(Err(Error::TimedOut));
         }
         match &mut self.state {
@@ -122,6 +141,14 @@ impl Engine for Attester {
                 Output::Ask(Ask { ticket: TICKET, kind, len })
             }
             State::AwaitAnswer => Output::Wait(Some(until)),
+            State::GivingUp(refusal, error) => {
+                let error = *error;
+                if let Some(output) = refusal.poll(now, buf, None) {
+                    return output;
+                }
+                self.state = State::Closed(Err(error));
+                Output::Closed(Err(error))
+            }
             State::Telling(event, end) => {
                 let event = event.clone();
                 self.state = State::Closed(*end);

@@ -65,7 +65,7 @@ use alloc::vec::Vec;
 pub enum Event {
     /// The Attester's: the Verifier's conclusion, a welcome or an attestation result.
     Result(Vec<u8>),
-    /// The Attester's: the Verifier says no. The end follows.
+    /// The other end says no, or that it cannot go on. The end follows.
     Refused {
         /// The stable code.
         code: String,

@@ -104,6 +104,45 @@ fn a_refusal_reaches_the_device_with_its_reason() {
 }
 
 #[test]
+fn a_device_that_cannot_answer_tells_the_fleet() {
+    let mut buf = [0; 4096];
+    for (answer, code, end) in [
+        (Answer::Failed, "attest.attester.failed", Error::OwnerFailed),
+        (
+            Answer::Refused { code: "element.gone", text: "no TPM" },
+            "element.gone",
+            Error::RefusedByOwner,
+        ),
+        (Answer::Bytes(&[0; 300]), "attest.attester.failed", Error::AnswerTooLong),
+    ] {
+        let limits = Limits { body: 299, ..Limits::default() };
+        let mut device = Attester::new(Kind::Attest, [7; 16], b"device-1", limits);
+        let mut fleet = Verifier::new(Kind::Attest, limits);
+        let Output::Transmit { len, .. } = device.poll_output(NOW, &mut buf) else { panic!() };
+        fleet.handle_wire(NOW, Path::ONLY, &mut buf[..len]);
+        let Output::Ask(ask) = fleet.poll_output(NOW, &mut buf) else { panic!() };
+        fleet.handle_answer(NOW, ask.ticket, Answer::Bytes(b"nonce"));
+        let Output::Transmit { len, .. } = fleet.poll_output(NOW, &mut buf) else { panic!() };
+        device.handle_wire(NOW, Path::ONLY, &mut buf[..len]);
+        let Output::Ask(ask) = device.poll_output(NOW, &mut buf) else { panic!() };
+
+        device.handle_answer(NOW, ask.ticket, answer);
+        let Output::Transmit { len, .. } = device.poll_output(NOW, &mut buf) else { panic!() };
+        fleet.handle_wire(NOW, Path::ONLY, &mut buf[..len]);
+        assert_eq!(device.poll_output(NOW, &mut buf), Output::Closed(Err(end)));
+        laws::closed_is_final(device, NOW);
+        let heard = fleet.poll_output(NOW, &mut buf);
+        assert!(
+            matches!(&heard, Output::Event(Event::Refused { code: told, .. }) if told == code),
+            "{heard:?}"
+        );
+        let end = Output::Closed(Err(Error::RefusedByAttester));
+        assert_eq!(fleet.poll_output(NOW, &mut buf), end);
+        laws::closed_is_final(fleet, NOW);
+    }
+}
+
+#[test]
 fn silence_ends_at_the_deadline_and_not_before() {
     let mut buf = [0; 256];
     let (mut device, _) = pair(Kind::Attest);

@@ -27,6 +27,7 @@ enum State {
     AwaitAnswer { ticket: Ticket },
     AwaitResponse(Sending),
     Concluding { result: Sending, end: Result<(), Error>, told: bool },
+    Telling(Event, Error),
     Closed(Result<(), Error>),
 }
 
@@ -69,6 +70,12 @@ impl Verifier {
             }
             (State::AwaitResponse(_), MessageKind::Response) => {
                 self.state = State::Asking { ticket: CONCLUSION, question: message.body.to_vec() };
+            }
+            // The Attester cannot go on; nothing is due to it.
+            (State::AwaitResponse(_), MessageKind::Refusal) => {
+                let Ok((code, text)) = message::decode_refusal(message.body) else { return false };
+                self.state =
+                    State::Telling(Event::Refused { code, text }, Error::RefusedByAttester);
             }
             _ => return false,
         }
@@ -143,7 +150,7 @@ impl Engine for Verifier {
             State::Concluding { result, end, .. } if now >= until && result.was_sent() => {
                 self.state = State::Closed(*end);
             }
-            State::Concluding { .. } => {}
+            State::Concluding { .. } | State::Telling(..) => {}
             _ if now >= until => self.state = State::Closed(Err(Error::TimedOut)),
             _ => {}
         }
@@ -168,6 +175,11 @@ impl Engine for Verifier {
                     return Output::Event(Event::Concluded);
                 }
                 Output::Wait(Some(until))
+            }
+            State::Telling(event, error) => {
+                let event = event.clone();
+                self.state = State::Closed(Err(*error));
+                Output::Event(event)
             }
             State::Closed(end) => Output::Closed(*end),
         }
