@@ -90,6 +90,7 @@ codes! {
     DeviceQuarantined, "device.quarantined", Warning, "a device cut itself off from the network";
     DeviceReleased, "device.released", Notice, "a device lifted its quarantine";
     DeviceSilent, "device.silent", Warning, "a device sends no evidence any more";
+    DeviceHeard, "device.heard", Notice, "a device that was silent sends evidence again";
     EvidenceRefused, "attest.evidence.refused", Warning, "evidence did not parse or verify";
     VerdictChanged, "attest.verdict.changed", Notice, "the trust tier of a device changed";
     CertIssued, "cert.issued", Notice, "a certificate was issued";
@@ -99,14 +100,17 @@ codes! {
     FlowRefused, "flow.refused", Warning, "a checkpoint did not let a flow through";
     FlowCut, "flow.cut", Warning, "a checkpoint cut an open flow";
     UpdateStored, "update.stored", Notice, "an update was stored for devices";
+    UpdateOrdered, "update.ordered", Notice, "a device was asked to apply an update";
     UpdateApplied, "update.applied", Notice, "a device applied an update";
     UpdateRefused, "update.refused", Warning, "an update was refused";
+    UpdateFailed, "update.failed", Error, "a device could not apply an update";
     ReferencesImported, "reference.imported", Notice, "signed reference values were taken over";
     ReferencesRefused, "reference.refused", Warning, "reference values were refused";
     PolicyLoaded, "policy.loaded", Notice, "a trust policy is in force";
     PolicyRefused, "policy.refused", Error, "a trust policy was not loaded";
     OperatorAdmitted, "operator.admitted", Info, "an operator logged in";
     OperatorRefused, "operator.refused", Warning, "an operator was not let in";
+    OperatorChanged, "operator.changed", Notice, "who may operate the fleet, or how, changed";
     ServiceStarted, "service.started", Notice, "a service started";
     ServiceStopped, "service.stopped", Notice, "a service stopped as told";
     AuditRecovered, "audit.recovered", Warning, "an entry that was never acknowledged was cut off";

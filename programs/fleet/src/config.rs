@@ -8,6 +8,7 @@ pub use operator::{OperatorEntry, Role, SecretFile};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use touchstone_evidence::PcrSelection;
 use touchstone_settings::{Faults, Section};
 
 /// What `--print-default` prints, and what a new installation starts from.
@@ -94,7 +95,30 @@ pub struct Appraisal {
     /// Intervals of silence after which a device is unreachable.
     pub unreachable_after: u32,
     /// The PCRs that a quote covers, ascending.
-    pub pcrs: Vec<u8>,
+    pub pcrs: Vec<u32>,
+}
+
+impl Default for Appraisal {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(30),
+            max_age: Duration::from_secs(90),
+            unreachable_after: 3,
+            pcrs: PcrSelection::boot().pcrs,
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sessions: 4096,
+            sessions_per_peer: 4,
+            session_lifetime: Duration::from_mins(1),
+            message: 16 << 20,
+            connections: 4096,
+        }
+    }
 }
 
 impl Appraisal {
@@ -145,12 +169,12 @@ fn config(root: &Section<'_>, base: &Path) -> Option<Config> {
     let console = root.section("console").and_then(|section| console(&section));
     let ocsp = root.section("ocsp").and_then(|section| ocsp(&section));
     let trust = root.section("trust").and_then(|section| trust(&section, base));
-    let appraisal = root.section("appraisal").and_then(|section| appraisal(&section));
-    let lifetime = root.section("ca").and_then(|section| {
-        let lifetime = section.duration("certificate_lifetime", Duration::from_secs(86400))?;
-        within(&section, "certificate_lifetime", lifetime, 60, 366 * 86400)
+    let appraisal = optional(root, "appraisal", Appraisal::default(), appraisal);
+    let lifetime = optional(root, "ca", Duration::from_hours(24), |section| {
+        let lifetime = section.duration("certificate_lifetime", Duration::from_hours(24))?;
+        within(section, "certificate_lifetime", lifetime, 60, 366 * 86400)
     });
-    let limits = root.section("limits").and_then(|section| limits(&section));
+    let limits = optional(root, "limits", Limits::default(), limits);
     let syslog = match root.optional_section("syslog") {
         Some(section) => syslog(&section, base).map(Some),
         None => Some(None),
@@ -171,6 +195,19 @@ fn config(root: &Section<'_>, base: &Path) -> Option<Config> {
         syslog: syslog?,
         operators: operators.into_iter().collect::<Option<_>>()?,
     })
+}
+
+/// A section that may be left out.
+fn optional<T>(
+    root: &Section<'_>,
+    key: &'static str,
+    default: T,
+    read: impl FnOnce(&Section<'_>) -> Option<T>,
+) -> Option<T> {
+    match root.optional_section(key) {
+        Some(section) => read(&section),
+        None => Some(default),
+    }
 }
 
 fn word(section: &Section<'_>, key: &'static str, default: &str) -> Option<String> {
@@ -246,7 +283,7 @@ fn appraisal(section: &Section<'_>) -> Option<Appraisal> {
     let unreachable_after = section.integer("unreachable_after", 1..=1000, 3);
     let pcrs = pcrs(section);
     if let (Some(interval), Some(max_age)) = (interval, max_age) {
-        if interval < Duration::from_millis(100) || interval > Duration::from_secs(86400) {
+        if interval < Duration::from_millis(100) || interval > Duration::from_hours(24) {
             section.refuse("interval", "use 100ms to 1d");
             return None;
         }
@@ -264,10 +301,10 @@ fn appraisal(section: &Section<'_>) -> Option<Appraisal> {
 }
 
 /// PCRs 0 to 23 (TCG PC Client Platform TPM Profile §4.6).
-fn pcrs(section: &Section<'_>) -> Option<Vec<u8>> {
-    let mut pcrs: Vec<u8> = section.list("pcrs")?;
+fn pcrs(section: &Section<'_>) -> Option<Vec<u32>> {
+    let mut pcrs: Vec<u32> = section.list("pcrs")?;
     if pcrs.is_empty() {
-        pcrs = vec![0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 14];
+        pcrs = PcrSelection::boot().pcrs;
     }
     pcrs.sort_unstable();
     pcrs.dedup();
@@ -281,7 +318,7 @@ fn pcrs(section: &Section<'_>) -> Option<Vec<u8>> {
 fn limits(section: &Section<'_>) -> Option<Limits> {
     let sessions = section.integer("sessions", 1..=1_000_000, 4096);
     let per_peer = section.integer("sessions_per_peer", 1..=1000, 4);
-    let lifetime = section.duration("session_lifetime", Duration::from_secs(60));
+    let lifetime = section.duration("session_lifetime", Duration::from_mins(1));
     let message = section.integer("message", 65536..=(64 << 20), 16 << 20);
     let connections = section.integer("connections", 1..=1_000_000, 4096);
     let lifetime = lifetime.and_then(|it| within(section, "session_lifetime", it, 1, 3600));
@@ -359,6 +396,12 @@ mod tests {
             config.device.listen.ip().is_loopback() && config.console.listen.ip().is_loopback()
         );
         assert_eq!(config.syslog, None);
+    }
+
+    #[test]
+    fn a_section_that_is_left_out_is_as_printed() {
+        let end = DEFAULT.find("[appraisal]").unwrap();
+        assert_eq!(check(&DEFAULT[..end]).unwrap(), check(DEFAULT).unwrap());
     }
 
     #[test]

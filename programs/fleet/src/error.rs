@@ -53,6 +53,9 @@ pub enum Error {
     /// The request contradicts what is recorded.
     #[error("{0}")]
     Conflict(String),
+    /// Files that the configuration names are not what they should be.
+    #[error("{0}; `--check` tells more")]
+    Unready(String),
     /// A key, a certificate or a signature could not be made.
     #[error("{what}: {reason}")]
     Crypto {
@@ -83,6 +86,7 @@ impl Error {
             Self::Row { .. } => "fleet.database.row",
             Self::Unknown { .. } => "fleet.unknown",
             Self::Conflict(_) => "fleet.conflict",
+            Self::Unready(_) => "fleet.unready",
             Self::Crypto { .. } => "fleet.crypto.failed",
             Self::Network { .. } => "fleet.network.failed",
         }

@@ -15,7 +15,7 @@ mod updates;
 
 pub use certificates::{CertificateRow, NewCertificate, Status};
 pub use devices::{DeviceRow, Enrolled, NewDevice, Rules};
-pub use events::{NewEvent, Severity};
+pub use events::NewEvent;
 pub use operators::Operator;
 pub use references::NewReference;
 pub use results::{NewResult, Recorded, StoredResult};
@@ -229,7 +229,7 @@ pub(crate) mod tests {
         let store = Store::start(Db::in_memory("default").unwrap()).unwrap();
         let mut events = store.events();
         assert_eq!(*events.borrow_and_update(), 0);
-        let event = NewEvent::new("fleet.started", Severity::Info, "fleet", "started");
+        let event = NewEvent::new(touchstone_audit::Code::ServiceStarted, "fleet", "started");
         store.call(move |db| db.record_event(7, &event)).await.unwrap();
         events.changed().await.unwrap();
         assert_eq!(*events.borrow(), 1);

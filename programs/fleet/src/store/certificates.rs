@@ -1,9 +1,10 @@
 //! Certificates that the fleet issued, and their status.
 
-use super::{Db, NewEvent, Severity, Write};
+use super::{Db, NewEvent, Write};
 use crate::Error;
 use crate::api::types::{Certificate, CertificateSummary, Feed};
 use rusqlite::{OptionalExtension, Row, params};
+use touchstone_audit::Code;
 
 /// A certificate that was just signed.
 #[derive(Clone, Debug)]
@@ -86,33 +87,28 @@ const COLUMNS: &str = "SELECT serial, device, kind, subject, spki_sha256, jkt, d
 impl Db {
     /// Records a certificate before anybody sees it.
     pub fn add_certificate(&mut self, new: &NewCertificate, now: u64) -> Result<(), Error> {
+        self.write(|write| write.add_certificate(new, now))
+    }
+
+    /// Records a device's certificate, if its verdict still allows one: `Err` in words otherwise.
+    pub fn add_device_certificate(
+        &mut self,
+        new: &NewCertificate,
+        now: u64,
+    ) -> Result<Result<(), String>, Error> {
         self.write(|write| {
-            write.tx.execute(
-                "INSERT INTO certificates (serial, tenant, device, kind, subject, spki_sha256, jkt,
-                                           der, not_before, not_after)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-                params![
-                    new.serial,
-                    write.tenant,
-                    new.device,
-                    new.kind,
-                    new.subject,
-                    new.spki_sha256,
-                    new.jkt,
-                    new.der,
-                    new.not_before,
-                    new.not_after
-                ],
-            )?;
-            let subject = new.device.as_deref().unwrap_or(&new.subject);
-            let words = format!("{} certificate issued to {}", new.kind, new.subject);
-            let event = NewEvent::new("cert.issued", Severity::Notice, subject, words)
-                .with("serial", new.serial.as_str())
-                .with("kind", new.kind)
-                .with("not_after", new.not_after)
-                .with("key_sha256", new.spki_sha256.as_str());
-            write.event(now, &event)
+            let device = new.device.as_deref().unwrap_or_default();
+            let standing = write.standing(device, now)?;
+            if standing.is_ok() {
+                write.add_certificate(new, now)?;
+            }
+            Ok(standing)
         })
+    }
+
+    /// Whether the device's last verdict is affirming and still counts: `Err` in words otherwise.
+    pub fn standing(&mut self, device: &str, now: u64) -> Result<Result<(), String>, Error> {
+        self.write(|write| write.standing(device, now))
     }
 
     /// The certificate with that serial number.
@@ -176,6 +172,54 @@ impl Db {
 }
 
 impl Write<'_> {
+    fn standing(&self, device: &str, now: u64) -> Result<Result<(), String>, Error> {
+        let last: Option<(String, u64)> = self
+            .tx
+            .prepare_cached(
+                "SELECT tier, expires FROM results WHERE device = ?1 ORDER BY seq DESC LIMIT 1",
+            )?
+            .query_row([device], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        Ok(match last {
+            None => Err("the device has not attested yet; attest first".to_owned()),
+            Some((tier, _)) if tier != "affirming" => {
+                Err(format!("the verdict is {tier}; a certificate needs an affirming one"))
+            }
+            Some((_, expires)) if expires <= now => {
+                Err("the verdict is too old; attest again first".to_owned())
+            }
+            Some(_) => Ok(()),
+        })
+    }
+
+    fn add_certificate(&self, new: &NewCertificate, now: u64) -> Result<(), Error> {
+        self.tx.execute(
+            "INSERT INTO certificates (serial, tenant, device, kind, subject, spki_sha256, jkt,
+                                           der, not_before, not_after)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            params![
+                new.serial,
+                self.tenant,
+                new.device,
+                new.kind,
+                new.subject,
+                new.spki_sha256,
+                new.jkt,
+                new.der,
+                new.not_before,
+                new.not_after
+            ],
+        )?;
+        let subject = new.device.as_deref().unwrap_or(&new.subject);
+        let words = format!("{} certificate issued to {}", new.kind, new.subject);
+        let event = NewEvent::new(Code::CertIssued, subject, words)
+            .with("serial", new.serial.as_str())
+            .with("kind", new.kind)
+            .with("not_after", new.not_after)
+            .with("key_sha256", new.spki_sha256.as_str());
+        self.event(now, &event)
+    }
+
     /// Revokes every good certificate of a device; how many there were.
     pub(super) fn revoke_device(
         &self,
@@ -205,7 +249,7 @@ impl Write<'_> {
             };
             self.feed(device, &line, row.not_after)?;
             let words = format!("certificate of {} revoked: {reason}", row.subject);
-            let event = NewEvent::new("cert.revoked", Severity::Warning, device, words)
+            let event = NewEvent::new(Code::CertRevoked, device, words)
                 .with("serial", row.serial.as_str())
                 .with("reason", reason);
             self.event(now, &event)?;

@@ -1,9 +1,10 @@
 //! Devices and their endorsements.
 
-use super::{Db, NewEvent, Severity, Write};
+use super::{Db, NewEvent, Write};
 use crate::Error;
 use crate::api::types::{DeviceSummary, Identity};
 use rusqlite::{OptionalExtension, Row, params};
+use touchstone_audit::Code;
 
 /// What onboarding proved.
 #[derive(Clone, Debug)]
@@ -97,15 +98,15 @@ impl Db {
                 )));
             }
             write.upsert_device(&id, new, now)?;
-            let event = match &known {
-                None => Some(("device.enrolled", "onboarded: its TPM and its identity are proven")),
+            let words = match &known {
+                None => Some("onboarded: its TPM and its identity are proven"),
                 Some((lak, _)) if *lak != new.lak_sha256 => {
-                    Some(("device.key.replaced", "onboarded again with a new attestation key"))
+                    Some("onboarded again, with a new attestation key")
                 }
                 Some(_) => None,
             };
-            if let Some((code, words)) = event {
-                let event = NewEvent::new(code, Severity::Notice, &id, words)
+            if let Some(words) = words {
+                let event = NewEvent::new(Code::DeviceOnboarded, &id, words)
                     .with("name", new.name.as_str())
                     .with("ek_issuer", new.ek_issuer.as_str())
                     .with("ek_sha256", new.ek_sha256.as_str())
@@ -211,7 +212,7 @@ impl Db {
             };
             for id in &silent {
                 let words = format!("not heard of for {silence} s; its tier stays, as stale");
-                let event = NewEvent::new("device.unreachable", Severity::Warning, id, words);
+                let event = NewEvent::new(Code::DeviceSilent, id, words);
                 write.event(now, &event)?;
             }
             Ok(silent.len())
@@ -308,7 +309,7 @@ pub(crate) mod tests {
         let row = db.device(&first.id).unwrap().unwrap();
         assert_eq!((row.identity.lak_sha256.as_str(), row.identity.enrolled_at), ("ff", 1000));
         let codes: Vec<_> = db.events_after(0, 9).unwrap().into_iter().map(|e| e.code).collect();
-        assert_eq!(codes, ["device.enrolled", "device.key.replaced"]);
+        assert_eq!(codes, ["device.onboarded", "device.onboarded"]);
         assert_eq!(db.devices(RULES).unwrap().len(), 1);
     }
 
@@ -333,6 +334,6 @@ pub(crate) mod tests {
         assert_eq!(db.mark_unreachable(1092, 90, 900).unwrap(), 0, "told once");
         let now = summary(&mut db);
         assert_eq!((now.contact.as_str(), now.tier.as_str()), ("unreachable", "none"));
-        assert_eq!(db.newest_events(Some(&id), 1).unwrap()[0].code, "device.unreachable");
+        assert_eq!(db.newest_events(Some(&id), 1).unwrap()[0].code, "device.silent");
     }
 }

@@ -5,46 +5,12 @@ use crate::Error;
 use crate::api::types::Event;
 use rusqlite::{OptionalExtension, Row, params};
 use serde_json::{Map, Value};
-
-/// How much an event matters; the words of RFC 5424 §6.2.1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Severity {
-    /// Work as usual.
-    Info,
-    /// Usual, and worth reading.
-    Notice,
-    /// Somebody should look.
-    Warning,
-    /// Something was refused or failed.
-    Error,
-    /// A device is not what it should be.
-    Critical,
-}
-
-impl Severity {
-    /// The word in rows and answers.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Info => "info",
-            Self::Notice => "notice",
-            Self::Warning => "warning",
-            Self::Error => "error",
-            Self::Critical => "critical",
-        }
-    }
-
-    /// The severity of that [`name`](Self::name).
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Info, Self::Notice, Self::Warning, Self::Error, Self::Critical]
-            .into_iter()
-            .find(|severity| severity.name() == name)
-    }
-}
+use touchstone_audit::{Code, Severity};
 
 /// An event that has no number yet.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
-    code: &'static str,
+    code: Code,
     severity: Severity,
     subject: String,
     message: String,
@@ -53,14 +19,16 @@ pub struct NewEvent {
 
 impl NewEvent {
     /// An event with its stable code, what it is about, and what happened in words.
-    pub fn new(
-        code: &'static str,
-        severity: Severity,
-        subject: impl Into<String>,
-        message: impl Into<String>,
-    ) -> Self {
-        let (subject, message) = (subject.into(), message.into());
+    pub fn new(code: Code, subject: impl Into<String>, message: impl Into<String>) -> Self {
+        let (severity, subject, message) = (code.severity(), subject.into(), message.into());
         Self { code, severity, subject, message, detail: Map::new() }
+    }
+
+    /// The same event with another severity than its code has.
+    #[must_use]
+    pub fn severity(mut self, severity: Severity) -> Self {
+        self.severity = severity;
+        self
     }
 
     /// The same event with one more detail.
@@ -82,7 +50,7 @@ impl Write<'_> {
             .execute(params![
                 self.tenant,
                 now,
-                event.code,
+                event.code.name(),
                 event.severity.name(),
                 event.subject,
                 event.message,
@@ -191,7 +159,7 @@ mod tests {
     fn a_reader_picks_up_where_it_was() {
         let mut db = Db::in_memory("default").unwrap();
         for n in 1..=5 {
-            let event = NewEvent::new("a.b", Severity::Notice, "dev-1", format!("{n}"));
+            let event = NewEvent::new(Code::CertIssued, "dev-1", format!("{n}"));
             db.record_event(n, &event.with("n", n)).unwrap();
         }
         db.set_cursor("syslog", 3).unwrap();
@@ -208,7 +176,7 @@ mod tests {
     fn an_event_that_was_not_shipped_is_not_forgotten() {
         let mut db = Db::in_memory("default").unwrap();
         for n in 1..=5 {
-            db.record_event(n, &NewEvent::new("a.b", Severity::Info, "s", "m")).unwrap();
+            db.record_event(n, &NewEvent::new(Code::CertIssued, "s", "m")).unwrap();
         }
         db.set_cursor("audit", 5).unwrap();
         db.set_cursor("syslog", 1).unwrap();

@@ -1,10 +1,11 @@
 //! Operators and the hashes of their tokens.
 
-use super::{Db, NewEvent, Severity};
+use super::{Db, NewEvent};
 use crate::Error;
 use crate::config::Role;
 use rusqlite::{OptionalExtension, params};
 use std::collections::BTreeMap;
+use touchstone_audit::Code;
 
 /// Somebody who may look, or more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,21 +42,28 @@ impl Db {
                     Some((role, hash)) if role == operator.role.name() && hash == *token => {
                         continue;
                     }
-                    Some(_) => ("operator.changed", "role or token of an operator changed"),
-                    None => ("operator.added", "an operator was added"),
+                    Some(_) => "role or token of the operator changed",
+                    None => "the operator was added",
                 };
-                let event = NewEvent::new(change.0, Severity::Notice, &operator.name, change.1);
+                let event = NewEvent::new(Code::OperatorChanged, &operator.name, change);
                 write.event(now, &event.with("role", operator.role.name()))?;
             }
             for name in before.keys() {
-                let words = "an operator was removed";
-                write.event(
-                    now,
-                    &NewEvent::new("operator.removed", Severity::Notice, name, words),
-                )?;
+                let words = "the operator was removed";
+                write.event(now, &NewEvent::new(Code::OperatorChanged, name, words))?;
             }
             Ok(())
         })
+    }
+
+    /// The SHA-256 of an operator's token.
+    pub fn token_of(&mut self, name: &str) -> Result<[u8; 32], Error> {
+        let found = self
+            .connection
+            .prepare_cached("SELECT token_sha256 FROM operators WHERE name = ?1")?
+            .query_row([name], |row| row.get(0))
+            .optional()?;
+        found.ok_or_else(|| Error::Unknown { what: "operator", name: name.to_owned() })
     }
 
     /// The operator whose token has that SHA-256.
@@ -87,10 +95,9 @@ mod tests {
         assert_eq!(db.operator(&[2; 32]).unwrap(), None);
         assert_eq!(db.operator(&[1; 32]).unwrap(), None);
         assert_eq!(db.operator(&[3; 32]).unwrap(), Some(admin));
-        let codes: Vec<_> = db.events_after(0, 9).unwrap().into_iter().map(|e| e.code).collect();
-        assert_eq!(
-            codes,
-            ["operator.added", "operator.added", "operator.removed", "operator.changed"]
-        );
+        let told: Vec<_> =
+            db.events_after(0, 9).unwrap().into_iter().map(|e| (e.subject, e.message)).collect();
+        assert_eq!(told[2], ("noc".into(), "the operator was removed".into()));
+        assert_eq!(told[3], ("admin".into(), "role or token of the operator changed".into()));
     }
 }

@@ -1,9 +1,10 @@
 //! Signed reference values, as they were handed in.
 
-use super::{Db, NewEvent, Severity};
+use super::{Db, NewEvent};
 use crate::Error;
 use crate::api::types::Reference;
 use rusqlite::params;
+use touchstone_audit::Code;
 
 /// Reference values whose signature was verified.
 #[derive(Clone, Debug)]
@@ -41,12 +42,11 @@ impl Db {
                     "reference values for {} version {} imported",
                     about.component, about.version
                 );
-                let event =
-                    NewEvent::new("reference.imported", Severity::Notice, &about.component, words)
-                        .with("kind", about.kind.as_str())
-                        .with("signer", about.signer.as_str())
-                        .with("sha256", about.sha256.as_str())
-                        .with("by", new.by.as_str());
+                let event = NewEvent::new(Code::ReferencesImported, &about.component, words)
+                    .with("kind", about.kind.as_str())
+                    .with("signer", about.signer.as_str())
+                    .with("sha256", about.sha256.as_str())
+                    .with("by", new.by.as_str());
                 write.event(now, &event)?;
             }
             Ok(added > 0)

@@ -1,11 +1,12 @@
 //! Attestation results, and what follows from one: the verdict, revocation, the feed.
 
-use super::{Db, NewEvent, Severity, Write};
+use super::{Db, NewEvent, Write};
 use crate::Error;
 use crate::api::types::{Control, Fact, Feed, VectorEntry};
 use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use touchstone_audit::{Code, Severity};
 
 /// Results that are kept of each device.
 const KEPT: u64 = 100;
@@ -84,8 +85,7 @@ impl Db {
                 .ok_or_else(|| Error::Unknown { what: "device", name: new.device.clone() })?;
             let changed = tier != new.tier;
             if unreachable {
-                let event =
-                    NewEvent::new("device.reachable", Severity::Notice, &new.device, "heard again");
+                let event = NewEvent::new(Code::DeviceHeard, &new.device, "heard of again");
                 write.event(now, &event)?;
             }
             if changed {
@@ -186,7 +186,8 @@ fn verdict_changed(new: &NewResult, before: &str) -> NewEvent {
     let failed: Vec<&str> =
         new.controls.iter().filter(|control| !control.passed).map(|c| c.name.as_str()).collect();
     let words = format!("verdict {before} -> {}: {}", new.tier, new.why);
-    NewEvent::new("attest.verdict.changed", severity, &new.device, words)
+    NewEvent::new(Code::VerdictChanged, &new.device, words)
+        .severity(severity)
         .with("before", before)
         .with("after", new.tier.as_str())
         .with("failed", failed)
@@ -243,7 +244,7 @@ pub(crate) mod tests {
         assert_eq!(
             codes,
             [
-                "device.enrolled",
+                "device.onboarded",
                 "attest.verdict.changed",
                 "cert.issued",
                 "attest.verdict.changed",
@@ -300,6 +301,6 @@ pub(crate) mod tests {
         assert_eq!((silent.contact.as_str(), silent.tier.as_str()), ("unreachable", "affirming"));
         assert!(silent.stale);
         db.record_result(&result(&id, "affirming", 510)).unwrap();
-        assert_eq!(db.newest_events(Some(&id), 1).unwrap()[0].code, "device.reachable");
+        assert_eq!(db.newest_events(Some(&id), 1).unwrap()[0].code, "device.heard");
     }
 }

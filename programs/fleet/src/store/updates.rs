@@ -1,10 +1,11 @@
 //! Update envelopes and orders. The fleet is a courier: whether an envelope is good is for the
 //! device to say.
 
-use super::{Db, NewEvent, Severity};
+use super::{Db, NewEvent};
 use crate::Error;
 use crate::api::types::{GivenOrder, Order, OrderState, Outcome, Report, Update};
 use rusqlite::{OptionalExtension, Row, params};
+use touchstone_audit::Code;
 
 /// An envelope that was handed in.
 #[derive(Clone, Debug)]
@@ -59,10 +60,9 @@ impl Db {
             if stored > 0 {
                 let words =
                     format!("update of {} to version {} handed in", about.component, about.version);
-                let event =
-                    NewEvent::new("update.received", Severity::Notice, &about.component, words)
-                        .with("sha256", about.update.as_str())
-                        .with("by", about.operator.as_str());
+                let event = NewEvent::new(Code::UpdateStored, &about.component, words)
+                    .with("sha256", about.update.as_str())
+                    .with("by", about.operator.as_str());
                 write.event(now, &event)?;
             }
             let mut orders = Vec::with_capacity(devices.len());
@@ -75,28 +75,26 @@ impl Db {
                     )?
                     .query_row([&device, &about.update], |row| row.get(0))
                     .optional()?;
-                let id = match waiting {
-                    Some(id) => id,
-                    None => {
-                        write
-                            .tx
-                            .prepare_cached(
-                                "INSERT INTO orders (tenant, device, sha256, created)
-                                 VALUES (?1, ?2, ?3, ?4)",
-                            )?
-                            .execute(params![write.tenant, device, about.update, now])?;
-                        let id = write.tx.last_insert_rowid();
-                        let words = format!(
-                            "update of {} to version {} ordered",
-                            about.component, about.version
-                        );
-                        let event =
-                            NewEvent::new("update.ordered", Severity::Notice, &device, words)
-                                .with("order", id)
-                                .with("sha256", about.update.as_str());
-                        write.event(now, &event)?;
-                        u64::try_from(id).map_err(|_| Error::Row { what: "order" })?
-                    }
+                let id = if let Some(id) = waiting {
+                    id
+                } else {
+                    write
+                        .tx
+                        .prepare_cached(
+                            "INSERT INTO orders (tenant, device, sha256, created)
+                             VALUES (?1, ?2, ?3, ?4)",
+                        )?
+                        .execute(params![write.tenant, device, about.update, now])?;
+                    let id = write.tx.last_insert_rowid();
+                    let words = format!(
+                        "update of {} to version {} ordered",
+                        about.component, about.version
+                    );
+                    let event = NewEvent::new(Code::UpdateOrdered, &device, words)
+                        .with("order", id)
+                        .with("sha256", about.update.as_str());
+                    write.event(now, &event)?;
+                    u64::try_from(id).map_err(|_| Error::Row { what: "order" })?
                 };
                 orders.push(GivenOrder { id, device });
             }
@@ -158,16 +156,16 @@ impl Db {
                     params![report.order, report.outcome.name(), report.code, report.reason, now],
                 )?;
             }
-            let (code, severity) = match report.outcome {
-                Outcome::Applied => ("update.applied", Severity::Notice),
-                Outcome::Refused => ("update.refused", Severity::Warning),
-                Outcome::Failed => ("update.failed", Severity::Error),
+            let code = match report.outcome {
+                Outcome::Applied => Code::UpdateApplied,
+                Outcome::Refused => Code::UpdateRefused,
+                Outcome::Failed => Code::UpdateFailed,
             };
             let words = match (report.outcome, report.reason.as_str()) {
                 (Outcome::Applied, "") => "the update was applied".to_owned(),
                 (outcome, reason) => format!("update {}: {reason}", outcome.name()),
             };
-            let event = NewEvent::new(code, severity, device, words)
+            let event = NewEvent::new(code, device, words)
                 .with("order", report.order)
                 .with("reason_code", report.code.as_str());
             write.event(now, &event)
