@@ -6,9 +6,23 @@
 )]
 
 pub mod api;
+pub mod authority;
 pub mod clock;
+pub mod commands;
 pub mod config;
+pub mod console;
 mod error;
+pub mod fleet;
+pub mod judge;
+pub mod notify;
+pub mod run;
+pub mod secure;
+pub mod serve;
+pub mod sessions;
+pub mod ship;
+pub mod state;
 pub mod store;
+pub mod trail;
+pub mod trust;
 
 pub use error::Error;

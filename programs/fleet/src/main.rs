@@ -1,4 +1,254 @@
-//! Registrar, CA, Verifier, updates and console of a fleet.
+//! `touchstone-fleet`: registrar, certification authority, verifier, courier of updates, console.
+//!
+//! Answers go to stdout, words to stderr. Exit: 0 good, 1 the answer is no, 2 usage or
+//! configuration, 3 could not tell.
 #![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, reason = "answers go to stdout")]
 
-fn main() {}
+use clap::{Parser, Subcommand, ValueEnum};
+use serde::Serialize;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
+use touchstone_fleet::authority::For;
+use touchstone_fleet::commands::{self, Order};
+use touchstone_fleet::config::{self, Config};
+use touchstone_fleet::notify::notify;
+use touchstone_fleet::state::StateDir;
+use touchstone_fleet::trust::Trust;
+use touchstone_fleet::{Error, api, run};
+use tracing::level_filters::LevelFilter;
+
+const USAGE: u8 = 2;
+const COULD_NOT_TELL: u8 = 3;
+
+/// Registrar, CA, Verifier, updates and console of a fleet
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// The configuration file
+    #[arg(long, global = true, default_value = "/etc/touchstone/fleet.toml")]
+    config: PathBuf,
+    /// Check the configuration and every file it names, and end
+    #[arg(long)]
+    check: bool,
+    /// Print a configuration with every default and end
+    #[arg(long)]
+    print_default: bool,
+    /// Answer in JSON
+    #[arg(long, global = true)]
+    json: bool,
+    /// How much to tell on stderr: error, warn, info, debug, trace
+    #[arg(long, global = true, default_value = "info")]
+    log: LevelFilter,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make the state directory: CA, keys, the first operator's token, database
+    Init,
+    /// Issue a certificate by hand, with a new key
+    IssueCertificate {
+        /// For whom
+        #[arg(long)]
+        kind: Kind,
+        /// Its common name, and the name of the files
+        #[arg(long)]
+        name: String,
+        /// A DNS name, an address or a URI; may be given several times
+        #[arg(long = "san")]
+        names: Vec<String>,
+        /// Where the files go
+        #[arg(long)]
+        out_dir: PathBuf,
+        /// How many days it is valid
+        #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u64).range(1..=3650))]
+        days: u64,
+    },
+    /// Print the public key that attestation results are verified with
+    ShowVerifierKey,
+    /// Print the description of the operator API
+    PrintOpenapi,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Kind {
+    Checkpoint,
+    Server,
+    Client,
+}
+
+impl From<Kind> for For {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Checkpoint => Self::Checkpoint,
+            Kind::Server => Self::Server,
+            Kind::Client => Self::Client,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_max_level(arguments.log)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .init();
+    if arguments.print_default {
+        print!("{}", config::DEFAULT);
+        return ExitCode::SUCCESS;
+    }
+    if let Some(Command::PrintOpenapi) = arguments.command {
+        print!("{}", api::openapi::printed());
+        return ExitCode::SUCCESS;
+    }
+    let config = match read(&arguments.config) {
+        Ok(config) => config,
+        Err(words) => {
+            for line in words.lines() {
+                eprintln!("fleet: {line}");
+            }
+            return ExitCode::from(USAGE);
+        }
+    };
+    if arguments.check {
+        return check(&config, arguments.json);
+    }
+    match act(&arguments, config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("fleet: {error} ({})", error.code());
+            ExitCode::from(match error {
+                Error::Conflict(_) => 1,
+                _ => COULD_NOT_TELL,
+            })
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Config, String> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        format!("{shown}: {error}; `touchstone-fleet --print-default` shows a configuration")
+    })?;
+    let base = path.parent().unwrap_or(Path::new("."));
+    config::read(&shown.to_string(), &text, base).map_err(|faults| faults.to_string())
+}
+
+fn check(config: &Config, json: bool) -> ExitCode {
+    let faults = match Trust::load(&config.trust, &config.tenant) {
+        Ok(trust) => run::check(config, &trust),
+        Err(faults) => faults,
+    };
+    for fault in &faults {
+        eprintln!("fleet: {fault}");
+    }
+    let words: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    if json {
+        answer("touchstone.fleet.check/1", &serde_json::json!({ "faults": words }));
+    } else if faults.is_empty() {
+        println!("the configuration is good");
+    }
+    ExitCode::from(if faults.is_empty() { 0 } else { USAGE })
+}
+
+fn act(arguments: &Arguments, config: Config) -> Result<(), Error> {
+    match &arguments.command {
+        Some(Command::Init) => {
+            let state = commands::init(&config)?;
+            if arguments.json {
+                answer("touchstone.fleet.init/1", &state);
+            } else {
+                println!("state           {}", state.state_dir.display());
+                println!("roots           {}", state.roots.display());
+                println!("verifier key    {}", state.verifier_key.display());
+                println!("operator token  {}", state.operator_token.display());
+                println!("database        {}", state.database.display());
+                println!("audit log       {}", state.audit_log.display());
+            }
+            Ok(())
+        }
+        Some(Command::IssueCertificate { kind, name, names, out_dir, days }) => {
+            let order = Order {
+                what: (*kind).into(),
+                name: name.clone(),
+                names: names.clone(),
+                out_dir: out_dir.clone(),
+                days: *days,
+            };
+            let issued = commands::issue_certificate(&config, &order)?;
+            if arguments.json {
+                answer("touchstone.certificate.issue/1", &issued);
+            } else {
+                println!("certificate  {}", issued.certificate.display());
+                println!("key          {}", issued.key.display());
+                println!("roots        {}", issued.roots.display());
+            }
+            Ok(())
+        }
+        Some(Command::ShowVerifierKey) => {
+            let pem = commands::show_verifier_key(&config)?;
+            if arguments.json {
+                answer("touchstone.verifier-key.show/1", &serde_json::json!({ "pem": pem }));
+            } else {
+                print!("{pem}");
+            }
+            Ok(())
+        }
+        Some(Command::PrintOpenapi) => Ok(()),
+        None => serve(config),
+    }
+}
+
+fn serve(config: Config) -> Result<(), Error> {
+    let trust = Trust::load(&config.trust, &config.tenant).map_err(|faults| {
+        let words: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        Error::Unready(words.join("; "))
+    })?;
+    commands::init(&config)?;
+    let state = StateDir::open(&config.state_dir)?;
+    let _lock = state.lock()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Error::Network { what: "cannot start the runtime".into(), error })?;
+    runtime.block_on(async {
+        let signals = |error| Error::Network { what: "cannot hear signals".into(), error };
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(signals)?;
+        let (end, stop) = tokio::sync::watch::channel(false);
+        let running = run::start(config, trust, &state, stop).await?;
+        let listening = running.listening;
+        tracing::info!(%listening.device, %listening.console, %listening.ocsp, "the fleet serves");
+        answer("touchstone.fleet.ready/1", &listening);
+        notify("READY=1");
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("ending");
+        notify("STOPPING=1");
+        running.end(&end).await;
+        Ok(())
+    })
+}
+
+/// One line of JSON with its schema in front.
+fn answer(schema: &str, body: &impl Serialize) {
+    #[derive(Serialize)]
+    struct Named<'a, T> {
+        schema: &'a str,
+        #[serde(flatten)]
+        body: &'a T,
+    }
+    match serde_json::to_string(&Named { schema, body }) {
+        Ok(line) => println!("{line}"),
+        Err(error) => eprintln!("fleet: the answer could not be written: {error}"),
+    }
+}

@@ -24,7 +24,6 @@ bodies! {
     Problem = "touchstone.problem/1";
     Welcome = "touchstone.welcome/1";
     Begin = "touchstone.begin/1";
-    Challenge = "touchstone.challenge/1";
     AttestResult = "touchstone.result/1";
     Orders = "touchstone.orders/1";
     Report = "touchstone.report/1";
@@ -38,6 +37,7 @@ bodies! {
     ReferenceList = "touchstone.reference.list/1";
     EventList = "touchstone.event.list/1";
     AuditHead = "touchstone.audit.head/1";
+    ConsoleLink = "touchstone.console.link/1";
 }
 
 /// A body with its schema in front.
@@ -95,17 +95,6 @@ pub struct Begin {
     /// The version of its agent.
     #[serde(default)]
     pub agent: String,
-}
-
-/// What a device has to prove.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Challenge {
-    /// 32 octets, base64url.
-    pub nonce: String,
-    /// The PCR bank by its hash algorithm.
-    pub bank: String,
-    /// The PCRs that the quote has to cover.
-    pub pcrs: Vec<u8>,
 }
 
 /// The answer to evidence.
@@ -392,6 +381,9 @@ pub struct Control {
     pub reason: String,
     /// Why the policy asks for it.
     pub because: String,
+    /// The log entries that decided it, if it failed by some.
+    #[serde(default)]
+    pub events: Vec<String>,
 }
 
 /// A fact with its label.
@@ -563,4 +555,11 @@ pub struct AuditHead {
     pub entries: u64,
     /// SHA-256 of the last entry, hexadecimal.
     pub head: String,
+}
+
+/// A link that logs its holder in at the console: once, within a minute.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConsoleLink {
+    /// Path and query, on the console's address.
+    pub path: String,
 }

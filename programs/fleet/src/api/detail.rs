@@ -1,0 +1,33 @@
+//! A device with everything that is known of it, for the API and the console alike.
+
+use super::types::{Certificate, DeviceDetail};
+use crate::Error;
+use crate::store::{Db, Rules};
+
+/// Rows of each kind.
+const ROWS: u32 = 50;
+
+/// The device of that id.
+pub(crate) fn device(db: &mut Db, id: &str, rules: Rules) -> Result<Option<DeviceDetail>, Error> {
+    let (Some(row), Some(summary)) = (db.device(id)?, db.device_summary(id, rules)?) else {
+        return Ok(None);
+    };
+    let result = db.latest_result(id)?;
+    let (vector, mut controls, evidence) =
+        result.map_or_else(Default::default, |last| (last.vector, last.controls, last.evidence));
+    controls.sort_by_key(|control| control.passed);
+    Ok(Some(DeviceDetail {
+        summary,
+        identity: row.identity,
+        vector,
+        controls,
+        evidence,
+        certificates: db
+            .certificates_of(id, ROWS, rules.now)?
+            .into_iter()
+            .map(Certificate::from)
+            .collect(),
+        orders: db.orders_of(id, ROWS)?,
+        events: db.newest_events(Some(id), ROWS)?,
+    }))
+}

@@ -1,0 +1,220 @@
+//! The operator API: what the command line and other programs of the owner use.
+
+use super::auth::{Hand, Viewer};
+use super::problem::{Good, Refusal};
+use super::types::{
+    AuditHead, ConsoleLink, DeviceList, DeviceShow, EventList, ReferenceImport, ReferenceList,
+    Update, UpdateList, UpdateOrder, WhoAmI,
+};
+use super::{detail, openapi, stream};
+use crate::authority::sha256_hex;
+use crate::fleet::Fleet;
+use crate::store::NewUpdate;
+use crate::trust::LARGEST_REFERENCE;
+use crate::{Error, clock};
+use axum::Router;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// Octets of an update envelope.
+const LARGEST_UPDATE: usize = 64 << 20;
+/// Events in one answer.
+const MOST_EVENTS: u32 = 1000;
+
+/// `/api/v1` and the description of it.
+pub fn router() -> Router<Arc<Fleet>> {
+    Router::new()
+        .route("/api/v1/whoami", get(whoami))
+        .route("/api/v1/devices", get(devices))
+        .route("/api/v1/devices/{id}", get(device))
+        .route("/api/v1/updates", get(updates).post(hand_in_update))
+        .route("/api/v1/references", get(references).post(import_reference))
+        .route("/api/v1/events", get(events))
+        .route("/api/v1/events/stream", get(event_stream))
+        .route("/api/v1/audit/head", get(audit_head))
+        .route("/api/v1/console/link", post(console_link))
+        .route("/openapi.json", get(describe))
+        .fallback(missing)
+}
+
+async fn whoami(State(fleet): State<Arc<Fleet>>, Viewer(operator): Viewer) -> Good<WhoAmI> {
+    Good(WhoAmI {
+        operator: operator.name,
+        role: operator.role.name().to_owned(),
+        tenant: fleet.config.tenant.clone(),
+    })
+}
+
+async fn devices(State(fleet): State<Arc<Fleet>>, _: Viewer) -> Result<Good<DeviceList>, Refusal> {
+    let rules = fleet.rules();
+    let devices = fleet.store.call(move |db| db.devices(rules)).await?;
+    Ok(Good(DeviceList { devices }))
+}
+
+async fn device(
+    State(fleet): State<Arc<Fleet>>,
+    _: Viewer,
+    Path(id): Path<String>,
+) -> Result<Good<DeviceShow>, Refusal> {
+    let rules = fleet.rules();
+    let name = id.clone();
+    let found = fleet.store.call(move |db| detail::device(db, &id, rules)).await?;
+    found.map(|device| Good(DeviceShow { device })).ok_or_else(|| Refusal::unknown("device", &name))
+}
+
+async fn updates(State(fleet): State<Arc<Fleet>>, _: Viewer) -> Result<Good<UpdateList>, Refusal> {
+    let updates = fleet.store.call(super::super::store::Db::updates).await?;
+    Ok(Good(UpdateList { updates }))
+}
+
+async fn references(
+    State(fleet): State<Arc<Fleet>>,
+    _: Viewer,
+) -> Result<Good<ReferenceList>, Refusal> {
+    let references = fleet.store.call(super::super::store::Db::references).await?;
+    Ok(Good(ReferenceList { references }))
+}
+
+#[derive(Deserialize)]
+struct Page {
+    #[serde(default)]
+    after: u64,
+    limit: Option<u32>,
+}
+
+async fn events(
+    State(fleet): State<Arc<Fleet>>,
+    _: Viewer,
+    Query(page): Query<Page>,
+) -> Result<Good<EventList>, Refusal> {
+    let limit = page.limit.unwrap_or(100).clamp(1, MOST_EVENTS);
+    let events = fleet.store.call(move |db| db.events_after(page.after, limit)).await?;
+    let next = events.last().map_or(page.after, |event| event.seq);
+    Ok(Good(EventList { events, next }))
+}
+
+async fn event_stream(
+    State(fleet): State<Arc<Fleet>>,
+    _: Viewer,
+    Query(page): Query<Page>,
+    headers: HeaderMap,
+) -> Response {
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    stream::events(fleet.store.clone(), last.unwrap_or(page.after), fleet.stop.clone())
+}
+
+/// The fleet is a courier: it reads what the envelope says, the device judges.
+async fn hand_in_update(
+    State(fleet): State<Arc<Fleet>>,
+    Hand(operator): Hand,
+    Query(target): Query<Target>,
+    request: Request,
+) -> Result<Good<UpdateOrder>, Refusal> {
+    let envelope = fleet.bodies.read(request, LARGEST_UPDATE).await?;
+    let by = operator.name;
+    let read = move || {
+        let inspected = touchstone_update::inspect(&envelope).map_err(|error| {
+            unreadable(error.code(), format!("not an update envelope: {error}"))
+        })?;
+        let about = Update {
+            update: sha256_hex(&envelope),
+            component: inspected.manifest.component,
+            version: inspected.manifest.version,
+            size: envelope.len() as u64,
+            note: inspected.manifest.note,
+            signers: inspected.signers.iter().map(|by| by.subject().to_owned()).collect(),
+            created: clock::now(),
+            operator: by,
+        };
+        Ok::<_, Refusal>(NewUpdate { about, envelope, device: target.device })
+    };
+    let new = blocking(read).await??;
+    let about = new.about.clone();
+    let orders = fleet.store.call(move |db| db.add_update(&new, clock::now())).await?;
+    Ok(Good(UpdateOrder {
+        update: about.update,
+        component: about.component,
+        version: about.version,
+        signers: about.signers,
+        orders,
+    }))
+}
+
+#[derive(Deserialize)]
+struct Target {
+    device: Option<String>,
+}
+
+async fn import_reference(
+    State(fleet): State<Arc<Fleet>>,
+    Hand(operator): Hand,
+    request: Request,
+) -> Result<Good<ReferenceImport>, Refusal> {
+    let most = usize::try_from(LARGEST_REFERENCE).unwrap_or(usize::MAX);
+    let envelope = fleet.bodies.read(request, most).await?;
+    let trust = Arc::clone(&fleet.trust);
+    let opened = blocking(move || trust.open_reference(&envelope, &operator.name)).await?;
+    let new = opened.map_err(|words| unreadable("reference.refused", words))?;
+    let reference = fleet.store.call(move |db| db.add_reference(&new, clock::now())).await?;
+    let envelopes = fleet.store.call(super::super::store::Db::reference_envelopes).await?;
+    let trust = Arc::clone(&fleet.trust);
+    for words in blocking(move || trust.enforce(&envelopes)).await? {
+        tracing::warn!("reference values are out of force: {words}");
+    }
+    Ok(Good(ReferenceImport { reference }))
+}
+
+async fn audit_head(State(fleet): State<Arc<Fleet>>, _: Viewer) -> Good<AuditHead> {
+    let head = *fleet.head.borrow();
+    Good(AuditHead { entries: head.seq, head: head.hash.to_hex() })
+}
+
+#[derive(Deserialize)]
+struct Next {
+    next: Option<String>,
+}
+
+/// A link that logs its holder in at the console, once.
+async fn console_link(
+    State(fleet): State<Arc<Fleet>>,
+    Viewer(operator): Viewer,
+    Query(next): Query<Next>,
+) -> Result<Good<ConsoleLink>, Refusal> {
+    let name = operator.name.clone();
+    let sha256 = fleet.store.call(move |db| db.token_of(&name)).await?;
+    let code = fleet.logins.link(sha256, clock::now()).map_err(Error::crypto("a login link"))?;
+    let next = next.next.unwrap_or_else(|| "/console".to_owned());
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.');
+    if !next.starts_with("/console") || !next.chars().all(plain) {
+        let words = "`next` is not a page of the console";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "api.next", words, "use /console/.."));
+    }
+    Ok(Good(ConsoleLink { path: format!("/console/login?code={code}&next={next}") }))
+}
+
+fn unreadable(code: &str, words: String) -> Refusal {
+    Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, code, words, "sign it again, and hand it in")
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Error::Closed.into())
+}
+
+async fn describe() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], openapi::CHECKED_IN)
+}
+
+async fn missing() -> Refusal {
+    Refusal::new(
+        StatusCode::NOT_FOUND,
+        "api.no-such-path",
+        "nothing answers at this path",
+        "GET /openapi.json lists what there is",
+    )
+}

@@ -1,0 +1,141 @@
+//! What the program does beside serving: make the state, issue certificates by hand, show keys.
+
+use crate::authority::{Authority, For, alternative_name, row};
+use crate::config::Config;
+use crate::console::secret;
+use crate::judge::public_key_pem;
+use crate::state::{StateDir, write_private};
+use crate::store::Db;
+use crate::{Error, clock};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use touchstone_certs::Certificate;
+use touchstone_crypto::{SignatureAlgorithm, Signer};
+use touchstone_crypto_awslc::SoftSigner;
+use zeroize::Zeroizing;
+
+/// What `init` has made, or found.
+#[derive(Debug, Serialize)]
+pub struct State {
+    /// The state directory.
+    pub state_dir: PathBuf,
+    /// The root of the CA, PEM.
+    pub roots: PathBuf,
+    /// The issuing CA's certificate, PEM.
+    pub issuing: PathBuf,
+    /// The key that attestation results are verified with, PEM.
+    pub verifier_key: PathBuf,
+    /// The token of the first operator.
+    pub operator_token: PathBuf,
+    /// The database.
+    pub database: PathBuf,
+    /// The audit log.
+    pub audit_log: PathBuf,
+}
+
+/// Makes the state directory with everything in it. What is there stays as it is.
+pub fn init(config: &Config) -> Result<State, Error> {
+    let state = StateDir::open(&config.state_dir)?;
+    Authority::open(&state, &config.name, config.ocsp.url.as_deref())?;
+    let verifier = verifier_key(&state)?;
+    state.write("verifier.pub", verifier.as_bytes())?;
+    if state.read("operator.token")?.is_none() {
+        let token = Zeroizing::new(secret().map_err(Error::crypto("a token"))?);
+        state.write("operator.token", token.as_bytes())?;
+    }
+    Db::open(&state.database(), &config.tenant)?;
+    Ok(State {
+        roots: state.file("root.pem"),
+        issuing: state.file("issuing.pem"),
+        verifier_key: state.file("verifier.pub"),
+        operator_token: state.operator_token(),
+        database: state.database(),
+        audit_log: state.audit_log(),
+        state_dir: config.state_dir.clone(),
+    })
+}
+
+/// The public key that attestation results are verified with, in PEM.
+pub fn show_verifier_key(config: &Config) -> Result<String, Error> {
+    verifier_key(&StateDir::open(&config.state_dir)?)
+}
+
+fn verifier_key(state: &StateDir) -> Result<String, Error> {
+    let key = state.key("verifier.key", SignatureAlgorithm::EcdsaP256Sha256)?;
+    Ok(public_key_pem(key.spki_der()))
+}
+
+/// A certificate to issue by hand.
+#[derive(Debug)]
+pub struct Order {
+    /// For whom.
+    pub what: For,
+    /// The common name, and the name of the files.
+    pub name: String,
+    /// DNS names, addresses and URIs.
+    pub names: Vec<String>,
+    /// Where the files go.
+    pub out_dir: PathBuf,
+    /// How many days it is valid.
+    pub days: u64,
+}
+
+/// A certificate that was issued by hand.
+#[derive(Debug, Serialize)]
+pub struct Issued {
+    /// Its serial number.
+    pub serial: String,
+    /// The end of its validity.
+    pub not_after: u64,
+    /// The certificate and that of its issuer, PEM.
+    pub certificate: PathBuf,
+    /// Its key, PKCS#8 in PEM.
+    pub key: PathBuf,
+    /// The root, PEM.
+    pub roots: PathBuf,
+}
+
+/// Makes a key and a certificate for it. The fleet may run meanwhile.
+pub fn issue_certificate(config: &Config, order: &Order) -> Result<Issued, Error> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if order.name.is_empty() || !order.name.chars().all(plain) || order.name.starts_with('.') {
+        return Err(Error::Conflict(
+            "a name has letters, digits, `-`, `_` and `.`; other names go into --san".into(),
+        ));
+    }
+    let state = StateDir::open(&config.state_dir)?;
+    let authority = Authority::open(&state, &config.name, config.ocsp.url.as_deref())?;
+    let key = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256)
+        .map_err(Error::crypto("a new key"))?;
+    let names = order.names.iter().map(|name| alternative_name(name)).collect();
+    let lifetime = order.days.saturating_mul(86400);
+    let certificate = authority.issue(order.what, &order.name, names, key.spki_der(), lifetime)?;
+    let mut db = Db::open(&state.database(), &config.tenant)?;
+    db.add_certificate(&row(&certificate, order.what, None)?, clock::now())?;
+    std::fs::create_dir_all(&order.out_dir).map_err(Error::file(&order.out_dir))?;
+    let place = |name: &str| order.out_dir.join(name);
+    let issued = Issued {
+        serial: certificate.serial(),
+        not_after: certificate.not_after(),
+        certificate: place(&format!("{}.pem", order.name)),
+        key: place(&format!("{}.key", order.name)),
+        roots: place("roots.pem"),
+    };
+    write_private(&issued.key, key.to_pkcs8_pem().as_bytes())?;
+    let chain = [pem(&certificate)?, pem(authority.issuing())?].concat();
+    public(&issued.certificate, &chain)?;
+    public(&issued.roots, &pem(authority.root())?)?;
+    Ok(issued)
+}
+
+fn pem(certificate: &Certificate) -> Result<String, Error> {
+    certificate.to_pem().map_err(Error::crypto("a certificate"))
+}
+
+/// A file that everybody may read.
+fn public(path: &Path, text: &str) -> Result<(), Error> {
+    use std::os::unix::fs::PermissionsExt;
+    write_private(path, text.as_bytes())?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
+        .map_err(Error::file(path))
+}

@@ -1,0 +1,45 @@
+//! The fleet at work: what every listener shares.
+
+use crate::api::device::Bodies;
+use crate::authority::Authority;
+use crate::clock;
+use crate::config::Config;
+use crate::console::Logins;
+use crate::judge::Judge;
+use crate::sessions::Sessions;
+use crate::store::{Rules, Store};
+use crate::trust::Trust;
+use std::sync::Arc;
+use tokio::sync::watch;
+use touchstone_audit::Head;
+
+/// What every listener shares.
+pub struct Fleet {
+    /// What the owner decided.
+    pub config: Config,
+    /// What is remembered.
+    pub store: Store,
+    /// The CA.
+    pub authority: Arc<Authority>,
+    /// Whom the fleet believes.
+    pub trust: Arc<Trust>,
+    /// Who answers what exchanges ask.
+    pub judge: Arc<Judge>,
+    /// Exchanges that are under way.
+    pub sessions: Arc<Sessions>,
+    /// Room for the bodies of requests.
+    pub bodies: Bodies,
+    /// The end of the audit log.
+    pub head: watch::Receiver<Head>,
+    /// Who is logged in at the console.
+    pub logins: Logins,
+    /// True when the program is to end.
+    pub stop: watch::Receiver<bool>,
+}
+
+impl Fleet {
+    /// How to read ages now.
+    pub fn rules(&self) -> Rules {
+        Rules { now: clock::now(), max_age: self.config.appraisal.max_age.as_secs() }
+    }
+}

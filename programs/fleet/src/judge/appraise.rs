@@ -1,0 +1,242 @@
+//! Attestation: a nonce, evidence, a judgement, and what follows from it.
+
+use super::{Judge, Memory, No};
+use crate::api::types::{AttestResult, Control, Fact, Named, VectorEntry};
+use crate::clock;
+use crate::serve::Peer;
+use crate::store::{DeviceRow, NewResult};
+use base64ct::{Base64UrlUnpadded, Encoding};
+use std::sync::Arc;
+use touchstone_appraise::ear::{to_cwt, to_jwt};
+use touchstone_appraise::{
+    Appraisal, Confirmation, ControlResult, DeviceFacts, Ear, LogName, Tier, Verifier,
+};
+use touchstone_crypto::{Crypto, HashAlgorithm, Verified};
+use touchstone_crypto_awslc::{AwsLc, SoftSigner};
+use touchstone_evidence::tpm::LakPublic;
+use touchstone_evidence::{Challenge, Evidence, PcrSelection, claims};
+use touchstone_policy::ar4si::TrustValue;
+
+const NONCE: usize = 32;
+/// Characters of a reason in one sentence.
+const SENTENCE: usize = 400;
+
+/// A device that was sent a nonce.
+pub struct Pending {
+    device: DeviceRow,
+    challenge: Challenge,
+    given_at: u64,
+}
+
+/// Everything that judging needs, away from the store.
+struct Case {
+    evidence: Vec<u8>,
+    pending: Pending,
+    verifier: Arc<Verifier>,
+    key: Arc<SoftSigner>,
+    tenant: String,
+    lifetime: u64,
+    ldevid: Option<(Vec<u8>, String)>,
+}
+
+impl Judge {
+    /// A nonce for a device that was onboarded.
+    pub(super) async fn challenge(&self, peer: &Peer, memory: &mut Memory) -> Result<Vec<u8>, No> {
+        let device = self.device(peer).await?;
+        let mut nonce = vec![0; NONCE];
+        AwsLc.random(&mut nonce).map_err(|_| No::Failed)?;
+        let pcrs = &self.config.appraisal.pcrs;
+        let selection = PcrSelection::new(HashAlgorithm::Sha256, pcrs).ok_or(No::Failed)?;
+        let challenge = Challenge { nonce, selection };
+        let question = challenge.encode();
+        let given_at = clock::now();
+        *memory = Memory::Attesting(Box::new(Pending { device, challenge, given_at }));
+        Ok(question)
+    }
+
+    /// Judges, records, and answers with the signed result.
+    pub(super) async fn appraise(
+        &self,
+        evidence: Vec<u8>,
+        peer: &Peer,
+        pending: Pending,
+    ) -> Result<Vec<u8>, No> {
+        // The certificate may have been revoked since the nonce was given.
+        let device = self.device(peer).await?;
+        if device.id != pending.device.id || device.lak_spki != pending.device.lak_spki {
+            return Err(No::refused(
+                "attest.device.changed",
+                "onboarded anew meanwhile; begin again",
+            ));
+        }
+        let id = device.id;
+        let now = clock::now();
+        let current = self.store.call(move |db| db.current_certificate(&id, now)).await?;
+        let ldevid = match current {
+            Some(row) => Some((spki(&row.der)?, row.jkt)),
+            None => None,
+        };
+        let case = Case {
+            evidence,
+            pending,
+            verifier: self.trust.verifier(),
+            key: Arc::clone(&self.key),
+            tenant: self.config.tenant.clone(),
+            lifetime: self.config.appraisal.max_age.as_secs(),
+            ldevid,
+        };
+        let result = self.heavy(move || case.judge()).await??;
+        let stored = result.clone();
+        let recorded = self.store.call(move |db| db.record_result(&stored)).await?;
+        if recorded.changed {
+            tracing::warn!(device = %result.device, tier = %result.tier, why = %result.why, "verdict changed");
+        }
+        Ok(Named::new(AttestResult {
+            device: result.device,
+            tier: result.tier,
+            ear_jwt: result.jwt,
+            ear_cwt: Base64UrlUnpadded::encode_string(&result.cwt),
+            seq: recorded.seq,
+            issued: result.issued,
+            expires: result.expires,
+            next: self.config.appraisal.interval.as_secs_f64(),
+            orders: recorded.orders,
+        })
+        .to_vec())
+    }
+}
+
+impl Case {
+    fn judge(self) -> Result<NewResult, No> {
+        let Pending { device, challenge, given_at } = self.pending;
+        let now = clock::now();
+        let facts = DeviceFacts {
+            id: device.id.clone(),
+            tenant: self.tenant,
+            onboarded: true,
+            endorsed: true,
+            element_kind: "tpm2".into(),
+            evidence_at: given_at,
+        };
+        let lak = LakPublic::from_native(&device.lak_public).map_err(|error| {
+            tracing::error!(device = %device.id, %error, "the recorded attestation key is unusable");
+            No::Failed
+        })?;
+        let verified = Evidence::decode(&self.evidence)
+            .and_then(|evidence| evidence.verify(&AwsLc, &lak, &challenge));
+        let (appraisal, found) = match &verified {
+            Ok(evidence) => (self.verifier.appraise(&AwsLc, evidence, &facts, now), told(evidence)),
+            Err(error) => (self.verifier.appraise_unverified(error, &facts, now), Vec::new()),
+        };
+        let mut ear = Ear::new(&appraisal, &facts, self.lifetime).with_nonce(&challenge.nonce);
+        let jkt = match &self.ldevid {
+            Some((spki, jkt)) => {
+                ear = ear.with_confirmation(Confirmation::of(&AwsLc, spki).map_err(signing)?);
+                Some(jkt.clone())
+            }
+            None => None,
+        };
+        Ok(NewResult {
+            device: device.id,
+            nonce: challenge.nonce,
+            tier: appraisal.tier.name().to_owned(),
+            why: why(&appraisal),
+            issued: ear.issued_at,
+            expires: ear.expires,
+            jkt,
+            jwt: to_jwt(&ear, self.key.as_ref()).map_err(signing)?,
+            cwt: to_cwt(&ear, self.key.as_ref()).map_err(signing)?,
+            vector: vector(&appraisal),
+            controls: appraisal
+                .controls
+                .iter()
+                .map(|control| self::control(control, &self.verifier))
+                .collect(),
+            evidence: found,
+        })
+    }
+}
+
+fn signing(error: touchstone_appraise::ear::Error) -> No {
+    tracing::error!(code = error.code(), %error, "the result could not be signed");
+    No::Failed
+}
+
+fn spki(der: &[u8]) -> Result<Vec<u8>, No> {
+    let certificate = touchstone_certs::Certificate::decode(der).map_err(|_| No::Failed)?;
+    Ok(certificate.spki_der().to_vec())
+}
+
+/// The reason for the tier in one sentence.
+fn why(appraisal: &Appraisal) -> String {
+    let mut failed = appraisal.failed().filter(|control| control.tier() == appraisal.tier);
+    let Some(first) = failed.next() else {
+        return match appraisal.tier {
+            Tier::Affirming => "every control holds".to_owned(),
+            _ => appraisal.summary(),
+        };
+    };
+    let sentence: String =
+        format!("{}: {}", first.name, first.reason).chars().take(SENTENCE).collect();
+    match appraisal.failed().count() {
+        0 | 1 => sentence,
+        more => format!("{sentence} (and {} more)", more - 1),
+    }
+}
+
+fn vector(appraisal: &Appraisal) -> Vec<VectorEntry> {
+    appraisal
+        .vector
+        .iter()
+        .filter(|(_, value)| *value != 0)
+        .map(|(dimension, value)| VectorEntry {
+            dimension: dimension.name().to_owned(),
+            value,
+            name: TrustValue::new(dimension, value).meaning().to_owned(),
+            tier: Tier::of(value).name().to_owned(),
+        })
+        .collect()
+}
+
+fn control(result: &ControlResult, verifier: &Verifier) -> Control {
+    let written = verifier.policy().control(&result.name);
+    let events = result.events.iter().map(|event| match event.log {
+        LogName::EventLog => format!("boot event {}", event.index),
+        LogName::Ima => format!("IMA entry {}", event.index),
+    });
+    Control {
+        name: result.name.clone(),
+        passed: result.passed,
+        outcome: if result.passed { "pass" } else { "fail" }.to_owned(),
+        dimension: result.dimension.clone(),
+        severity: written
+            .map_or_else(|| result.tier(), touchstone_policy::Control::severity)
+            .name()
+            .to_owned(),
+        reason: result.reason.clone(),
+        because: written.map_or_else(String::new, |control| control.because().to_owned()),
+        events: events.collect(),
+    }
+}
+
+/// Facts of the evidence that help a person.
+fn told(evidence: &Verified<Evidence>) -> Vec<Fact> {
+    let Some(claims) = claims(&AwsLc, evidence) else { return Vec::new() };
+    let fact = |label: &str, value: String| Fact { label: label.into(), value };
+    let runtime = claims.runtime;
+    let mut facts = vec![
+        fact(
+            "Boot log",
+            format!("{} events explain the quote", evidence.event_log().events().len()),
+        ),
+        fact("IMA log", format!("{} entries", claims.ima.entries().len())),
+        fact("Agent", runtime.agent_version.chars().take(64).collect()),
+        fact("Uptime", format!("{} s", runtime.uptime_ms / 1000)),
+        fact("Watched processes", runtime.processes.len().to_string()),
+    ];
+    facts.extend(runtime.components.iter().take(16).map(|component| {
+        let name: String = component.name.chars().take(64).collect();
+        fact(&name, format!("version {}", component.version))
+    }));
+    facts
+}

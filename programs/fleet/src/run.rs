@@ -1,0 +1,304 @@
+//! From a configuration to a fleet that serves, and to its end.
+
+use crate::api::device::Bodies;
+use crate::api::{device, est, ocsp, operator};
+use crate::authority::{Authority, For};
+use crate::config::{Config, Role, Syslog as Target};
+use crate::fleet::Fleet;
+use crate::judge::Judge;
+use crate::serve::{self, Plain, stopped};
+use crate::sessions::Sessions;
+use crate::ship::{self, Shipper};
+use crate::state::StateDir;
+use crate::store::{Db, NewEvent, Operator, Store};
+use crate::trust::{self, Trust};
+use crate::{Error, clock, console, secure, trail};
+use axum::Router;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use touchstone_audit::{Code, Head};
+use touchstone_crypto::SignatureAlgorithm;
+use touchstone_drive::TlsStream;
+use touchstone_tls::{ClientSetup, Identity, ServerName};
+
+/// Room for bodies that are being read: sixteen of the largest.
+const BODIES: usize = 16;
+/// How often the fleet looks for devices that fell silent.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often it forgets what nobody needs.
+const TIDY: Duration = Duration::from_mins(5);
+/// Events that are kept in the database; the audit log keeps all.
+const KEPT_EVENTS: u64 = 200_000;
+/// The shortest token of an operator.
+const SHORTEST_TOKEN: usize = 16;
+
+/// Where a fleet listens.
+#[derive(Clone, Copy, Debug, serde::Serialize)]
+pub struct Listening {
+    /// Devices and checkpoints.
+    pub device: SocketAddr,
+    /// Console and operator API.
+    pub console: SocketAddr,
+    /// Certificate status.
+    pub ocsp: SocketAddr,
+}
+
+/// A fleet that serves.
+pub struct Running {
+    /// Where.
+    pub listening: Listening,
+    /// What its listeners share.
+    pub fleet: Arc<Fleet>,
+    tasks: JoinSet<()>,
+}
+
+impl Running {
+    /// Ends it: open requests are finished, and what happened is written down.
+    pub async fn end(mut self, stop: &watch::Sender<bool>) {
+        let event = NewEvent::new(Code::ServiceStopped, "fleet", "the fleet stopped as told");
+        if let Err(error) =
+            self.fleet.store.call(move |db| db.record_event(clock::now(), &event)).await
+        {
+            tracing::error!(%error, "the end was not recorded");
+        }
+        stop.send_replace(true);
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a task failed");
+            }
+        }
+    }
+}
+
+/// Every operator: the first one, and those of the configuration, with the hashes of their tokens.
+pub fn operators(config: &Config, state: &StateDir) -> Result<Vec<(Operator, [u8; 32])>, Error> {
+    let mut operators = Vec::new();
+    if let Some(token) = state.read("operator.token")? {
+        let admin = Operator { name: "admin".into(), role: Role::Operator };
+        operators.push((admin, crate::api::auth::token_sha256(token.trim())));
+    }
+    for entry in &config.operators {
+        let path = entry.token.path();
+        let token = entry.token.read().map_err(Error::file(path))?;
+        if token.len() < SHORTEST_TOKEN {
+            let words =
+                format!("a token has at least {SHORTEST_TOKEN} characters; make a longer one");
+            return Err(Error::content(path, words));
+        }
+        let operator = Operator { name: entry.name.clone(), role: entry.role };
+        operators.push((operator, crate::api::auth::token_sha256(&token)));
+    }
+    for (index, (operator, token)) in operators.iter().enumerate() {
+        let same =
+            |other: &(Operator, [u8; 32])| other.0.name == operator.name || other.1 == *token;
+        if operators.iter().skip(index + 1).any(same) {
+            return Err(Error::Conflict(format!(
+                "operator `{}` shares a name or a token with another; give each their own",
+                operator.name
+            )));
+        }
+    }
+    Ok(operators)
+}
+
+/// What else of a configuration can be checked without starting: secrets and reference values.
+pub fn check(config: &Config, trust: &Trust) -> Vec<Error> {
+    let mut faults = Vec::new();
+    for path in &config.trust.references {
+        let opened = trust::read(path, trust::LARGEST_REFERENCE).and_then(|envelope| {
+            trust.open_reference(&envelope, "").map_err(|words| Error::content(path, words))
+        });
+        faults.extend(opened.err());
+    }
+    let secrets = config.operators.iter().map(|entry| &entry.token);
+    let syslog = config.syslog.iter().filter_map(|target| target.identity.as_ref());
+    for secret in secrets.chain(syslog.map(|(_, key)| key)) {
+        faults.extend(secret.read().err().map(Error::file(secret.path())));
+    }
+    faults
+}
+
+/// Starts everything. `stop` ends it.
+pub async fn start(
+    config: Config,
+    trust: Trust,
+    state: &StateDir,
+    stop: watch::Receiver<bool>,
+) -> Result<Running, Error> {
+    let db = Db::open(&state.database(), &config.tenant)?;
+    let store = Store::start(db)?;
+    let authority = Arc::new(Authority::open(state, &config.name, config.ocsp.url.as_deref())?);
+    let key = state.key("verifier.key", SignatureAlgorithm::EcdsaP256Sha256)?;
+    let operators = operators(&config, state)?;
+    store.call(move |db| db.replace_operators(&operators, clock::now())).await?;
+    let trust = Arc::new(trust);
+    references(&config, &trust, &store).await?;
+    let head = trail::start(store.clone(), state.audit_log(), stop.clone()).await?;
+    let judge =
+        Judge::new(config.clone(), store.clone(), Arc::clone(&authority), Arc::clone(&trust), key);
+    let fleet = Arc::new(Fleet {
+        store,
+        authority,
+        trust,
+        judge: Arc::new(judge),
+        sessions: Arc::new(Sessions::new(&config.limits)),
+        bodies: Bodies::new(config.limits.message.saturating_mul(BODIES)),
+        logins: console::Logins::default(),
+        head: head.clone(),
+        stop,
+        config,
+    });
+    let mut tasks = JoinSet::new();
+    let listening = listen(&fleet, &mut tasks).await?;
+    tasks.spawn(look_after(Arc::clone(&fleet)));
+    if let Some(target) = fleet.config.syslog.clone() {
+        ship(&fleet, target, head, state, &mut tasks).await?;
+    }
+    let words = format!("fleet {} started", fleet.config.name);
+    let event = NewEvent::new(Code::ServiceStarted, "fleet", words)
+        .with("version", env!("CARGO_PKG_VERSION"))
+        .with("policy", fleet.trust.verifier().policy_id());
+    fleet.store.call(move |db| db.record_event(clock::now(), &event)).await?;
+    Ok(Running { listening, fleet, tasks })
+}
+
+/// Imports what the configuration names, and puts everything that is stored in force.
+async fn references(config: &Config, trust: &Arc<Trust>, store: &Store) -> Result<(), Error> {
+    for path in &config.trust.references {
+        let envelope = trust::read(path, trust::LARGEST_REFERENCE)?;
+        let new = trust
+            .open_reference(&envelope, "configuration")
+            .map_err(|words| Error::content(path, words))?;
+        store.call(move |db| db.add_reference(&new, clock::now())).await?;
+    }
+    let envelopes = store.call(super::store::Db::reference_envelopes).await?;
+    let trust = Arc::clone(trust);
+    let enforced = tokio::task::spawn_blocking(move || trust.enforce(&envelopes)).await;
+    for words in enforced.map_err(|_| Error::Closed)? {
+        tracing::warn!("reference values are out of force: {words}");
+    }
+    Ok(())
+}
+
+async fn listen(fleet: &Arc<Fleet>, tasks: &mut JoinSet<()>) -> Result<Listening, Error> {
+    let config = &fleet.config;
+    let devices = serve::listen("device", config.device.listen).await?;
+    let people = serve::listen("console", config.console.listen).await?;
+    let status = serve::listen("ocsp", config.ocsp.listen).await?;
+    let at = |listener: &tokio::net::TcpListener| {
+        let failed = |error| Error::Network { what: "a listener has no address".into(), error };
+        listener.local_addr().map_err(failed)
+    };
+    let listening = Listening { device: at(&devices)?, console: at(&people)?, ocsp: at(&status)? };
+    let connections = config.limits.connections;
+    let stop = &fleet.stop;
+
+    let router: Router<Arc<Fleet>> = device::router().merge(est::router());
+    let router = router.with_state(Arc::clone(fleet));
+    let mut roots = fleet.trust.device_roots.certificates().to_vec();
+    roots.push(fleet.authority.root().clone());
+    let tls = secure_listener(fleet, roots).await?;
+    tasks.spawn(serve::serve(devices, tls, router, connections, stop.clone()));
+
+    let router = console::router().merge(operator::router()).with_state(Arc::clone(fleet));
+    if config.console.tls {
+        let tls = secure_listener(fleet, Vec::new()).await?;
+        tasks.spawn(serve::serve(people, tls, router, connections, stop.clone()));
+    } else {
+        tasks.spawn(serve::serve(people, Plain, router, connections, stop.clone()));
+    }
+
+    let router = ocsp::router().with_state(Arc::clone(fleet));
+    tasks.spawn(serve::serve(status, Plain, router, connections, stop.clone()));
+    Ok(listening)
+}
+
+async fn secure_listener(
+    fleet: &Arc<Fleet>,
+    roots: Vec<touchstone_certs::Certificate>,
+) -> Result<secure::Tls, Error> {
+    let (authority, store) = (Arc::clone(&fleet.authority), fleet.store.clone());
+    let names = fleet.config.device.names.clone();
+    secure::listener(authority, store, names, roots, fleet.stop.clone()).await
+}
+
+/// Notices silence, and forgets what nobody needs.
+async fn look_after(fleet: Arc<Fleet>) {
+    let started = clock::now();
+    let silence = fleet.config.appraisal.silence();
+    let mut stop = fleet.stop.clone();
+    let mut tidied = tokio::time::Instant::now();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(LOOK) => {}
+            () = stopped(&mut stop) => return,
+        }
+        let now = clock::now();
+        let looked = fleet.store.call(move |db| db.mark_unreachable(now, silence, started)).await;
+        if let Err(error) = looked {
+            tracing::error!(%error, "could not look for silent devices");
+        }
+        if tidied.elapsed() < TIDY {
+            continue;
+        }
+        tidied = tokio::time::Instant::now();
+        fleet.sessions.sweep();
+        let tidy = fleet
+            .store
+            .call(move |db| {
+                db.prune_feed(now)?;
+                db.prune_events(KEPT_EVENTS, &[trail::READER])
+            })
+            .await;
+        if let Err(error) = tidy {
+            tracing::error!(%error, "could not tidy the database");
+        }
+    }
+}
+
+/// Ships the audit log to a syslog server.
+async fn ship(
+    fleet: &Arc<Fleet>,
+    target: Target,
+    head: watch::Receiver<Head>,
+    state: &StateDir,
+    tasks: &mut JoinSet<()>,
+) -> Result<(), Error> {
+    let roots = match &target.roots {
+        Some(path) => trust::certificates(path)?,
+        None => vec![fleet.authority.root().clone()],
+    };
+    let roots: Vec<Vec<u8>> = roots.iter().map(|root| root.der().to_vec()).collect();
+    let identity = if let Some((path, key)) = &target.identity {
+        let chain = trust::read(path, 1 << 20)?;
+        let key_pem = key.read().map_err(Error::file(key.path()))?;
+        Identity::from_pem(&chain, key_pem.as_bytes())
+            .map_err(|error| Error::content(path, error.to_string()))?
+    } else {
+        let (authority, store) = (&fleet.authority, &fleet.store);
+        secure::identity(authority, store, For::Client, &fleet.config.name, &[]).await?
+    };
+    // Syslog servers of today's distributions may not know TLS 1.3.
+    let tls = ClientSetup::new(&roots)
+        .identity(identity)
+        .with_tls12()
+        .build()
+        .map_err(Error::crypto("the TLS configuration for syslog"))?;
+    let name = ServerName::parse(&target.server_name)
+        .map_err(Error::crypto("the syslog server's name"))?;
+    let voice =
+        touchstone_audit::Syslog::new(&ship::hostname(), "touchstone-fleet", std::process::id());
+    let connect = move || {
+        let (tls, name, target) = (tls.clone(), name.clone(), target.target.clone());
+        async move {
+            let tcp = tokio::net::TcpStream::connect(&target).await?;
+            TlsStream::connect(tcp, &tls, &name).await.map_err(std::io::Error::other)
+        }
+    };
+    let shipper = Shipper { store: fleet.store.clone(), log: state.audit_log(), voice, connect };
+    tasks.spawn(shipper.run(head, fleet.stop.clone()));
+    Ok(())
+}
