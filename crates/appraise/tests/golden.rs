@@ -330,8 +330,8 @@ fn another_command_line_is_caught_and_shown() {
     assert_caught(&tampered(line), "kernel-command-line", &events, &words);
     // It lies.
     let words = ["event 29 (PCR 11): the kernel's command line is unknown (sha256:"];
-    let lie = String::from_utf8(support::rig("cmdline.txt")).unwrap();
-    assert_caught(&tampered(&lie), "kernel-command-line", &events, &words);
+    let told = String::from_utf8(support::rig("cmdline.txt")).unwrap();
+    assert_caught(&tampered(&told), "kernel-command-line", &events, &words);
 }
 
 #[test]
@@ -421,10 +421,11 @@ fn a_watched_program_that_does_not_run_is_caught() {
     assert!(appraisal.summary().contains("none of its executable's code is mapped"));
 }
 
+type Change = fn(&mut DeviceFacts);
+
 #[test]
 fn a_device_that_is_not_what_it_should_be_is_caught() {
     let verifier = verifier();
-    type Change = fn(&mut DeviceFacts);
     let changes: [(Change, &str); 3] = [
         (|device| device.onboarded = false, "device.onboarded is false, wanted true"),
         (|device| device.endorsed = false, "device.endorsed is false, wanted true"),

@@ -1,0 +1,44 @@
+//! Evidence, endorsements and their parts: nothing panics, and nothing of it verifies.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use std::sync::LazyLock;
+use touchstone_certs::TrustStore;
+use touchstone_crypto_awslc::AwsLc;
+use touchstone_evidence::endorse::Bundle;
+use touchstone_evidence::runtime::{RuntimeClaims, code_ranges};
+use touchstone_evidence::tpm::{Attest, LakPublic, PublicArea, Signature};
+use touchstone_evidence::{Challenge, Evidence};
+
+/// The generator of P-256 as an attestation key: nobody but the number one holds it.
+static LAK: LazyLock<LakPublic> = LazyLock::new(|| {
+    let point = b"\x6b\x17\xd1\xf2\xe1\x2c\x42\x47\xf8\xbc\xe6\xe5\x63\xa4\x40\xf2\
+        \x77\x03\x7d\x81\x2d\xeb\x33\xa0\xf4\xa1\x39\x45\xd8\x98\xc2\x96\
+        \x00\x20\
+        \x4f\xe3\x42\xe2\xfe\x1a\x7f\x9b\x8e\xe7\xeb\x4a\x7c\x0f\x9e\x16\
+        \x2b\xce\x33\x57\x6b\x31\x5e\xce\xcb\xb6\x40\x68\x37\xbf\x51\xf5";
+    let head = b"\x00\x23\x00\x0b\x00\x05\x00\x72\x00\x00\x00\x10\x00\x18\x00\x0b\
+        \x00\x03\x00\x10\x00\x20";
+    LakPublic::from_native(&[&head[..], point].concat()).expect("a well-formed key")
+});
+
+fuzz_target!(|data: &[u8]| {
+    if let Ok(evidence) = Evidence::decode(data) {
+        let challenge = Challenge::standard(vec![0; 32]);
+        assert!(evidence.verify(&AwsLc, &LAK, &challenge).is_err());
+    }
+    if let Ok(bundle) = Bundle::decode(data) {
+        assert_eq!(Bundle::decode(&bundle.encode()).as_ref(), Ok(&bundle));
+        assert!(bundle.verify(&AwsLc, &TrustStore::default(), None, 0).is_err());
+    }
+    if let Ok(claims) = RuntimeClaims::decode(data) {
+        assert_eq!(RuntimeClaims::decode(&claims.encode()), Ok(claims));
+    }
+    if let Ok(challenge) = Challenge::decode(data) {
+        assert_eq!(Challenge::decode(&challenge.encode()), Ok(challenge));
+    }
+    let _ = Attest::decode(data);
+    let _ = Signature::decode(data);
+    let _ = PublicArea::decode(data);
+    let _ = code_ranges(&AwsLc, "file", data);
+});
