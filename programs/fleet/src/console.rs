@@ -38,8 +38,11 @@ pub fn router() -> Router<Arc<Fleet>> {
         .route("/console/events", get(events))
         .route("/console/login", get(login_page).post(log_in))
         .route("/console/logout", post(log_out))
-        .route("/console/style.css", get(|| async { asset("text/css; charset=utf-8", STYLE)) })
-        .route("/console/live.js", get(|| async { asset("text/javascript; charset=utf-8", SCRIPT)) })
+        .route("/console/style.css", get(|| async { asset("text/css; charset=utf-8", STYLE) }))
+        .route(
+            "/console/live.js",
+            get(|| async { asset("text/javascript; charset=utf-8", SCRIPT) }),
+        )
         .layer(axum::middleware::map_response(hardened))
 }
 
