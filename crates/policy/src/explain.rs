@@ -16,10 +16,11 @@ const LISTED: usize = 3;
 const OFFENDERS: usize = 16;
 
 impl Control {
-    /// What it requires, as a sentence, with the catalogue's words for the claims.
+    /// What it requires, as a sentence, with the catalogue's words for each claim where it is
+    /// named first.
     pub fn describe(&self, catalog: &Catalog) -> String {
-        let requires: Vec<String> =
-            self.requires.iter().map(|test| sentence(test, catalog)).collect();
+        let mut words = Words { catalog, told: Vec::new() };
+        let requires: Vec<String> = self.requires.iter().map(|test| words.sentence(test)).collect();
         requires.join("; and ")
     }
 
@@ -65,47 +66,64 @@ fn collect_claims<'a>(test: &'a Test, names: &mut Vec<&'a str>) {
     }
 }
 
-fn sentence(test: &Test, catalog: &Catalog) -> String {
-    let of = |operand: &Operand| phrase(operand, catalog);
-    let inner = |test: &Test| sentence(test, catalog);
-    let join = |parts: &[Test], word: &str| {
-        let parts: Vec<String> = parts.iter().map(inner).collect();
-        parts.join(word)
-    };
-    match test {
-        Test::Any(parts) => format!("either {}", join(parts, ", or ")),
-        Test::All(parts) => join(parts, ", and "),
-        Test::Not(negated) => match &**negated {
-            Test::Holds(operand) => format!("{} is false", of(operand)),
-            Test::In { value, set } => format!("{} is not one of {}", of(value), of(set)),
-            Test::Present(operand) => format!("nothing is said about {}", of(operand)),
-            Test::Empty(operand) => format!("{} is not empty", of(operand)),
-            other => format!("it is not so that {}", inner(other)),
-        },
-        Test::Each { every, variable, list, body } => {
-            let word = if *every { "for every" } else { "for at least one" };
-            format!("{word} {variable} in {}, {}", of(list), inner(body))
-        }
-        Test::Holds(operand) => format!("{} is true", of(operand)),
-        Test::Compare { left, how, right } => {
-            format!("{} is {}{}", of(left), how.words(), of(right))
-        }
-        Test::In { value, set } => format!("{} is one of {}", of(value), of(set)),
-        Test::Within { list, set } => format!("each of {} is one of {}", of(list), of(set)),
-        Test::Present(operand) => format!("{} is known", of(operand)),
-        Test::Empty(operand) => format!("{} is empty", of(operand)),
-    }
+/// Plain language for what a policy requires.
+struct Words<'a> {
+    catalog: &'a Catalog,
+    /// Claims that were told what they are.
+    told: Vec<&'a str>,
 }
 
-fn phrase(operand: &Operand, catalog: &Catalog) -> String {
-    match operand {
-        Operand::Claim { name, .. } => match catalog.claim(name) {
-            Some(claim) if !claim.about.is_empty() => format!("`{name}` ({})", claim.about),
-            _ => format!("`{name}`"),
-        },
-        Operand::Count(inner) => format!("the number of elements in {}", phrase(inner, catalog)),
-        Operand::Variable { .. } => format!("`{operand}`"),
-        Operand::Literal(value) => clip(&value.to_string()),
+impl<'a> Words<'a> {
+    fn sentence(&mut self, test: &'a Test) -> String {
+        match test {
+            Test::Any(parts) => format!("either {}", self.join(parts, ", or ")),
+            Test::All(parts) => self.join(parts, ", and "),
+            Test::Not(negated) => match &**negated {
+                Test::Holds(operand) => format!("{} is false", self.phrase(operand)),
+                Test::In { value, set } => {
+                    format!("{} is not one of {}", self.phrase(value), self.phrase(set))
+                }
+                Test::Present(operand) => format!("nothing is said about {}", self.phrase(operand)),
+                Test::Empty(operand) => format!("{} is not empty", self.phrase(operand)),
+                other => format!("it is not so that {}", self.sentence(other)),
+            },
+            Test::Each { every, variable, list, body } => {
+                let word = if *every { "for every" } else { "for at least one" };
+                format!("{word} {variable} in {}, {}", self.phrase(list), self.sentence(body))
+            }
+            Test::Holds(operand) => format!("{} is true", self.phrase(operand)),
+            Test::Compare { left, how, right } => {
+                format!("{} is {}{}", self.phrase(left), how.words(), self.phrase(right))
+            }
+            Test::In { value, set } => {
+                format!("{} is one of {}", self.phrase(value), self.phrase(set))
+            }
+            Test::Within { list, set } => {
+                format!("each of {} is one of {}", self.phrase(list), self.phrase(set))
+            }
+            Test::Present(operand) => format!("{} is known", self.phrase(operand)),
+            Test::Empty(operand) => format!("{} is empty", self.phrase(operand)),
+        }
+    }
+
+    fn join(&mut self, parts: &'a [Test], word: &str) -> String {
+        let parts: Vec<String> = parts.iter().map(|part| self.sentence(part)).collect();
+        parts.join(word)
+    }
+
+    fn phrase(&mut self, operand: &'a Operand) -> String {
+        match operand {
+            Operand::Claim { name, .. } => match self.catalog.claim(name) {
+                Some(claim) if !claim.about.is_empty() && !self.told.contains(&name.as_str()) => {
+                    self.told.push(name);
+                    format!("`{name}` ({})", claim.about)
+                }
+                _ => format!("`{name}`"),
+            },
+            Operand::Count(inner) => format!("the number of elements in {}", self.phrase(inner)),
+            Operand::Variable { .. } => format!("`{operand}`"),
+            Operand::Literal(value) => clip(&value.to_string()),
+        }
     }
 }
 

@@ -18,6 +18,8 @@ pub(crate) enum Token {
     Name(String),
     Literal(Value),
     Symbol(&'static str),
+    /// What was meant to be a name or a literal; its fault is noted.
+    Bad,
     End,
 }
 
@@ -46,6 +48,7 @@ impl Token {
                 }
             }
             Self::Symbol(symbol) => format!("`{symbol}`"),
+            Self::Bad => "what cannot be read".into(),
             Self::End => "the end of the policy".into(),
         }
     }
@@ -54,7 +57,8 @@ impl Token {
 /// Longest first, so that `<=` is not `<`.
 const SYMBOLS: [&str; 12] = ["==", "!=", "<=", ">=", "<", ">", "{", "}", "(", ")", ",", ":"];
 
-/// The tokens of `text`, always with [`Token::End`] last. What is no token is a fault and left out.
+/// The tokens of `text`, always with [`Token::End`] last. What is no token is a fault; a stray
+/// character is left out.
 pub(crate) fn tokens(text: &str, faults: &mut Vec<Fault>) -> Vec<(Token, Position)> {
     let mut lexer = Lexer { rest: text, at: Position { line: 1, column: 1 }, faults };
     let mut tokens = Vec::new();
@@ -81,13 +85,13 @@ impl<'a> Lexer<'a> {
     fn token(&mut self, at: Position) -> Option<Token> {
         let Some(first) = self.rest.chars().next() else { return Some(Token::End) };
         if first == '"' {
-            return self.text(at);
+            return Some(self.text(at));
         }
         if first.is_ascii_digit() || (first == '-' && self.digit_follows()) {
-            return self.number(at);
+            return Some(self.number(at));
         }
         if first.is_ascii_alphabetic() || first == '_' {
-            return self.word(at);
+            return Some(self.word(at));
         }
         if let Some(symbol) = SYMBOLS.into_iter().find(|symbol| self.rest.starts_with(symbol)) {
             self.take(symbol.len());
@@ -104,20 +108,21 @@ impl<'a> Lexer<'a> {
         let mut shown = String::new();
         // Writing to a String does not fail.
         let _ = crate::value::write_text(&mut shown, first.encode_utf8(&mut [0; 4]));
-        self.fault(at, format!("no use for the character {}", shown.replace('"', "`")), remedy)
+        self.fault(at, format!("no use for the character {}", shown.replace('"', "`")), remedy);
+        None
     }
 
     fn digit_follows(&self) -> bool {
         self.rest.as_bytes().get(1).is_some_and(u8::is_ascii_digit)
     }
 
-    fn word(&mut self, at: Position) -> Option<Token> {
+    fn word(&mut self, at: Position) -> Token {
         let word = self.take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'));
         if HashAlgorithm::from_name(word).is_some() && self.hex_follows() {
             self.take(1);
             let hex = self.take_while(|c| c.is_ascii_alphanumeric());
             return match Digest::parse(&format!("{word}:{hex}")) {
-                Ok(digest) => Some(Token::Literal(Value::Digest(digest))),
+                Ok(digest) => Token::Literal(Value::Digest(digest)),
                 Err(error) => self.fault(
                     at,
                     format!("bad digest: {error}"),
@@ -126,8 +131,8 @@ impl<'a> Lexer<'a> {
             };
         }
         match word {
-            "true" => Some(Token::Literal(Value::Boolean(true))),
-            "false" => Some(Token::Literal(Value::Boolean(false))),
+            "true" => Token::Literal(Value::Boolean(true)),
+            "false" => Token::Literal(Value::Boolean(false)),
             _ if word.len() > MAX_NAME => {
                 self.fault(at, "name too long".into(), "a name has at most 80 characters")
             }
@@ -136,7 +141,7 @@ impl<'a> Lexer<'a> {
                 format!("`{word}` is no name"),
                 "put one dot between words and none at the end",
             ),
-            _ => Some(Token::Name(word.into())),
+            _ => Token::Name(word.into()),
         }
     }
 
@@ -146,7 +151,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// An integer, a version or a duration.
-    fn number(&mut self, at: Position) -> Option<Token> {
+    fn number(&mut self, at: Position) -> Token {
         let sign = if self.rest.starts_with('-') { self.take(1) } else { "" };
         let body = self.take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_'));
         let value = if body.contains('.') && sign.is_empty() {
@@ -161,7 +166,7 @@ impl<'a> Lexer<'a> {
             None
         };
         if let Some(value) = value {
-            return Some(Token::Literal(value));
+            return Token::Literal(value);
         }
         let units: Vec<&str> = UNITS.iter().map(|(unit, _)| *unit).collect();
         let shown: String = body.chars().take(40).collect();
@@ -176,7 +181,7 @@ impl<'a> Lexer<'a> {
         )
     }
 
-    fn text(&mut self, at: Position) -> Option<Token> {
+    fn text(&mut self, at: Position) -> Token {
         self.take(1);
         let mut text = String::new();
         loop {
@@ -194,7 +199,7 @@ impl<'a> Lexer<'a> {
                     let remedy = format!("keep it within {MAX_TEXT} octets");
                     return self.fault(at, "text too long".into(), &remedy);
                 }
-                '"' => return Some(Token::Literal(Value::Text(text))),
+                '"' => return Token::Literal(Value::Text(text)),
                 '\\' => match self.escape() {
                     Some(c) => text.push(c),
                     None => {
@@ -259,9 +264,9 @@ impl<'a> Lexer<'a> {
         taken
     }
 
-    fn fault(&mut self, at: Position, problem: String, remedy: &str) -> Option<Token> {
+    fn fault(&mut self, at: Position, problem: String, remedy: &str) -> Token {
         self.faults.push(Fault { at, kind: FaultKind::BadToken, problem, remedy: remedy.into() });
-        None
+        Token::Bad
     }
 }
 

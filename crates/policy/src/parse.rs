@@ -375,6 +375,9 @@ impl<'a> Parser<'a> {
     }
 
     fn unexpected<T>(&mut self, wanted: &str, remedy: &str) -> Parsed<T> {
+        if *self.peek() == Token::Bad {
+            return Err(Halt);
+        }
         let problem = format!("{} where {wanted} should be", self.peek().describe());
         self.halt(self.at(), FaultKind::Unexpected, problem, remedy.into())
     }

@@ -1,4 +1,38 @@
-//! The command line of Touchstone.
+//! The command line of Touchstone: `touchstone <noun> <verb>`.
+//!
+//! Data goes to stdout, words to stderr; `--json` puts the data into one JSON object that names its
+//! schema. The exit code is 0 if the answer is good, 1 if the answer is no, 2 for wrong usage, and
+//! 3 if the question could not be answered.
 #![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")
+)]
 
-fn main() {}
+mod answer;
+mod audit;
+mod claims;
+mod cli;
+mod device;
+mod files;
+mod fleet;
+mod policy;
+mod reference;
+mod signing;
+mod update;
+
+use clap::Parser;
+use cli::{Cli, Noun};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let answered = match cli.noun {
+        Noun::Device(verb) => device::run(&verb),
+        Noun::Policy(verb) => policy::run(&verb),
+        Noun::Audit(verb) => audit::run(&verb),
+        Noun::Update(verb) => update::run(&verb),
+        Noun::Reference(verb) => reference::run(&verb),
+    };
+    answer::finish(answered, cli.json)
+}

@@ -103,7 +103,7 @@ fn a_control_reads_as_a_sentence() {
     assert_eq!(
         sentence("boot-images"),
         "`boot.images` (images measured into PCR 4) is not empty; and for every image in \
-         `boot.images` (images measured into PCR 4), `image.digest` is one of \
+         `boot.images`, `image.digest` is one of \
          `reference.boot-images` (released values); and `boot.contradictions` (events not to be \
          believed) is empty"
     );

@@ -253,6 +253,10 @@ impl Parser<'_> {
                 self.advance();
                 Ok(self.named(name, at))
             }
+            Token::Bad => {
+                self.advance();
+                Ok(Typed { operand: Operand::Literal(false.into()), kind: None, at })
+            }
             Token::Symbol("{") => self.unexpected("a value", "a set stands after `in` or `within`"),
             _ => self.unexpected("a value", "write a claim, a variable or a literal"),
         }

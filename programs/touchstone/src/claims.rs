@@ -1,0 +1,130 @@
+//! Claims from a JSON file, checked against the catalogue: nothing that the policy would not
+//! understand is passed over.
+
+use crate::answer::Failure;
+use crate::files;
+use serde_json::{Map, Value as Json};
+use std::borrow::Cow;
+use std::path::Path;
+use touchstone_crypto::Digest;
+use touchstone_policy::{Catalog, ClaimSet, Type, Value, parse_duration};
+
+const SCHEMA: &str = "touchstone.claims/1";
+/// Octets of a claims file.
+const LIMIT: u64 = 64 << 20;
+
+pub(crate) fn load(path: &Path, catalog: &Catalog) -> Result<ClaimSet, Failure> {
+    let shown = path.display();
+    let bad = |message: String| {
+        let next = "`touchstone policy explain --help` shows the form, `policy claims` the types";
+        Failure::unknown("touchstone.claims", format!("{shown}: {message}"), next)
+    };
+    let json: Json = serde_json::from_slice(&files::read(path, LIMIT)?)
+        .map_err(|error| bad(format!("not JSON: {error}")))?;
+    claims(&json, catalog).map_err(bad)
+}
+
+fn claims(json: &Json, catalog: &Catalog) -> Result<ClaimSet, String> {
+    let object = json.as_object().ok_or("not an object")?;
+    if object.get("schema").and_then(Json::as_str) != Some(SCHEMA) {
+        return Err(format!("its `schema` is not \"{SCHEMA}\""));
+    }
+    if let Some(other) = object.keys().find(|key| !matches!(key.as_str(), "schema" | "claims")) {
+        return Err(format!("`{other}` means nothing here"));
+    }
+    let given =
+        object.get("claims").and_then(Json::as_object).ok_or("it has no object `claims`")?;
+    let mut claims = ClaimSet::new();
+    for (name, json) in given {
+        let known = catalog.claim(name).ok_or_else(|| {
+            let near = catalog.nearest(name).map(|near| format!("; did you mean `{near}`?"));
+            format!("no claim named `{name}`{}", near.unwrap_or_default())
+        })?;
+        claims.insert(name, value(json, &known.kind, name)?);
+    }
+    Ok(claims)
+}
+
+/// A value of the type; `at` says where it stands.
+fn value(json: &Json, kind: &Type, at: &str) -> Result<Value, String> {
+    let wrong = || format!("`{at}` is not a {kind}");
+    let text = || json.as_str().ok_or_else(wrong);
+    let because = |error: &dyn std::fmt::Display| format!("`{at}`: {error}");
+    Ok(match kind {
+        Type::Boolean => json.as_bool().ok_or_else(wrong)?.into(),
+        Type::Integer => json.as_i64().ok_or_else(wrong)?.into(),
+        Type::Text => text()?.into(),
+        Type::Version => Value::Version(text()?.parse().map_err(|error| because(&error))?),
+        Type::Duration => parse_duration(text()?).map_err(|error| because(&error))?.into(),
+        Type::Digest => Digest::parse(text()?).map_err(|error| because(&error))?.into(),
+        Type::List(element) => Value::List(elements(json, element, at)?),
+        Type::Set(element) => Value::set(elements(json, element, at)?),
+        Type::Record(fields) => record(json.as_object().ok_or_else(wrong)?, fields, at)?,
+    })
+}
+
+fn elements(json: &Json, element: &Type, at: &str) -> Result<Vec<Value>, String> {
+    let list = json.as_array().ok_or_else(|| format!("`{at}` is not a list"))?;
+    let one = |(index, json)| value(json, element, &format!("{at}[{index}]"));
+    list.iter().enumerate().map(one).collect()
+}
+
+fn record(
+    object: &Map<String, Json>,
+    fields: &[(Cow<'static, str>, Type)],
+    at: &str,
+) -> Result<Value, String> {
+    if let Some(other) = object.keys().find(|key| !fields.iter().any(|(name, _)| name == *key)) {
+        let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_ref()).collect();
+        return Err(format!("`{at}` has no field `{other}`; its fields are {}", names.join(", ")));
+    }
+    // A field that is not there is one that nothing is said about.
+    let given =
+        fields.iter().filter_map(|(name, kind)| Some((name, kind, object.get(name.as_ref())?)));
+    let one = |(name, kind, json): (&Cow<'static, str>, _, _)| {
+        Ok((name.clone(), value(json, kind, &format!("{at}.{name}"))?))
+    };
+    given.map(one).collect::<Result<_, String>>().map(Value::Record)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(given: &Json) -> Result<ClaimSet, String> {
+        claims(&json!({ "schema": SCHEMA, "claims": given }), &touchstone_appraise::catalog())
+    }
+
+    #[test]
+    fn each_type_has_its_form() {
+        let digest = format!("sha256:{}", "ab".repeat(32));
+        let claims = read(&json!({
+            "boot.secure-boot": true, "ima.violations": 0, "element.kind": "tpm2",
+            "agent.version": "1.4.2", "evidence.age": "90s", "boot.db": [digest],
+            "reference.db": [digest], "components": [{ "name": "app", "version": 2 }],
+        }))
+        .unwrap();
+        for (name, value) in claims.iter() {
+            assert!(value.is(&touchstone_appraise::catalog().claim(name).unwrap().kind), "{name}");
+        }
+        assert_eq!(claims.iter().count(), 8);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_with_its_place() {
+        let cases = [
+            (json!({ "boot.secureboot": true }), "did you mean `boot.secure-boot`?"),
+            (json!({ "boot.secure-boot": "yes" }), "`boot.secure-boot` is not a boolean"),
+            (json!({ "agent.version": "one" }), "`agent.version`: not a version"),
+            (json!({ "boot.db": ["sha256:00"] }), "`boot.db[0]`: not as many"),
+            (json!({ "components": [{ "nam": "a" }] }), "`components[0]` has no field `nam`"),
+            (json!({ "components": [{ "version": -0.5 }] }), "`components[0].version` is not"),
+        ];
+        for (given, wanted) in cases {
+            let told = read(&given).unwrap_err();
+            assert!(told.contains(wanted), "{told}");
+        }
+        assert!(claims(&json!({ "claims": {} }), &Catalog::new()).is_err());
+    }
+}

@@ -1,0 +1,322 @@
+//! The words of the command line. What they do is in the module of each noun.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+const EXIT: &str = "\
+Exit codes: 0 the answer is good, 1 the answer is no, 2 wrong usage, 3 could not tell.
+Data goes to stdout, words to stderr; with --json the data is one object with a `schema`.";
+
+/// Judge devices, check trust policies, verify audit logs, sign updates and reference values.
+#[derive(Parser, Debug)]
+#[command(name = "touchstone", version, after_help = EXIT, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// Print one JSON object instead of text
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) noun: Noun,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Noun {
+    /// Devices of a fleet, and why each is trusted or not
+    #[command(subcommand)]
+    Device(Device),
+    /// Trust policies: what a device has to prove
+    #[command(subcommand)]
+    Policy(Policy),
+    /// Audit logs
+    #[command(subcommand)]
+    Audit(Audit),
+    /// Update envelopes: what is installed, and who signed it
+    #[command(subcommand)]
+    Update(Update),
+    /// Reference values: what is known to be good, and who says so
+    #[command(subcommand)]
+    Reference(Reference),
+}
+
+/// How to reach a fleet.
+#[derive(Args, Debug)]
+pub(crate) struct Fleet {
+    /// The fleet's operator API; plain http is for this machine only
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "TOUCHSTONE_FLEET",
+        default_value = "http://127.0.0.1:8080"
+    )]
+    pub(crate) fleet: String,
+    /// Where the operator's token is: `file:PATH`
+    #[arg(long, value_name = "file:PATH", env = "TOUCHSTONE_TOKEN")]
+    pub(crate) token: Option<String>,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Device {
+    /// Every device with its trust tier
+    #[command(after_help = "\
+Examples:
+  touchstone device list --token file:/var/lib/touchstone-fleet/operator.token
+  touchstone device list --token file:op.token --json | jq '.devices[] | select(.tier != \"affirming\")'
+
+Good (0) however the devices fare; ask `device show` for one.")]
+    List {
+        #[command(flatten)]
+        fleet: Fleet,
+    },
+    /// One device: its tier, and what each control of the policy found
+    #[command(after_help = "\
+Examples:
+  touchstone device show gateway-17 --token file:op.token
+  touchstone device show gateway-17 --token file:op.token >/dev/null && echo trusted
+
+Exits with 0 if the device is affirming by a result that still counts, otherwise with 1.")]
+    Show {
+        /// The device's id, as `device list` shows it
+        id: String,
+        #[command(flatten)]
+        fleet: Fleet,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Policy {
+    /// Load policies as the fleet would, and show every fault
+    #[command(after_help = "\
+Examples:
+  touchstone policy check gateway.policy
+  gateway.policy:24:15: no claim named `boot.securebot`; did you mean `boot.secure-boot`?
+
+  git show HEAD:gateway.policy | touchstone policy check -")]
+    Check {
+        /// Policies; `-` is standard input
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Say in plain language what a policy requires, and what would happen to a device
+    #[command(after_help = "\
+Examples:
+  touchstone policy explain gateway.policy
+  touchstone policy explain gateway.policy --control secure-boot
+  touchstone policy explain gateway.policy --claims device.json
+  touchstone policy explain gateway.policy --device gateway-17 --token file:op.token
+
+A claims file says what is known of a device, by the names that `policy claims` lists:
+  { \"schema\": \"touchstone.claims/1\",
+    \"claims\": { \"boot.secure-boot\": true, \"evidence.age\": \"2s\", \"agent.version\": \"1.4.2\",
+                \"boot.db\": [\"sha256:<64 digits>\"],
+                \"components\": [{ \"name\": \"application\", \"version\": 2 }] } }
+
+With --claims the policy is evaluated here. With --device the findings are those of the fleet, by
+the policy that is in force there; controls that only this file has are shown as not judged.
+Exits with 1 if a control is not met, with 3 if one was not judged.")]
+    Explain {
+        /// The policy; `-` is standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Only this control
+        #[arg(long, value_name = "NAME")]
+        control: Option<String>,
+        /// Evaluate the policy with the claims in this file
+        #[arg(long, value_name = "FILE", conflicts_with = "device")]
+        claims: Option<PathBuf>,
+        /// Show what the fleet found on this device
+        #[arg(long, value_name = "ID")]
+        device: Option<String>,
+        #[command(flatten)]
+        fleet: Fleet,
+    },
+    /// The claims that a policy can judge, with their types
+    #[command(after_help = "\
+Examples:
+  touchstone policy claims
+  touchstone policy claims --json | jq -r '.claims[].name'")]
+    Claims,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Audit {
+    /// Check that a log is whole: nothing changed, removed, put in, or cut off
+    #[command(after_help = "\
+Examples:
+  touchstone audit verify /var/lib/touchstone-fleet/audit.jsonl
+  touchstone audit verify audit.jsonl --head 1042:5f1c..
+  touchstone audit verify audit.jsonl --ask-fleet --token file:op.token
+
+Only whoever knows the head of the log from elsewhere can tell that its end was cut off: note the
+head that this prints, or ask the running fleet for it.")]
+    Verify {
+        /// The log
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// A head that is known from before, as this verb prints it: `seq:hash`
+        #[arg(long, value_name = "HEAD", conflicts_with = "ask_fleet")]
+        head: Option<touchstone_audit::Head>,
+        /// Ask the fleet for the head, and check that the log leads up to it
+        #[arg(long)]
+        ask_fleet: bool,
+        #[command(flatten)]
+        fleet: Fleet,
+    },
+}
+
+/// Who signs.
+#[derive(Args, Debug)]
+pub(crate) struct Signatory {
+    /// The signer's certificate, PEM
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cert: PathBuf,
+    /// Where the signer's private key is, PKCS#8 PEM: `file:PATH`
+    #[arg(long, value_name = "file:PATH")]
+    pub(crate) key: String,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Update {
+    /// Make an envelope around a payload, signed by its publisher
+    #[command(after_help = "\
+Example:
+  touchstone update sign --component application --version 2 --payload app \\
+      --note \"fixes the valve\" --cert publisher.pem --key file:publisher.key --out app-2.update
+  touchstone update countersign app-2.update --cert operator.pem --key file:operator.key \\
+      --out app-2.signed.update")]
+    Sign {
+        /// What it is for
+        #[arg(long, value_name = "NAME")]
+        component: String,
+        /// Its version; devices take only what is above their last
+        #[arg(long, value_name = "NUMBER")]
+        version: u64,
+        /// What is to be installed
+        #[arg(long, value_name = "FILE")]
+        payload: PathBuf,
+        /// A line for people
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        note: String,
+        /// How long it may be applied: `30d`, `12h`
+        #[arg(long, value_name = "DURATION", value_parser = touchstone_policy::parse_duration)]
+        expires_in: Option<std::time::Duration>,
+        #[command(flatten)]
+        by: Signatory,
+        /// The envelope to write
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Add a signature to an envelope whose signatures are good
+    #[command(after_help = "\
+Example:
+  touchstone update countersign app-2.update --cert operator.pem --key file:operator.key \\
+      --out app-2.signed.update
+
+Look first at what you sign: `touchstone update show app-2.update`.")]
+    Countersign {
+        /// The envelope
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        by: Signatory,
+        /// The envelope to write
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Say what an envelope says of itself; believes nothing
+    #[command(after_help = "\
+Example:
+  touchstone update show app-2.update")]
+    Show {
+        /// The envelope
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Judge an envelope as a device would
+    #[command(after_help = "\
+Example:
+  touchstone update verify app-2.signed.update --component application --above 1 \\
+      --role publisher=publisher.pem --role operator=operator.pem
+
+A role is filled by the very certificate in the file; if that is a CA's, by any code signing
+certificate that leads to it. Every role must have signed, and nobody else.")]
+    Verify {
+        /// The envelope
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// What it must be for
+        #[arg(long, value_name = "NAME")]
+        component: String,
+        /// The last version applied
+        #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+        above: u64,
+        /// Who must have signed, and the certificate that shows it
+        #[arg(long = "role", value_name = "NAME=FILE", required = true)]
+        roles: Vec<String>,
+    },
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Reference {
+    /// Sign reference values for one version of a component
+    #[command(after_help = "\
+Examples:
+  touchstone reference sign --tenant plant --component boot --version 3 \\
+      --boot-image \"gateway image 3=uki.efi\" --command-line \"quiet ima_policy=tcb\" \\
+      --secure-boot-key db=db.pem --secure-boot-key kek=kek.pem --secure-boot-key pk=pk.pem \\
+      --cert publisher.pem --key file:publisher.key --out boot-3.references
+  touchstone reference sign --tenant plant --component application --version 2 \\
+      --file /data/app/pump=build/pump --scope /data/app/ \\
+      --cert publisher.pem --key file:publisher.key --out application-2.references")]
+    Sign(Box<SignReference>),
+    /// Say what a signed file of reference values holds, and whether its signature is good
+    #[command(after_help = "\
+Examples:
+  touchstone reference show boot-3.references
+  touchstone reference show boot-3.references --signer publisher.pem --json | jq .document.values")]
+    Show {
+        /// The signed file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Who must have signed it: certificates, PEM; a CA's stands for those below it
+        #[arg(long, value_name = "FILE")]
+        signer: Option<PathBuf>,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SignReference {
+    /// Whose devices it is for
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tenant: String,
+    /// The component that it describes
+    #[arg(long, value_name = "NAME")]
+    pub(crate) component: String,
+    /// The component's version
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) version: u64,
+    /// A document in JSON whose values are taken over, as `reference show --json` prints it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) values: Option<PathBuf>,
+    /// An image that the firmware may load: a name for people, and the PE file
+    #[arg(long = "boot-image", value_name = "NAME=FILE")]
+    pub(crate) boot_images: Vec<String>,
+    /// A certificate (PEM) that may be in PK, KEK or db
+    #[arg(long = "secure-boot-key", value_name = "pk|kek|db=FILE")]
+    pub(crate) secure_boot_keys: Vec<String>,
+    /// A command line that the kernel may be given
+    #[arg(long = "command-line", value_name = "TEXT")]
+    pub(crate) command_lines: Vec<String>,
+    /// A firmware by the PCR 0 that it leads to
+    #[arg(long = "firmware", value_name = "NAME=sha256:HEX")]
+    pub(crate) firmware: Vec<String>,
+    /// A file: its path on the device, and its content here; of ELF files also the code in memory
+    #[arg(long = "file", value_name = "PATH=FILE")]
+    pub(crate) files: Vec<String>,
+    /// A folder on the device all of whose measured files are among the references
+    #[arg(long = "scope", value_name = "PREFIX")]
+    pub(crate) scopes: Vec<String>,
+    #[command(flatten)]
+    pub(crate) by: Signatory,
+    /// The signed file to write
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}

@@ -1,0 +1,177 @@
+//! `touchstone device`: what the fleet says. Nothing is judged here.
+
+use crate::answer::{Answer, Answered, Failure, table};
+use crate::cli::Device;
+use crate::fleet;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use touchstone_policy::ar4si::Tier;
+
+pub(crate) fn run(verb: &Device) -> Answered {
+    match verb {
+        Device::List { fleet } => list(fleet::get(fleet, "/api/v1/devices")?),
+        Device::Show { id, fleet } => show(fleet::get(fleet, &path(id)?)?),
+    }
+}
+
+/// The path of a device; its id stands in a URL as it is.
+pub(crate) fn path(id: &str) -> Result<String, Failure> {
+    let good = |c: u8| c.is_ascii_alphanumeric() || matches!(c, b'-' | b'_' | b'.' | b'~' | b':');
+    if id.is_empty() || id.starts_with('.') || !id.bytes().all(good) {
+        let message = format!("`{id}` is not the id of a device");
+        return Err(Failure::usage(message, "`touchstone device list` shows the ids"));
+    }
+    Ok(format!("/api/v1/devices/{id}"))
+}
+
+/// What this program reads of a device; the fleet may say more.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Summary {
+    id: String,
+    name: String,
+    tier: String,
+    contact: String,
+    stale: bool,
+    why: String,
+    certificate: Certificate,
+    controls: Vec<Finding>,
+    vector: Vec<VectorEntry>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Certificate {
+    serial: String,
+    status: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct VectorEntry {
+    dimension: String,
+    value: i64,
+    name: String,
+    tier: String,
+}
+
+/// What a control found, as the fleet tells it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Finding {
+    pub(crate) name: String,
+    pub(crate) passed: bool,
+    outcome: String,
+    severity: String,
+    pub(crate) reason: String,
+    because: String,
+}
+
+impl Finding {
+    /// `passed`, `failed` or `unknown`.
+    pub(crate) fn outcome(&self) -> &'static str {
+        match (self.passed, self.outcome.as_str()) {
+            (true, _) => "passed",
+            (false, "unknown") => "unknown",
+            (false, _) => "failed",
+        }
+    }
+}
+
+fn read<T: for<'de> Deserialize<'de>>(body: &Value, member: &str) -> Result<T, Failure> {
+    let member = body.get(member).cloned().unwrap_or_default();
+    serde_json::from_value(member).map_err(|error| {
+        let message = format!("the fleet's answer has another form: {error}");
+        let next = "check that the fleet and this program are of one release";
+        Failure::unknown("touchstone.fleet.answer", message, next)
+    })
+}
+
+/// The findings on a device, of the answer to `show`.
+pub(crate) fn controls(body: &Value) -> Vec<Finding> {
+    read::<Summary>(body, "device").map(|device| device.controls).unwrap_or_default()
+}
+
+fn list(body: Value) -> Answered {
+    let devices: Vec<Summary> = read(&body, "devices")?;
+    let mut rows = vec![
+        ["DEVICE", "NAME", "TIER", "CONTACT", "CERTIFICATE", "WHY"].map(str::to_owned).to_vec(),
+    ];
+    for device in &devices {
+        rows.push(vec![
+            device.id.clone(),
+            device.name.clone(),
+            tier_words(device),
+            device.contact.clone(),
+            device.certificate.status.clone(),
+            device.why.clone(),
+        ]);
+    }
+    let answer = Answer::new("touchstone.device.list/1").with_all(members(body));
+    if devices.is_empty() {
+        return Ok(
+            answer.word("the fleet has no devices; a device is onboarded when its agent starts")
+        );
+    }
+    Ok(answer.line(table(&rows)))
+}
+
+fn tier_words(device: &Summary) -> String {
+    if device.stale { format!("{} (stale)", device.tier) } else { device.tier.clone() }
+}
+
+fn show(body: Value) -> Answered {
+    let device: Summary = read(&body, "device")?;
+    let good = device.tier == Tier::Affirming.name() && !device.stale;
+    let row = |name: &str, value: &str| vec![name.to_owned(), value.to_owned()];
+    let certificate = format!("{} {}", device.certificate.status, device.certificate.serial);
+    let mut answer = Answer::new("touchstone.device.show/1").good(good).line(table(&[
+        row("device", &device.id),
+        row("name", &device.name),
+        row("tier", &tier_words(&device)),
+        row("why", &device.why),
+        row("contact", &device.contact),
+        row("certificate", certificate.trim_end()),
+    ]));
+    for entry in &device.vector {
+        let VectorEntry { dimension, value, name, tier } = entry;
+        answer = answer.line(format_args!("  {dimension:18} {tier:16} {value:4}  {name}"));
+    }
+    for control in &device.controls {
+        answer = answer.line(format_args!(
+            "{:8} {}: {}",
+            control.outcome(),
+            control.name,
+            control.reason
+        ));
+        if !control.passed {
+            answer = answer
+                .line(format_args!("         {}, because {}", control.severity, control.because));
+        }
+    }
+    Ok(answer.with_all(members(body)))
+}
+
+/// The body of an answer without the name of its schema, which is ours to say.
+fn members(body: Value) -> Map<String, Value> {
+    match body {
+        Value::Object(mut members) => {
+            members.remove("schema");
+            members
+        }
+        _ => Map::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_cannot_lead_elsewhere() {
+        assert_eq!(path("gateway-17").unwrap(), "/api/v1/devices/gateway-17");
+        for bad in ["", "..", "a/b", "a?b", "a b", "a%2fb", "a\r\nb"] {
+            assert!(path(bad).is_err(), "{bad}");
+        }
+    }
+}

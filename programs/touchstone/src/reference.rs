@@ -1,0 +1,155 @@
+//! `touchstone reference`.
+
+use crate::answer::{Answer, Answered, Failure};
+use crate::cli::{Reference, SignReference};
+use crate::files::{self, LARGE};
+use crate::signing;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::path::Path;
+use touchstone_appraise::references::{Database, Document, Error, MAX_DOCUMENT};
+use touchstone_certs::{Certificate, Purpose, TrustStore};
+use touchstone_cms::{DATA, SignedData};
+use touchstone_crypto::{Digest, Signer};
+use touchstone_crypto_awslc::AwsLc;
+
+pub(crate) fn run(verb: &Reference) -> Answered {
+    match verb {
+        Reference::Sign(arguments) => sign(arguments),
+        Reference::Show { file, signer } => show(file, signer.as_deref()),
+    }
+}
+
+fn sign(arguments: &SignReference) -> Answered {
+    let (certificate, key) = signing::load(&arguments.by)?;
+    let document = document(arguments)?;
+    if document.values.is_empty() {
+        let next = "give --boot-image, --command-line, --file or others; see --help";
+        return Err(Failure::usage("there are no values to sign", next));
+    }
+    let by: (&Certificate, &dyn Signer) = (&certificate, &key);
+    let signed = SignedData::sign(&AwsLc, &document.to_json(), DATA, &[by], files::now()?)
+        .map_err(|error| {
+            Failure::unknown(error.code(), error, "check the certificate and the key")
+        })?;
+    files::write(&arguments.out, &signed)?;
+    let answer = Answer::new("touchstone.reference.sign/1")
+        .with("out", arguments.out.display().to_string())
+        .with("signers", vec![signing::to_json(&certificate)])
+        .word(format_args!("wrote {}", arguments.out.display()));
+    Ok(described(answer, &document))
+}
+
+fn document(arguments: &SignReference) -> Result<Document, Failure> {
+    let mut document = Document::new(&arguments.tenant, &arguments.component, arguments.version);
+    if let Some(path) = &arguments.values {
+        let limit = u64::try_from(MAX_DOCUMENT).unwrap_or(u64::MAX);
+        let taken =
+            Document::from_json(&files::read(path, limit)?).map_err(unfit(path.display()))?;
+        document.values = taken.values;
+    }
+    for argument in &arguments.boot_images {
+        let (name, path) = files::pair(argument, "`--boot-image NAME=FILE`")?;
+        let image = files::read(Path::new(path), LARGE)?;
+        document.boot_image(&AwsLc, name, &image).map_err(unfit(path))?;
+    }
+    for argument in &arguments.secure_boot_keys {
+        let (database, path) = files::pair(argument, "`--secure-boot-key db=FILE`")?;
+        let database = match database {
+            "pk" => Database::Pk,
+            "kek" => Database::Kek,
+            "db" => Database::Db,
+            other => {
+                let message = format!("`{other}` is no database of Secure Boot");
+                return Err(Failure::usage(message, "write pk, kek or db"));
+            }
+        };
+        for certificate in signing::certificates(Path::new(path))? {
+            document.secure_boot_key(&AwsLc, database, certificate.der());
+        }
+    }
+    for line in &arguments.command_lines {
+        document.command_line(line);
+    }
+    for argument in &arguments.firmware {
+        let (name, pcr0) = files::pair(argument, "`--firmware NAME=sha256:HEX`")?;
+        let pcr0 = Digest::parse(pcr0)
+            .map_err(|error| Failure::usage(format!("`{pcr0}`: {error}"), "write sha256:<hex>"))?;
+        document.firmware(name, pcr0);
+    }
+    for argument in &arguments.files {
+        let (path, local) = files::pair(argument, "`--file PATH=FILE`")?;
+        let content = files::read(Path::new(local), LARGE)?;
+        document.file(&AwsLc, path, &content).map_err(unfit(local))?;
+    }
+    for prefix in &arguments.scopes {
+        document.file_scope(prefix);
+    }
+    Ok(document)
+}
+
+fn unfit(file: impl Display) -> impl FnOnce(Error) -> Failure {
+    move |error| {
+        let message = format!("{file}: {error}");
+        Failure::unknown(error.code(), message, "give the file that the device will have")
+    }
+}
+
+fn show(file: &Path, wanted: Option<&Path>) -> Answered {
+    let schema = "touchstone.reference.show/1";
+    let shown = file.display();
+    let no = |code: &str, reason: &dyn Display| {
+        Ok(Answer::new(schema)
+            .good(false)
+            .with("code", code)
+            .with("reason", reason.to_string())
+            .word(format_args!("{shown}: refused: {reason} ({code})")))
+    };
+    let trusted = wanted.map(signing::certificates).transpose()?.map(TrustStore::new);
+    let octets = files::read(file, LARGE)?;
+    let signed = match SignedData::decode(&octets).and_then(|signed| signed.verify(&AwsLc)) {
+        Ok(signed) => signed.into_inner(),
+        Err(error) => return no(error.code(), &error),
+    };
+    let document = match Document::from_json(signed.content()) {
+        Ok(document) => document,
+        Err(error) => return no(error.code(), &error),
+    };
+    for signer in signed.signers() {
+        let Some(trusted) = &trusted else { break };
+        let (leaf, others) = (&signer.certificate, signed.certificates());
+        let chain = trusted.validate(&AwsLc, leaf, others, files::now()?, Purpose::CodeSigning);
+        if let Err(error) = chain {
+            return no(error.code(), &format_args!("signed by `{}`: {error}", leaf.subject()));
+        }
+    }
+    let signers: Vec<&Certificate> = signed.signers().iter().map(|by| &by.certificate).collect();
+    let mut answer = Answer::new(schema).with("trusted", trusted.is_some());
+    answer = described(answer, &document);
+    for signer in &signers {
+        answer = answer.line(format_args!("signed by  {}", signer.subject()));
+    }
+    if trusted.is_none() {
+        answer = answer.word("the signature is good; whether the signer counts, --signer tells");
+    }
+    let signers: Vec<Value> = signers.into_iter().map(signing::to_json).collect();
+    Ok(answer.with("signers", signers))
+}
+
+fn described(answer: Answer, document: &Document) -> Answer {
+    let json = serde_json::to_value(document).unwrap_or_default();
+    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
+    let values = json.get("values").and_then(Value::as_array).into_iter().flatten();
+    for kind in values.filter_map(|value| value.get("kind")?.as_str()) {
+        *kinds.entry(kind).or_default() += 1;
+    }
+    let counted: Vec<String> =
+        kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    answer
+        .line(format_args!("tenant     {}", document.tenant))
+        .line(format_args!("component  {}", document.component))
+        .line(format_args!("version    {}", document.version))
+        .line(format_args!("values     {}", counted.join(", ")))
+        .with("document", json)
+}

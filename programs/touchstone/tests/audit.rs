@@ -1,0 +1,80 @@
+//! `touchstone audit`, on a log as the fleet writes it.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+use support::{fleet, folder, run};
+use touchstone_audit::{Code, Event, Head, Log};
+use touchstone_crypto_awslc::AwsLc;
+
+fn write(folder: &Path, entries: u64) -> Head {
+    let (mut log, _) = Log::open(&folder.join("audit.jsonl"), Arc::new(AwsLc), 0).unwrap();
+    for at in 0..entries {
+        let event = Event::new(Code::FlowCut, "plant", "device:17").with("at", at);
+        log.append(at, &event).unwrap();
+    }
+    log.head()
+}
+
+#[test]
+fn a_whole_log_is_good_and_its_head_is_told() {
+    let here = folder(&[]);
+    let head = write(here.path(), 3).to_string();
+    let ran = run(here.path(), &["audit", "verify", "audit.jsonl"]).expect(0);
+    assert!(ran.out.contains("whole, 3 entries") && ran.out.contains(&head), "{}", ran.out);
+    assert!(ran.err.contains("cannot be told without a known head"), "{}", ran.err);
+    let ran = run(here.path(), &["audit", "verify", "audit.jsonl", "--head", &head, "--json"]);
+    let json = ran.expect(0).json("touchstone.audit.verify/1");
+    assert_eq!((&json["entries"], &json["head"]), (&3.into(), &head.into()));
+}
+
+#[test]
+fn a_changed_line_is_named() {
+    let here = folder(&[]);
+    write(here.path(), 3);
+    let path = here.path().join("audit.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap().replace("\"at\":\"1\"", "\"at\":\"9\"");
+    std::fs::write(&path, text).unwrap();
+    let ran = run(here.path(), &["audit", "verify", "audit.jsonl"]).expect(1);
+    assert!(ran.err.starts_with("audit.jsonl:2: changed after it was written"), "{}", ran.err);
+    let ran = run(here.path(), &["audit", "verify", "audit.jsonl", "--json"]).expect(1);
+    let json = ran.json("touchstone.audit.verify/1");
+    assert_eq!((&json["line"], &json["code"]), (&2.into(), &"audit.line.changed".into()));
+}
+
+#[test]
+fn a_cut_end_shows_by_a_known_head_or_by_asking_the_fleet() {
+    let here = folder(&[("op.token", "t")]);
+    let head = write(here.path(), 3);
+    let path = here.path().join("audit.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let two: String = text.lines().take(2).flat_map(|line| [line, "\n"]).collect();
+    std::fs::write(&path, two).unwrap();
+    run(here.path(), &["audit", "verify", "audit.jsonl"]).expect(0);
+    let known = head.to_string();
+    let ran = run(here.path(), &["audit", "verify", "audit.jsonl", "--head", &known]).expect(1);
+    assert!(ran.err.contains("the end was cut off"), "{}", ran.err);
+
+    let body = format!("{{\"entries\":{},\"head\":\"{}\"}}", head.seq, head.hash.to_hex());
+    let (url, asked) = fleet("200 OK", &body);
+    let arguments = ["audit", "verify", "audit.jsonl", "--ask-fleet", "--fleet", &url];
+    let ran = run(here.path(), &[&arguments[..], &["--token", "file:op.token"]].concat()).expect(1);
+    assert!(asked.join().unwrap().starts_with("GET /api/v1/audit/head "));
+    assert!(ran.err.contains("audit.chain.cut"), "{}", ran.err);
+}
+
+#[test]
+fn an_unfinished_line_is_told_and_a_missing_log_is_no_answer() {
+    let here = folder(&[]);
+    write(here.path(), 2);
+    let path = here.path().join("audit.jsonl");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes.extend_from_slice(b"{\"v\":1,\"se");
+    std::fs::write(&path, bytes).unwrap();
+    let ran = run(here.path(), &["audit", "verify", "audit.jsonl"]).expect(0);
+    assert!(ran.err.contains("10 octets of an unfinished line"), "{}", ran.err);
+    run(here.path(), &["audit", "verify", "other.jsonl"]).expect(3);
+    run(here.path(), &["audit", "verify", "audit.jsonl", "--head", "12"]).expect(2);
+}

@@ -1,0 +1,125 @@
+//! `touchstone device`, and what else asks a fleet. The fleet here says what the test tells it to;
+//! the real one is met in the system test.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{fleet, folder, gateway_policy, run};
+
+fn device(tier: &str, stale: bool) -> Value {
+    json!({
+        "id": "d-17", "name": "gateway 17\u{1b}[31m", "tenant": "plant", "tier": tier,
+        "contact": "reachable", "stale": stale, "last_seen": 1, "tier_since": 1,
+        "why": "code of /data/app was changed", "later": "ignored",
+        "certificate": { "serial": "0a", "not_after": 9, "status": "revoked" },
+        "vector": [{ "dimension": "executables", "value": 96, "name": "x", "tier": tier }],
+        "controls": [
+            { "name": "code-pages", "passed": false, "outcome": "fail",
+              "dimension": "executables", "severity": "contraindicated",
+              "reason": "1 of 9 pages", "because": "patched" },
+            { "name": "secure-boot", "passed": true, "outcome": "pass",
+              "dimension": "configuration", "severity": "contraindicated",
+              "reason": "it is on", "because": "unsigned" },
+        ],
+    })
+}
+
+#[test]
+fn devices_are_listed_with_a_token_from_a_file() {
+    let here = folder(&[("op.token", "s3cret\n")]);
+    let body = json!({ "schema": "x", "devices": [device("contraindicated", false)] });
+    let (url, asked) = fleet("200 OK", &body.to_string());
+    let arguments = ["device", "list", "--fleet", &url, "--token", "file:op.token"];
+    let ran = run(here.path(), &arguments).expect(0);
+    let head = asked.join().unwrap();
+    assert!(head.starts_with("GET /api/v1/devices HTTP/1.1\r\n"), "{head}");
+    assert!(head.contains("authorization: Bearer s3cret\r\n"), "{head}");
+    assert!(ran.out.contains("d-17    gateway 17\u{fffd}[31m  contraindicated"), "{}", ran.out);
+
+    let (url, _) = fleet("200 OK", &body.to_string());
+    let arguments = ["--json", "device", "list", "--fleet", &url, "--token", "file:op.token"];
+    let json = run(here.path(), &arguments).json("touchstone.device.list/1");
+    assert_eq!(json["devices"][0]["later"], "ignored", "what the fleet says more is passed on");
+}
+
+#[test]
+fn a_device_is_good_only_by_a_result_that_counts() {
+    let here = folder(&[("op.token", "t")]);
+    for (tier, stale, code) in
+        [("affirming", false, 0), ("affirming", true, 1), ("warning", false, 1), ("none", false, 1)]
+    {
+        let (url, asked) = fleet("200 OK", &json!({ "device": device(tier, stale) }).to_string());
+        let arguments = ["device", "show", "d-17", "--fleet", &url, "--token", "file:op.token"];
+        let ran = run(here.path(), &arguments).expect(code);
+        assert!(asked.join().unwrap().starts_with("GET /api/v1/devices/d-17 "));
+        assert!(ran.out.contains("failed   code-pages: 1 of 9 pages"), "{}", ran.out);
+    }
+}
+
+#[test]
+fn what_the_fleet_refuses_is_passed_on() {
+    let here = folder(&[("op.token", "t")]);
+    let body = json!({ "code": "api.unknown", "message": "no device named `x`", "next": "list" });
+    let (url, _) = fleet("404 Not Found", &body.to_string());
+    let ran =
+        run(here.path(), &["device", "show", "x", "--fleet", &url, "--token", "file:op.token"]);
+    assert_eq!(ran.expect(3).err, "touchstone: no device named `x`; list (api.unknown)\n");
+}
+
+#[test]
+fn a_fleet_that_is_not_there_is_no_answer() {
+    let here = folder(&[("op.token", "t")]);
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("http://127.0.0.1:{port}");
+    let ran = run(here.path(), &["device", "list", "--fleet", &url, "--token", "file:op.token"]);
+    assert!(ran.expect(3).err.contains("touchstone.fleet.unreachable"));
+}
+
+#[test]
+fn asking_wrongly_is_told_before_anybody_is_asked() {
+    let here = folder(&[("op.token", "t"), ("empty.token", "\n")]);
+    for (arguments, told) in [
+        (["device", "list", "--fleet", "http://127.0.0.1:1", "--token", "s3cret"], "write `file:`"),
+        (["device", "list", "--fleet", "http://10.0.0.1", "--token", "file:op.token"], "ssh -L"),
+        (
+            ["device", "list", "--fleet", "http://[::1]:1", "--token", "file:empty.token"],
+            "no token",
+        ),
+        (
+            ["device", "show", "a/b", "--fleet=http://[::1]:1", "--token", "file:op.token"],
+            "the ids",
+        ),
+    ] {
+        let ran = run(here.path(), &arguments).expect(2);
+        assert!(ran.err.contains(told) && !ran.err.contains("s3cret"), "{}", ran.err);
+    }
+    assert!(run(here.path(), &["device", "list"]).expect(2).err.contains("TOUCHSTONE_TOKEN"));
+}
+
+#[test]
+fn an_answer_of_another_form_is_not_taken_for_one() {
+    let here = folder(&[("op.token", "t")]);
+    for body in ["", "[]", "{}", "{\"devices\":{}}", "{\"devices\":[{\"id\":3}]}"] {
+        let (url, _) = fleet("200 OK", body);
+        let arguments = ["device", "list", "--fleet", &url, "--token", "file:op.token"];
+        run(here.path(), &arguments).expect(3);
+    }
+}
+
+#[test]
+fn a_policy_is_explained_by_what_the_fleet_found() {
+    let here = folder(&[("op.token", "t")]);
+    let policy = gateway_policy().display().to_string();
+    let explain = |control: &str| {
+        let body = json!({ "device": device("contraindicated", false) });
+        let (url, _) = fleet("200 OK", &body.to_string());
+        let arguments = ["policy", "explain", &policy, "--control", control, "--device", "d-17"];
+        let access = ["--fleet", &url, "--token", "file:op.token"];
+        run(here.path(), &[&arguments[..], &access[..]].concat())
+    };
+    assert!(explain("secure-boot").expect(0).out.contains("passed   secure-boot: it is on"));
+    let ran = explain("code-pages").expect(1);
+    assert!(ran.out.contains("failed   code-pages: 1 of 9 pages"), "{}", ran.out);
+    assert!(explain("agent-version").expect(3).err.contains("not in force"));
+}
