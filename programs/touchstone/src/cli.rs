@@ -40,17 +40,20 @@ pub(crate) enum Noun {
 /// How to reach a fleet.
 #[derive(Args, Debug)]
 pub(crate) struct Fleet {
-    /// The fleet's operator API; plain http is for this machine only
+    /// The fleet's operator API; http is for this machine only, https needs --roots
     #[arg(
-        long,
+        long = "fleet",
         value_name = "URL",
         env = "TOUCHSTONE_FLEET",
         default_value = "http://127.0.0.1:8080"
     )]
-    pub(crate) fleet: String,
+    pub(crate) url: String,
     /// Where the operator's token is: `file:PATH`
     #[arg(long, value_name = "file:PATH", env = "TOUCHSTONE_TOKEN")]
     pub(crate) token: Option<String>,
+    /// Who may have issued the fleet's certificate, PEM; for https
+    #[arg(long, value_name = "FILE", env = "TOUCHSTONE_ROOTS")]
+    pub(crate) roots: Option<std::path::PathBuf>,
 }
 
 #[derive(Subcommand, Debug)]
@@ -296,9 +299,13 @@ pub(crate) struct SignReference {
     /// A document in JSON whose values are taken over, as `reference show --json` prints it
     #[arg(long, value_name = "FILE")]
     pub(crate) values: Option<PathBuf>,
-    /// An image that the firmware may load: a name for people, and the PE file
+    /// An image that the firmware may load: a name for people, and the PE file; of a unified kernel
+    /// image also its sections and the command line in it
     #[arg(long = "boot-image", value_name = "NAME=FILE")]
     pub(crate) boot_images: Vec<String>,
+    /// Something that is measured as it is: an initrd
+    #[arg(long = "measurement", value_name = "NAME=FILE")]
+    pub(crate) measurements: Vec<String>,
     /// A certificate (PEM) that may be in PK, KEK or db
     #[arg(long = "secure-boot-key", value_name = "pk|kek|db=FILE")]
     pub(crate) secure_boot_keys: Vec<String>,

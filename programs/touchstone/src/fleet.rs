@@ -1,8 +1,9 @@
-//! Asking a fleet: one GET over HTTP/1.1 with a bearer token, bounded in size and time.
+//! Asking a fleet: one GET over HTTP/1.1 with a bearer token, bounded in size and time. Beyond this
+//! machine only over TLS.
 
 use crate::answer::Failure;
 use crate::cli::Fleet;
-use crate::files;
+use crate::{files, signing};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::{Request, StatusCode, Uri, header};
@@ -11,7 +12,10 @@ use serde_json::Value;
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use touchstone_drive::TlsStream;
+use touchstone_tls::{ClientConfig, ClientSetup, ServerName};
 
 /// How long a fleet may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -20,7 +24,7 @@ const LIMIT: usize = 64 << 20;
 
 /// What the fleet answers at `path`.
 pub(crate) fn get(fleet: &Fleet, path: &str) -> Result<Value, Failure> {
-    let target = target(&fleet.fleet)?;
+    let target = target(fleet)?;
     let token = token(fleet)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -48,28 +52,60 @@ pub(crate) fn get(fleet: &Fleet, path: &str) -> Result<Value, Failure> {
 struct Target {
     host: String,
     port: u16,
+    tls: Option<(ClientConfig, ServerName)>,
 }
 
 /// The token would be readable on the way, so plain HTTP stays on this machine.
-fn target(url: &str) -> Result<Target, Failure> {
-    let wrong = |message: String, next: &str| Failure::usage(message, next);
-    let form = "write http://127.0.0.1:PORT, the console's address in the fleet's configuration";
+fn target(fleet: &Fleet) -> Result<Target, Failure> {
+    let url = &fleet.url;
+    let form = "write http://127.0.0.1:PORT or https://HOST:PORT, the console's address in the \
+                fleet's configuration";
     let uri: Uri =
-        url.parse().map_err(|error| wrong(format!("`{url}` is no URL: {error}"), form))?;
+        url.parse().map_err(|error| Failure::usage(format!("`{url}` is no URL: {error}"), form))?;
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-    if uri.scheme_str() != Some("http") || !matches!(uri.path(), "" | "/") || uri.query().is_some()
-    {
-        return Err(wrong(format!("`{url}` is not the address of an operator API"), form));
-    }
-    let loopback = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
-    if !loopback {
-        let next = "forward a port to it: ssh -L 8080:127.0.0.1:8080 HOST";
-        return Err(wrong(
-            format!("`{url}` would carry the token over the network in the clear"),
-            next,
+    let bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
+    let plain = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+    let (port, tls) = match uri.scheme_str() {
+        Some("http") if bare && plain => (80, None),
+        Some("https") if bare && plain => (443, Some(tls(fleet, &host)?)),
+        _ => {
+            return Err(Failure::usage(
+                format!("`{url}` is not the address of an operator API"),
+                form,
+            ));
+        }
+    };
+    if tls.is_none() && loopback(&host).is_none() {
+        let message = format!("`{url}` would carry the token over the network in the clear");
+        return Err(Failure::usage(
+            message,
+            "use https, or forward a port: ssh -L 8080:127.0.0.1:8080 HOST",
         ));
     }
-    Ok(Target { host, port: uri.port_u16().unwrap_or(80) })
+    Ok(Target { host, port: uri.port_u16().unwrap_or(port), tls })
+}
+
+/// The address of this machine that is meant. The name is not looked up: whoever answers for it
+/// elsewhere must not get the token.
+fn loopback(host: &str) -> Option<IpAddr> {
+    match host {
+        "localhost" => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        host => host.parse().ok().filter(IpAddr::is_loopback),
+    }
+}
+
+fn tls(fleet: &Fleet, host: &str) -> Result<(ClientConfig, ServerName), Failure> {
+    let Some(roots) = &fleet.roots else {
+        let next = "give --roots FILE, the roots of the fleet's CA in PEM";
+        return Err(Failure::usage("https needs to know whose certificate counts", next));
+    };
+    let roots = signing::certificates(roots)?;
+    let roots: Vec<Vec<u8>> = roots.iter().map(|root| root.der().to_vec()).collect();
+    let config = ClientSetup::new(&roots).alpn(&[b"http/1.1"]).build();
+    let name = ServerName::parse(host);
+    config.and_then(|config| Ok((config, name?))).map_err(|error| {
+        Failure::usage(format!("no TLS with `{host}`: {error}"), "check --fleet and --roots")
+    })
 }
 
 fn token(fleet: &Fleet) -> Result<String, Failure> {
@@ -86,16 +122,36 @@ fn token(fleet: &Fleet) -> Result<String, Failure> {
 }
 
 async fn request(target: &Target, path: &str, token: &str) -> Result<(StatusCode, Bytes), Failure> {
+    let Target { host, port, tls } = target;
     let failed = |error: &dyn Display| unreachable(target, error);
-    let Target { host, port } = target;
-    // The name is not looked up: whoever answers for it elsewhere must not get the token.
-    let ip = host.parse().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-    let stream = TcpStream::connect((ip, *port)).await.map_err(|error| failed(&error))?;
+    let stream = match loopback(host) {
+        Some(address) => TcpStream::connect((address, *port)).await,
+        None => TcpStream::connect((host.as_str(), *port)).await,
+    };
+    let stream = stream.map_err(|error| failed(&error))?;
+    match tls {
+        None => exchange(target, stream, path, token).await,
+        Some((config, name)) => {
+            let stream = TlsStream::connect(stream, config, name).await;
+            exchange(target, stream.map_err(|error| failed(&error))?, path, token).await
+        }
+    }
+}
+
+async fn exchange<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    target: &Target,
+    stream: IO,
+    path: &str,
+    token: &str,
+) -> Result<(StatusCode, Bytes), Failure> {
+    let failed = |error: &dyn Display| unreachable(target, error);
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| failed(&error))?;
     let driver = tokio::spawn(connection);
-    let host = if ip.is_ipv6() { format!("[{ip}]:{port}") } else { format!("{host}:{port}") };
+    let Target { host, port, .. } = target;
+    let host =
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     let request = Request::get(path)
         .header(header::HOST, host)
         .header(header::AUTHORIZATION, format!("Bearer {token}"))
@@ -104,10 +160,9 @@ async fn request(target: &Target, path: &str, token: &str) -> Result<(StatusCode
         .map_err(|error| failed(&error))?;
     let answer = sender.send_request(request).await.map_err(|error| failed(&error))?;
     let status = answer.status();
-    let body =
-        Limited::new(answer.into_body(), LIMIT).collect().await.map_err(|error| failed(&error))?;
+    let body = Limited::new(answer.into_body(), LIMIT).collect().await;
     driver.abort();
-    Ok((status, body.to_bytes()))
+    Ok((status, body.map_err(|error| failed(&error))?.to_bytes()))
 }
 
 fn unreachable(target: &Target, why: impl Display) -> Failure {
@@ -132,22 +187,28 @@ fn problem(status: StatusCode, body: &Value) -> Failure {
 mod tests {
     use super::*;
 
+    fn at(url: &str) -> Result<Target, Failure> {
+        target(&Fleet { url: url.into(), token: None, roots: None })
+    }
+
     #[test]
     fn a_token_does_not_leave_this_machine_in_the_clear() {
         for good in ["http://127.0.0.1:8080", "http://localhost:1/", "http://[::1]:8080"] {
-            assert!(target(good).is_ok(), "{good}");
+            assert!(at(good).is_ok(), "{good}");
         }
         for bad in [
             "http://fleet.example:8080",
             "http://10.0.0.1",
             "http://127.0.0.1.example",
             "http://127.0.0.1:8080/other",
-            "http://user@example/",
+            "http://127.0.0.1@example/",
+            "http://user@localhost/",
+            "https://localhost:8080",
             "ftp://127.0.0.1",
             "127.0.0.1:8080",
             "",
         ] {
-            assert!(target(bad).is_err(), "{bad}");
+            assert!(at(bad).is_err(), "{bad}");
         }
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::Path;
 use touchstone_appraise::references::{Database, Document, Error, MAX_DOCUMENT};
-use touchstone_certs::{Certificate, Purpose, TrustStore};
+use touchstone_certs::{Certificate, TrustStore};
 use touchstone_cms::{DATA, SignedData};
 use touchstone_crypto::{Digest, Signer};
 use touchstone_crypto_awslc::AwsLc;
@@ -53,6 +53,10 @@ fn document(arguments: &SignReference) -> Result<Document, Failure> {
         let (name, path) = files::pair(argument, "`--boot-image NAME=FILE`")?;
         let image = files::read(Path::new(path), LARGE)?;
         document.boot_image(&AwsLc, name, &image).map_err(unfit(path))?;
+    }
+    for argument in &arguments.measurements {
+        let (name, path) = files::pair(argument, "`--measurement NAME=FILE`")?;
+        document.measurement(&AwsLc, name, &files::read(Path::new(path), LARGE)?);
     }
     for argument in &arguments.secure_boot_keys {
         let (database, path) = files::pair(argument, "`--secure-boot-key db=FILE`")?;
@@ -106,8 +110,13 @@ fn show(file: &Path, wanted: Option<&Path>) -> Answered {
             .with("reason", reason.to_string())
             .word(format_args!("{shown}: refused: {reason} ({code})")))
     };
-    let trusted = wanted.map(signing::certificates).transpose()?.map(TrustStore::new);
     let octets = files::read(file, LARGE)?;
+    if let Some(wanted) = wanted {
+        let trust = TrustStore::new(signing::certificates(wanted)?);
+        if let Err(error) = Document::open(&AwsLc, &octets, &trust, files::now()?) {
+            return no(error.code(), &error);
+        }
+    }
     let signed = match SignedData::decode(&octets).and_then(|signed| signed.verify(&AwsLc)) {
         Ok(signed) => signed.into_inner(),
         Err(error) => return no(error.code(), &error),
@@ -116,21 +125,13 @@ fn show(file: &Path, wanted: Option<&Path>) -> Answered {
         Ok(document) => document,
         Err(error) => return no(error.code(), &error),
     };
-    for signer in signed.signers() {
-        let Some(trusted) = &trusted else { break };
-        let (leaf, others) = (&signer.certificate, signed.certificates());
-        let chain = trusted.validate(&AwsLc, leaf, others, files::now()?, Purpose::CodeSigning);
-        if let Err(error) = chain {
-            return no(error.code(), &format_args!("signed by `{}`: {error}", leaf.subject()));
-        }
-    }
     let signers: Vec<&Certificate> = signed.signers().iter().map(|by| &by.certificate).collect();
-    let mut answer = Answer::new(schema).with("trusted", trusted.is_some());
+    let mut answer = Answer::new(schema).with("trusted", wanted.is_some());
     answer = described(answer, &document);
     for signer in &signers {
         answer = answer.line(format_args!("signed by  {}", signer.subject()));
     }
-    if trusted.is_none() {
+    if wanted.is_none() {
         answer = answer.word("the signature is good; whether the signer counts, --signer tells");
     }
     let signers: Vec<Value> = signers.into_iter().map(signing::to_json).collect();

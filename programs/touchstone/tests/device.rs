@@ -5,7 +5,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{fleet, folder, gateway_policy, run};
+use support::{fleet, folder, gateway_policy, run, secure_fleet, signer};
 
 fn device(tier: &str, stale: bool) -> Value {
     json!({
@@ -122,4 +122,22 @@ fn a_policy_is_explained_by_what_the_fleet_found() {
     let ran = explain("code-pages").expect(1);
     assert!(ran.out.contains("failed   code-pages: 1 of 9 pages"), "{}", ran.out);
     assert!(explain("agent-version").expect(3).err.contains("not in force"));
+}
+
+#[test]
+fn a_fleet_elsewhere_is_asked_over_tls_under_its_own_root() {
+    let here = folder(&[("op.token", "t")]);
+    let body = json!({ "devices": [] }).to_string();
+    let ask = |url: &str, roots: &str| {
+        let arguments = ["device", "list", "--fleet", url, "--token", "file:op.token"];
+        run(here.path(), &[&arguments[..], &["--roots", roots]].concat())
+    };
+    let (url, thread) = secure_fleet(here.path(), &body);
+    ask(&url, "roots.pem").expect(0);
+    thread.join().unwrap();
+
+    signer(here.path(), "stranger");
+    let (url, thread) = secure_fleet(here.path(), &body);
+    assert!(ask(&url, "stranger.pem").expect(3).err.contains("touchstone.fleet.unreachable"));
+    thread.join().unwrap();
 }

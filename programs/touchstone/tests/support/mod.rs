@@ -2,16 +2,19 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use tempfile::TempDir;
-use touchstone_certs::issue::{Kind, Template};
-use touchstone_certs::{Certificate, Name};
-use touchstone_crypto::SignatureAlgorithm;
+use touchstone_certs::issue::{Issuer, Kind, Template};
+use touchstone_certs::{AlternativeName, Certificate, Name};
+use touchstone_crypto::{SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
+use touchstone_drive::blocking::TlsStream;
+use touchstone_tls::{ClientAuth, Identity, ServerSetup};
 
 /// What the program ended with.
 pub(crate) struct Ran {
@@ -95,6 +98,42 @@ pub(crate) fn fleet(status: &str, body: &str) -> (String, JoinHandle<String>) {
         }
         stream.write_all(answer.as_bytes()).unwrap();
         head
+    });
+    (url, thread)
+}
+
+/// A fleet like [`fleet`] behind TLS, with a certificate under `<folder>/roots.pem`.
+pub(crate) fn secure_fleet(folder: &Path, body: &str) -> (String, JoinHandle<()>) {
+    let ca_key = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256).unwrap();
+    let key = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256).unwrap();
+    let template = |kind, name| {
+        Template::new(kind, Name::common_name(name).unwrap(), now() - 60, now() + 86_400)
+    };
+    let ca = template(Kind::Root, "fleet CA").self_sign(&AwsLc, &ca_key).unwrap();
+    std::fs::write(folder.join("roots.pem"), ca.to_pem().unwrap()).unwrap();
+    let names = vec![AlternativeName::Ip([127, 0, 0, 1].into())];
+    let issuer = Issuer::new(&ca, &ca_key).unwrap();
+    let server = template(Kind::Server, "fleet").with_names(names);
+    let server = server.issue(&AwsLc, &issuer, key.spki_der()).unwrap();
+    let identity = Identity::from_signer(&[server.der().to_vec()], Arc::new(key)).unwrap();
+    let config = ServerSetup::new(identity, ClientAuth::None).alpn(&[b"http/1.1"]).build().unwrap();
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let thread = std::thread::spawn(move || {
+        // A client that does not believe the certificate goes before there is a stream.
+        let Ok(mut stream) = TlsStream::accept(listener.accept().unwrap().0, &config) else {
+            return;
+        };
+        let mut head = Vec::new();
+        let mut buf = [0; 1024];
+        while !head.ends_with(b"\r\n\r\n") {
+            let Ok(read @ 1..) = stream.read(&mut buf) else { return };
+            head.extend_from_slice(&buf[..read]);
+        }
+        stream.write_all(answer.as_bytes()).unwrap();
+        stream.close().unwrap();
     });
     (url, thread)
 }
