@@ -15,9 +15,12 @@
 
 pub mod book;
 pub mod config;
+pub mod edge;
 pub mod event;
 pub mod feed;
+pub mod listen;
 pub mod refusal;
+pub mod run;
 
 #[cfg(test)]
 mod tests;

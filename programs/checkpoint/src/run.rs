@@ -1,0 +1,148 @@
+//! Starts what the configuration asks for, and stops it when told to.
+
+use crate::config::Config;
+use crate::edge::{Edge, serve_status};
+use crate::listen::listen;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use touchstone_appraise::VerifierKey;
+use touchstone_tls::{
+    ClientAuth, ClientConfig, ClientSetup, Identity, ServerConfig, ServerName, ServerSetup,
+    certificates_from_pem,
+};
+
+/// Why the checkpoint does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file that the configuration names can not be read.
+    #[error("{}: cannot be read: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file that the configuration names does not hold what it should.
+    #[error("{}: {reason}", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An address can not be listened on.
+    #[error("cannot listen on {address}: {source}; is it another program's?")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system does not give what every program needs.
+    #[error("the system refuses: {0}")]
+    System(#[from] io::Error),
+}
+
+impl Error {
+    /// The stable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } => "checkpoint.file.unreadable",
+            Self::Unusable { .. } => "checkpoint.file.unusable",
+            Self::Listen { .. } => "checkpoint.listen",
+            Self::System(_) => "checkpoint.system",
+        }
+    }
+
+    /// Whether the configuration is at fault.
+    pub const fn is_configuration(&self) -> bool {
+        matches!(self, Self::Unreadable { .. } | Self::Unusable { .. })
+    }
+}
+
+/// What the files of the configuration hold.
+pub struct Material {
+    server: ServerConfig,
+    client: ClientConfig,
+    fleet_name: ServerName,
+    verifiers: Vec<VerifierKey>,
+}
+
+impl Material {
+    /// Reads the files.
+    pub fn load(config: &Config) -> Result<Self, Error> {
+        let chain = read(&config.certificate)?;
+        let key = zeroize::Zeroizing::new(read(&config.key)?);
+        let identity = Identity::from_pem(&chain, &key).map_err(unusable(&config.key))?;
+        let device_roots = roots(&config.device_roots)?;
+        let server = ServerSetup::new(identity.clone(), ClientAuth::Required(device_roots))
+            .handshake_timeout(config.limits.handshake)
+            .build()
+            .map_err(unusable(&config.certificate))?;
+        let client = ClientSetup::new(&roots(&config.fleet.roots)?)
+            .identity(identity)
+            .build()
+            .map_err(unusable(&config.fleet.roots))?;
+        let fleet_name =
+            ServerName::parse(&config.fleet.name).map_err(unusable(&config.fleet.roots))?;
+        let verifiers = vec![verifier(&config.verifier)?];
+        Ok(Self { server, client, fleet_name, verifiers })
+    }
+}
+
+/// Runs until told to stop; with `check`, only reads everything that running needs.
+pub fn run(config: &Config, check: bool) -> Result<(), Error> {
+    let material = Material::load(config)?;
+    if check {
+        eprintln!("checkpoint: the configuration is good");
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(serve(config, material))
+}
+
+async fn serve(config: &Config, material: Material) -> Result<(), Error> {
+    let listener = bind(config.listen).await?;
+    let status = bind(config.status).await?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let edge = Edge::new(config, material.verifiers);
+    let feed =
+        listen(edge.clone(), config.fleet.clone(), material.client, material.fleet_name);
+    tokio::select! {
+        error = edge.serve(listener, material.server) => return Err(error.into()),
+        () = edge.keep_time() => {}
+        () = serve_status(edge.clone(), status) => {}
+        () = feed => {}
+        _ = terminate.recv() => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    }
+    Ok(())
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|source| Error::Unreadable { path: path.to_owned(), source })
+}
+
+fn unusable<E: ToString>(path: &Path) -> impl Fn(E) -> Error {
+    move |error| Error::Unusable { path: path.to_owned(), reason: error.to_string() }
+}
+
+fn roots(path: &Path) -> Result<Vec<Vec<u8>>, Error> {
+    certificates_from_pem(&read(path)?).map_err(unusable(path))
+}
+
+fn verifier(path: &Path) -> Result<VerifierKey, Error> {
+    let pem = read(path)?;
+    let (label, der) = pem_rfc7468::decode_vec(pem.trim_ascii()).map_err(unusable(path))?;
+    if label != "PUBLIC KEY" {
+        return Err(unusable(path)(format!("a `{label}`; the verifier's `PUBLIC KEY` is wanted")));
+    }
+    VerifierKey::from_spki(&der).map_err(unusable(path))
+}
