@@ -15,7 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
 use touchstone_appraise::VerifierKey;
 use touchstone_certs::Certificate;
-use touchstone_drive::tokio::TlsStream;
+use touchstone_drive::TlsStream;
 use touchstone_tls::ServerConfig;
 
 mod flow;
@@ -86,8 +86,13 @@ impl Edge {
                 }
             };
             let Ok(permit) = Arc::clone(&waiting).try_acquire_owned() else {
-                Event::new(unix(), "refused", "checkpoint.waiting.full", "too many connections wait")
-                    .write();
+                Event::new(
+                    unix(),
+                    "refused",
+                    "checkpoint.waiting.full",
+                    "too many connections wait",
+                )
+                .write();
                 continue;
             };
             let (edge, tls) = (self.clone(), tls.clone());
@@ -112,7 +117,9 @@ impl Edge {
         let stream = match accepted {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return told("checkpoint.peer.tls", error.to_string()),
-            Err(_) => return told("checkpoint.peer.slow", format!("no handshake in {handshake:?}")),
+            Err(_) => {
+                return told("checkpoint.peer.slow", format!("no handshake in {handshake:?}"));
+            }
         };
         // The handshake demands a certificate that leads to our roots; here is whose key it was.
         let spki = stream

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use touchstone_crypto::Crypto;
 use touchstone_crypto_awslc::AwsLc;
-use touchstone_drive::tokio::TlsStream;
+use touchstone_drive::TlsStream;
 use touchstone_tls::{ClientConfig, ServerName};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
@@ -59,10 +59,9 @@ impl fmt::Display for Broken {
             Self::Connect(why) => write!(f, "the fleet cannot be reached: {why}"),
             Self::Tls(why) => write!(f, "no TLS with the fleet: {why}"),
             Self::Http(why) => write!(f, "the feed broke off: {why}"),
-            Self::Status(status) => write!(
-                f,
-                "the fleet answers {status}; it wants a certificate of kind checkpoint"
-            ),
+            Self::Status(status) => {
+                write!(f, "the fleet answers {status}; it wants a certificate of kind checkpoint")
+            }
             Self::Line(malformed) => malformed.fmt(f),
             Self::Silent => f.write_str("the fleet has fallen silent"),
             Self::Ended => f.write_str("the fleet ended the feed"),

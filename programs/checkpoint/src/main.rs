@@ -13,7 +13,9 @@ use touchstone_checkpoint::run::run;
 /// header `Attestation-Result`, and gets a tunnel to a route of the configuration. The fleet's feed
 /// keeps the tunnel open, or cuts it within a second.
 #[derive(Parser)]
-#[command(version, after_help = "\
+#[command(
+    version,
+    after_help = "\
 To begin:
   touchstone-fleet issue-certificate --config fleet.toml --kind checkpoint --name edge-1 --san DNS:edge-1.example --out-dir /etc/touchstone
   touchstone-checkpoint --print-default > /etc/touchstone/checkpoint.toml
@@ -21,7 +23,8 @@ To begin:
   curl http://127.0.0.1:9480/status
 
 Each admission, refusal and cut is one line of JSON on stderr, with a stable code.
-Exit: 0 good, 1 stopped by a fault, 2 wrong usage or configuration.")]
+Exit: 0 good, 1 stopped by a fault, 2 wrong usage or configuration."
+)]
 struct Arguments {
     /// The configuration file
     #[arg(long, default_value = "/etc/touchstone/checkpoint.toml")]

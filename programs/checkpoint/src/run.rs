@@ -109,8 +109,7 @@ async fn serve(config: &Config, material: Material) -> Result<(), Error> {
     let status = bind(config.status).await?;
     let mut terminate = signal(SignalKind::terminate())?;
     let edge = Edge::new(config, material.verifiers);
-    let feed =
-        listen(edge.clone(), config.fleet.clone(), material.client, material.fleet_name);
+    let feed = listen(edge.clone(), config.fleet.clone(), material.client, material.fleet_name);
     tokio::select! {
         error = edge.serve(listener, material.server) => return Err(error.into()),
         () = edge.keep_time() => {}

@@ -20,7 +20,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 /// The header with the EAR, as a JWT.
-pub const ATTESTATION_RESULT: HeaderName = HeaderName::from_static("attestation-result");
+const ATTESTATION_RESULT: HeaderName = HeaderName::from_static("attestation-result");
 
 /// A request with its result fits; more is not read.
 const LARGEST_REQUEST: usize = 64 << 10;
@@ -196,8 +196,7 @@ fn problem(refusal: &Refusal) -> Answer {
         Problem { schema: "touchstone.problem/1", code, message: refusal.to_string(), next };
     let body = serde_json::to_vec(&problem).unwrap_or_default();
     let mut answer = Response::new(Full::new(Bytes::from(body)));
-    *answer.status_mut() =
-        StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::FORBIDDEN);
+    *answer.status_mut() = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::FORBIDDEN);
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
 }
