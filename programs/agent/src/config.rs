@@ -43,8 +43,9 @@ pub struct Fleet {
     pub name: String,
     /// PEM file of the roots that its certificate must lead to.
     pub roots: PathBuf,
-    /// PEM file of the key (`PUBLIC KEY`) that signs attestation results.
-    pub verifier: PathBuf,
+    /// PEM file of the key (`PUBLIC KEY`) that signs attestation results; without one, the key that
+    /// the fleet told at onboarding.
+    pub verifier: Option<PathBuf>,
 }
 
 /// What is measured.
@@ -225,8 +226,9 @@ fn fleet(section: &Section<'_>) -> Option<Fleet> {
     let address = section.required::<HostPort>("address");
     let name = named(section, "name", address.as_ref());
     let roots = path(section, "roots");
-    let verifier = path(section, "verifier");
-    Some(Fleet { address: address?, name: name?, roots: roots?, verifier: verifier? })
+    let verifier = section.optional::<Absolute>("verifier");
+    let verifier = verifier?.map(|path| path.0);
+    Some(Fleet { address: address?, name: name?, roots: roots?, verifier })
 }
 
 fn collect(section: &Section<'_>) -> Option<Collect> {

@@ -8,10 +8,19 @@
     allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")
 )]
 
+pub mod agent;
+pub mod attest;
 pub mod collect;
 pub mod config;
+pub mod enrolment;
+pub mod fleet;
+pub mod keys;
+pub mod offloop;
 pub mod respond;
+pub mod run;
 pub mod state;
+pub mod status;
+pub mod tunnel;
 pub mod update;
 
 #[cfg(test)]

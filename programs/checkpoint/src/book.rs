@@ -167,7 +167,7 @@ impl Book {
                 Err(refusal) => cut.push((*id, Refusal::Result(refusal))),
             }
         }
-        cut.iter().for_each(|(id, _)| drop(self.flows.remove(id)));
+        self.flows.retain(|id, _| !cut.iter().any(|(gone, _)| gone == id));
         cut
     }
 
@@ -182,7 +182,7 @@ impl Book {
     fn cut(&mut self, why: impl Fn(&Flow) -> Option<Refusal>) -> Vec<(FlowId, Refusal)> {
         let cut: Vec<_> =
             self.flows.iter().filter_map(|(id, flow)| Some((*id, why(flow)?))).collect();
-        cut.iter().for_each(|(id, _)| drop(self.flows.remove(id)));
+        self.flows.retain(|id, _| !cut.iter().any(|(gone, _)| gone == id));
         cut
     }
 

@@ -8,14 +8,15 @@ use crate::feed::Line;
 use crate::refusal::Refusal;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use touchstone_appraise::VerifierKey;
 use touchstone_certs::Certificate;
-use touchstone_drive::TlsStream;
+use touchstone_drive::{ConnectError, TlsStream};
 use touchstone_tls::ServerConfig;
 
 mod flow;
@@ -23,8 +24,8 @@ mod status;
 
 pub use status::serve_status;
 
-/// Connections that may be between connecting and their first request, so that strangers can not
-/// use up the memory.
+/// Connections that may be between connecting and their flow, so that strangers can not use up the
+/// memory.
 const WAITING: usize = 256;
 
 /// From one look at the clock to the next; a flow is cut within a second of its reason.
@@ -72,54 +73,29 @@ impl Edge {
         }))
     }
 
-    /// Takes connections for as long as the listener lives.
-    pub async fn serve(&self, listener: TcpListener, tls: ServerConfig) -> std::io::Error {
-        let waiting = Arc::new(Semaphore::new(WAITING));
-        loop {
-            let (stream, peer) = match listener.accept().await {
-                Ok(accepted) => accepted,
-                // The connection was gone already, or there are no descriptors left for a while.
-                Err(error) => {
-                    Event::new(unix(), "peer", "checkpoint.accept", &error).write();
-                    tokio::time::sleep(TICK).await;
-                    continue;
-                }
-            };
-            let Ok(permit) = Arc::clone(&waiting).try_acquire_owned() else {
-                Event::new(
-                    unix(),
-                    "refused",
-                    "checkpoint.waiting.full",
-                    "too many connections wait",
-                )
-                .write();
-                continue;
-            };
-            let (edge, tls) = (self.clone(), tls.clone());
-            tokio::spawn(async move {
-                edge.connection(stream, peer, &tls).await;
-                drop(permit);
-            });
-        }
+    /// Takes connections for as long as the program runs.
+    pub async fn serve(&self, listener: TcpListener, tls: ServerConfig) {
+        let edge = self.clone();
+        let handle = move |shaken, peer| {
+            let edge = edge.clone();
+            async move { edge.connection(shaken, peer).await }
+        };
+        touchstone_drive::serve(listener, WAITING, move || tls.clone(), handle, pending()).await;
     }
 
-    async fn connection(&self, stream: TcpStream, peer: SocketAddr, tls: &ServerConfig) {
-        let told = |code: &str, reason: String| {
+    async fn connection(
+        &self,
+        shaken: Result<TlsStream<TcpStream>, ConnectError>,
+        peer: SocketAddr,
+    ) {
+        let told = |code: &str, reason: &dyn ToString| {
             let mut event = Event::new(unix(), "peer", code, reason);
             event.peer = Some(peer.to_string());
             event.write();
         };
-        if let Err(error) = stream.set_nodelay(true) {
-            return told("checkpoint.peer.gone", error.to_string());
-        }
-        let handshake = self.0.limits.handshake;
-        let accepted = tokio::time::timeout(handshake, TlsStream::accept(stream, tls)).await;
-        let stream = match accepted {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return told("checkpoint.peer.tls", error.to_string()),
-            Err(_) => {
-                return told("checkpoint.peer.slow", format!("no handshake in {handshake:?}"));
-            }
+        let stream = match shaken {
+            Ok(stream) => stream,
+            Err(error) => return told("checkpoint.peer.tls", &error),
         };
         // The handshake demands a certificate that leads to our roots; here is whose key it was.
         let spki = stream
@@ -127,8 +103,9 @@ impl Edge {
             .first()
             .and_then(|der| Certificate::decode(der).ok())
             .map(|certificate| certificate.spki_der().to_vec());
-        if let Err(error) = flow::serve(self.clone(), stream, peer, spki, handshake).await {
-            told("checkpoint.peer.http", error.to_string());
+        let patience = self.0.limits.handshake;
+        if let Err(error) = flow::serve(self.clone(), stream, peer, spki, patience).await {
+            told("checkpoint.peer.http", &error);
         }
     }
 

@@ -36,7 +36,7 @@ pub struct Event<'a> {
 
 impl<'a> Event<'a> {
     /// A line with no more than these.
-    pub fn new(time: u64, event: &'static str, code: &'a str, reason: impl ToString) -> Self {
+    pub fn new(time: u64, event: &'static str, code: &'a str, reason: &dyn ToString) -> Self {
         Self {
             schema: "touchstone.checkpoint.event/1",
             time,
@@ -53,7 +53,7 @@ impl<'a> Event<'a> {
 
     /// A line about a refusal or a cut.
     pub fn of(time: u64, event: &'static str, refusal: &'a Refusal) -> Self {
-        Self::new(time, event, refusal.code(), refusal)
+        Self::new(time, event, refusal.code(), &refusal)
     }
 
     /// Writes the line. A log that can not be written must not stop what it tells about.

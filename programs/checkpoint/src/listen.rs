@@ -109,7 +109,7 @@ async fn follow(
     if answer.status() != StatusCode::OK {
         return Err(Broken::Status(answer.status()));
     }
-    Event::new(unix(), "feed", "checkpoint.feed.live", "the feed is heard").write();
+    Event::new(unix(), "feed", "checkpoint.feed.live", &"the feed is heard").write();
     let heard = hear(edge, answer.into_body(), patience).await;
     connection.abort();
     heard

@@ -1,5 +1,6 @@
 //! The Relying Party at the network edge: admits or cuts a flow.
 #![forbid(unsafe_code)]
+#![expect(clippy::print_stdout, reason = "answers go to stdout")]
 
 use clap::Parser;
 use std::path::PathBuf;

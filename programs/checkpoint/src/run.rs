@@ -111,7 +111,7 @@ async fn serve(config: &Config, material: Material) -> Result<(), Error> {
     let edge = Edge::new(config, material.verifiers);
     let feed = listen(edge.clone(), config.fleet.clone(), material.client, material.fleet_name);
     tokio::select! {
-        error = edge.serve(listener, material.server) => return Err(error.into()),
+        () = edge.serve(listener, material.server) => {}
         () = edge.keep_time() => {}
         () = serve_status(edge.clone(), status) => {}
         () = feed => {}

@@ -120,16 +120,9 @@ fn unescape(name: &[u8]) -> PathBuf {
     let mut path = Vec::with_capacity(name.len());
     let mut rest = name;
     while let Some((&byte, after)) = rest.split_first() {
-        rest = match rest.strip_prefix(b"\\012") {
-            Some(after) => {
-                path.push(b'\n');
-                after
-            }
-            None => {
-                path.push(byte);
-                after
-            }
-        };
+        let newline = rest.strip_prefix(b"\\012");
+        path.push(if newline.is_some() { b'\n' } else { byte });
+        rest = newline.unwrap_or(after);
     }
     Path::new(std::ffi::OsStr::from_bytes(&path)).to_owned()
 }

@@ -64,7 +64,7 @@ fn private_pages(
     pages: &PageMap,
     hasher: &mut impl Hasher,
 ) -> Result<(), Error> {
-    let mut page = [0; PAGE as usize];
+    let mut page = [0; 4096];
     for (number, flags) in pages.flags(mapping).enumerate() {
         let private = flags & SWAPPED != 0 || (flags & PRESENT != 0 && flags & OF_FILE == 0);
         let at = mapping.start + number as u64 * PAGE;

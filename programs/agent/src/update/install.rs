@@ -18,6 +18,7 @@ use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use touchstone_crypto::{Digest, HashAlgorithm};
 
 /// What is installed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,7 +105,7 @@ impl<C: Counters> Installer<C> {
     ) -> Ending {
         let done = self
             .stage(component, order, new, payload)
-            .and_then(|()| self.place(component))
+            .and_then(|()| put_in_place(component))
             .and_then(|()| self.finish(component, new));
         match done {
             Ok(()) => Ending::Applied,
@@ -124,10 +125,6 @@ impl<C: Counters> Installer<C> {
         write_new(&staged(&component.path), payload, mode).map_err(at(&component.path))?;
         self.state.store_json(&journal(component), &Journal { order, new: new.clone() })?;
         Ok(())
-    }
-
-    fn place(&mut self, component: &Component) -> Result<(), Error> {
-        place(&staged(&component.path), &component.path).map_err(at(&component.path))
     }
 
     fn finish(&mut self, component: &Component, new: &Installed) -> Result<(), Error> {
@@ -171,6 +168,10 @@ impl<C: Counters> Installer<C> {
     }
 }
 
+fn put_in_place(component: &Component) -> Result<(), Error> {
+    place(&staged(&component.path), &component.path).map_err(at(&component.path))
+}
+
 fn staged(target: &Path) -> PathBuf {
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     target.with_file_name(format!(".{name}.touchstone-new"))
@@ -204,7 +205,8 @@ fn sha256_of(path: &Path) -> io::Result<String> {
             read => context.update(piece.get(..read).unwrap_or_default()),
         }
     }
-    Ok(context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+    let digest = Digest::new(HashAlgorithm::Sha256, context.finish().as_ref());
+    Ok(digest.map(|digest| digest.to_hex()).unwrap_or_default())
 }
 
 #[cfg(test)]

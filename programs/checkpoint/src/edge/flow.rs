@@ -172,7 +172,7 @@ struct Told {
 
 impl Told {
     fn tell(&self, event: &'static str, code: &str, reason: &str, octets: Option<(u64, u64)>) {
-        let mut line = Event::new(unix(), event, code, reason);
+        let mut line = Event::new(unix(), event, code, &reason);
         line.device = Some(&self.device);
         line.route = Some(&self.route);
         line.peer = Some(self.peer.to_string());

@@ -33,7 +33,7 @@ struct Feed {
 
 #[derive(Serialize)]
 struct Flow {
-    flow: u64,
+    id: u64,
     device: String,
     route: String,
     until: u64,
@@ -87,7 +87,7 @@ fn status(edge: &Edge) -> Status {
     };
     let silent_ms = silent.and_then(|silent| u64::try_from(silent.as_millis()).ok());
     let flows = inner.book.flows().iter().take(SHOWN).map(|(id, flow)| Flow {
-        flow: *id,
+        id: *id,
         device: flow.device.clone(),
         route: flow.route.clone(),
         until: flow.until,

@@ -75,7 +75,7 @@ fn a_power_cut_after_the_rename_is_finished_at_the_next_start() {
     let device = Device::new();
     let mut installer = device.boot();
     installer.stage(&device.component, 3, &new(), b"new").unwrap();
-    installer.place(&device.component).unwrap();
+    put_in_place(&device.component).unwrap();
     assert_eq!(device.numbers.clone().last("pump").unwrap(), None);
 
     let mut again = device.boot();
@@ -94,7 +94,7 @@ fn a_power_cut_after_the_counter_is_finished_too() {
     let device = Device::new();
     let mut installer = device.boot();
     installer.stage(&device.component, 3, &new(), b"new").unwrap();
-    installer.place(&device.component).unwrap();
+    put_in_place(&device.component).unwrap();
     installer.counters.raise("pump", 8).unwrap();
     let finished = device.boot().recover(&device.component).unwrap();
     assert_eq!(finished.2, Ending::Applied);
