@@ -49,11 +49,17 @@ fn watch_signals() -> Result<()> {
                 _ = hangup.recv() => {}
             }
         });
-        eprintln!("rig: interrupted; cleaning up");
+        say("interrupted; cleaning up");
         clean_up();
         std::process::exit(130);
     })?;
     Ok(())
+}
+
+/// The terminal may be gone, which is no reason to stop cleaning up.
+fn say(what: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "rig: {what}");
 }
 
 fn clean_up() {
@@ -64,7 +70,7 @@ fn clean_up() {
     }
     for folder in &registry.folders {
         if let Err(error) = std::fs::remove_dir_all(folder) {
-            eprintln!("rig: {} stays behind: {error}", folder.display());
+            say(&format!("{} stays behind: {error}", folder.display()));
         }
     }
     // The lock is held until the end: nothing new may start while the rig goes down.

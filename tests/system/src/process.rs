@@ -64,7 +64,8 @@ impl Launch {
             .with_context(|| format!("cannot write {}", self.log.display()))?;
         // The parent-death signal outlives exec; the own process group keeps the terminal's Ctrl-C
         // away, so that the rig alone decides the order of the end.
-        let mut command = Command::new(tools::find("setpriv", "util-linux")?);
+        let setpriv = tools::find("setpriv", "util-linux")?;
+        let mut command = Command::new(&setpriv);
         command
             .args(["--pdeathsig", "KILL", "--"])
             .arg(&self.program)
@@ -76,7 +77,14 @@ impl Launch {
             .process_group(0);
         let child = spawn(command).with_context(|| format!("{} did not start", self.name))?;
         interrupt::started(child.id().cast_signed());
-        Ok(Process { name: self.name, child, log: self.log, ended: None })
+        let mut process = Process { name: self.name, child, log: self.log, ended: None };
+        // Until setpriv has become the program, our death would go unnoticed.
+        let (exe, setpriv) = (format!("/proc/{}/exe", process.id()), setpriv.canonicalize()?);
+        process.wait_until("its start", Duration::from_secs(10), |process| {
+            let became = std::fs::read_link(&exe).is_ok_and(|program| program != setpriv);
+            Ok(became || !process.is_running()?)
+        })?;
+        Ok(process)
     }
 }
 
@@ -151,7 +159,7 @@ impl Process {
             if Instant::now() > end {
                 bail!("{}: no {what} within {limit:?}:\n{}", self.name, self.last_words());
             }
-            std::thread::sleep(Duration::from_millis(25));
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 
