@@ -298,7 +298,13 @@ async fn ship(
             TlsStream::connect(tcp, &tls, &name).await.map_err(std::io::Error::other)
         }
     };
-    let shipper = Shipper { store: fleet.store.clone(), log: state.audit_log(), voice, connect };
+    let shipper = Shipper {
+        store: fleet.store.clone(),
+        log: state.audit_log(),
+        voice,
+        pace: ship::Pace::default(),
+        connect,
+    };
     tasks.spawn(shipper.run(head, fleet.stop.clone()));
     Ok(())
 }

@@ -20,14 +20,26 @@ use touchstone_crypto_awslc::AwsLc;
 
 /// Its name among the readers.
 pub const READER: &str = "syslog";
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// How long the server may take over a page.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// How long a connection must outlive an entry for it to count as shipped.
-const SETTLED: Duration = Duration::from_secs(3);
 /// Octets read from the log at once: at least a line.
 const PAGE: u64 = 2 << 20;
+
+/// The rhythm of shipping.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// How long to wait after the first failure; after each further one twice as long.
+    pub first_pause: Duration,
+    /// How long a connection must outlive an entry for it to count as shipped.
+    pub settles: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { first_pause: Duration::from_millis(500), settles: Duration::from_secs(3) }
+    }
+}
 
 /// What ships.
 pub struct Shipper<C> {
@@ -37,6 +49,8 @@ pub struct Shipper<C> {
     pub log: PathBuf,
     /// Who speaks.
     pub voice: Syslog,
+    /// The rhythm.
+    pub pace: Pace,
     /// Makes a connection to the server.
     pub connect: C,
 }
@@ -56,7 +70,7 @@ where
 {
     /// Ships until `stop`.
     pub async fn run(self, head: watch::Receiver<Head>, mut stop: watch::Receiver<bool>) {
-        let mut pause = FIRST_PAUSE;
+        let mut pause = self.pace.first_pause;
         let mut place = None;
         loop {
             let began = Instant::now();
@@ -65,7 +79,7 @@ where
                 () = stopped(&mut stop) => return,
             };
             if began.elapsed() > LONGEST_PAUSE {
-                pause = FIRST_PAUSE;
+                pause = self.pace.first_pause;
             }
             let Err(error) = ended else { return };
             tracing::warn!(%error, again_in = ?pause, "events do not reach the syslog server; they wait");
@@ -105,7 +119,7 @@ where
                 .await
                 .map_err(|_| late())??;
                 sent = place;
-                unsettled.push_back((Instant::now() + SETTLED, place));
+                unsettled.push_back((Instant::now() + self.pace.settles, place));
                 continue;
             }
             let settles = unsettled.front().map(|(at, _)| *at);
@@ -200,6 +214,8 @@ mod tests {
     use tokio::io::DuplexStream;
     use touchstone_audit::{Code, Event, Log};
 
+    const SETTLES: Duration = Duration::from_millis(200);
+
     type Servers = Arc<Mutex<Vec<DuplexStream>>>;
 
     struct Scene {
@@ -233,6 +249,7 @@ mod tests {
             let shipper = Shipper {
                 store: self.store.clone(),
                 log: self.path.clone(),
+                pace: Pace { first_pause: Duration::from_millis(5), settles: SETTLES },
                 voice: Syslog::new("lab", "touchstone-fleet", 1),
                 connect: move || {
                     let (ours, theirs) = tokio::io::duplex(1 << 16);
@@ -242,6 +259,16 @@ mod tests {
             };
             tokio::spawn(shipper.run(self.head.subscribe(), stop));
             end
+        }
+
+        async fn noted(&self, seq: u64) {
+            for _ in 0..1000 {
+                if self.store.call(|db| db.cursor(READER)).await.unwrap() >= seq {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            panic!("entry {seq} was never noted as shipped");
         }
 
         async fn server(&self) -> DuplexStream {
@@ -269,14 +296,14 @@ mod tests {
         String::from_utf8(message).unwrap()
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn entries_that_a_broken_connection_may_have_lost_are_sent_again() {
         let mut scene = Scene::new();
         scene.happen(1);
         let _end = scene.start();
         let mut server = scene.server().await;
         assert!(message(&mut server).await.contains("subject=\"device:1\""));
-        tokio::time::sleep(SETTLED * 2).await;
+        scene.noted(1).await;
         scene.happen(2);
         assert!(message(&mut server).await.contains("device:2"));
         drop(server);
@@ -286,7 +313,7 @@ mod tests {
         assert!(message(&mut server).await.contains("device:3"));
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn after_a_restart_it_goes_on_where_it_was() {
         let mut scene = Scene::new();
         scene.happen(1);
@@ -295,9 +322,9 @@ mod tests {
         let mut server = scene.server().await;
         message(&mut server).await;
         message(&mut server).await;
-        tokio::time::sleep(SETTLED * 2).await;
+        scene.noted(2).await;
         end.send_replace(true);
-        assert_eq!(scene.store.call(|db| db.cursor(READER)).await.unwrap(), 2);
+        drop(server);
         scene.happen(3);
         let _end = scene.start();
         let mut server = scene.server().await;

@@ -23,6 +23,7 @@ pub use updates::NewUpdate;
 
 use crate::Error;
 use rusqlite::{Connection, Transaction};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -42,6 +43,13 @@ pub struct Db {
 impl Db {
     /// Opens or creates the file and brings its schema up to date.
     pub fn open(path: &Path, tenant: &str) -> Result<Self, Error> {
+        // SQLite gives its journal the mode of the file: nobody else reads either.
+        std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(Error::file(path))?;
         Self::prepare(Connection::open(path)?, tenant)
     }
 
