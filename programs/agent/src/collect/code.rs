@@ -143,7 +143,7 @@ mod tests {
     use touchstone_evidence::runtime::code_ranges;
 
     fn claim_of(victim: &Victim) -> Claim {
-        let mut claims = claims(&[victim.path.clone()]).unwrap();
+        let mut claims = claims(std::slice::from_ref(&victim.path)).unwrap();
         assert_eq!(claims.len(), 1);
         claims.remove(0)
     }
@@ -199,7 +199,7 @@ mod tests {
         let victim = Victim::start();
         let path = victim.path.clone();
         let folder = victim.stop();
-        assert_eq!(claims(&[path]).unwrap(), Vec::new());
+        assert_eq!(claims(&[path]).unwrap(), []);
         drop(folder);
     }
 }

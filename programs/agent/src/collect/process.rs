@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn this_very_process_is_found_by_its_executable() {
         let me = std::env::current_exe().unwrap();
-        let found = running(&[me.clone()]).unwrap();
+        let found = running(std::slice::from_ref(&me)).unwrap();
         let mine = found.iter().find(|process| process.pid == std::process::id()).unwrap();
         assert_eq!((&mine.path, mine.replaced), (&me, false));
         assert!(mine.start > 0);

@@ -57,7 +57,6 @@ impl Bench {
     }
 
     fn envelope(
-        &self,
         component: &str,
         version: u64,
         signers: &[&(Certificate, SoftSigner)],
@@ -76,7 +75,7 @@ impl Bench {
 #[test]
 fn an_update_signed_by_both_is_applied_once_and_its_outcome_survives_a_restart() {
     let bench = Bench::new();
-    let envelope = bench.envelope("pump", 2, &[&bench.publisher, &bench.operator]);
+    let envelope = Bench::envelope("pump", 2, &[&bench.publisher, &bench.operator]);
     let outcome = bench.updates().take(7, &envelope, NOW).unwrap();
     assert_eq!((outcome.result.word(), outcome.version), ("applied", 2));
     assert_eq!(bench.file(), b"new");
@@ -97,13 +96,13 @@ fn each_wrong_envelope_is_refused_with_its_reason_and_changes_nothing() {
     let bench = Bench::new();
     let stranger = person("Stranger");
     let both = [&bench.publisher, &bench.operator];
-    let mut flipped = bench.envelope("pump", 2, &both);
+    let mut flipped = Bench::envelope("pump", 2, &both);
     let middle = flipped.len() / 4;
     flipped[middle] ^= 1;
     let cases = [
-        (bench.envelope("pump", 2, &[&bench.publisher]), "update.role.missing"),
-        (bench.envelope("pump", 2, &[&bench.publisher, &stranger]), "update.signer.unknown"),
-        (bench.envelope("valve", 2, &both), "agent.update.component-unknown"),
+        (Bench::envelope("pump", 2, &[&bench.publisher]), "update.role.missing"),
+        (Bench::envelope("pump", 2, &[&bench.publisher, &stranger]), "update.signer.unknown"),
+        (Bench::envelope("valve", 2, &both), "agent.update.component-unknown"),
         (b"not an envelope".to_vec(), "update.envelope.malformed"),
     ];
     let mut updates = bench.updates();
@@ -115,7 +114,7 @@ fn each_wrong_envelope_is_refused_with_its_reason_and_changes_nothing() {
     }
     assert_eq!(updates.take(1, &flipped, NOW).unwrap().result.word(), "refused");
     bench.numbers.clone().raise("pump", 5).unwrap();
-    let old = updates.take(1, &bench.envelope("pump", 5, &both), NOW).unwrap();
+    let old = updates.take(1, &Bench::envelope("pump", 5, &both), NOW).unwrap();
     assert_eq!(old.result.why().0, "update.version.not-above");
     assert_eq!(bench.file(), b"old");
     assert_eq!(updates.outcomes().len(), 6);
