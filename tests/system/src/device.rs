@@ -4,7 +4,7 @@
 
 use crate::hand::{Hand, Said};
 use crate::image::BootImage;
-use crate::process::{Launch, Process};
+use crate::process::{Launch, Process, listens};
 use crate::tools::{self, first_existing, run};
 use crate::tpm::Tpm;
 use crate::varstore::{self, SecureBootKeys};
@@ -90,7 +90,7 @@ impl Hardware {
         let tpm = self.tpm.power_on(&file("tpm.sock"))?;
         let started = Instant::now();
         let mut machine = self.qemu()?.start()?;
-        let sockets = |_: &mut Process| Ok(shell.exists() && data.exists());
+        let sockets = |_: &mut Process| Ok(listens(&shell)? && listens(&data)?);
         machine.wait_until("the ports of its shell", Duration::from_secs(20), sockets)?;
         let hand = Hand::connect(&shell, &data).context("the device's ports")?;
         Ok(Device { machine: Mutex::new(machine), _tpm: tpm, console, hand: hand.into(), started })

@@ -109,6 +109,19 @@ fn spawn(command: Command) -> std::io::Result<Child> {
     answer.recv().map_err(std::io::Error::other)?
 }
 
+/// Whether somebody listens on a unix socket, which is later than that its path exists; found out
+/// without connecting, because some programs serve one connection in their life.
+pub(crate) fn listens(socket: &Path) -> Result<bool> {
+    // proc(5): the flags are the fourth field, the path the eighth; __SO_ACCEPTCON.
+    const LISTENING: &str = "00010000";
+    let table = std::fs::read_to_string("/proc/net/unix")?;
+    let path = socket.to_string_lossy();
+    Ok(table.lines().any(|line| {
+        let mut fields = line.split_whitespace().skip(3);
+        fields.next() == Some(LISTENING) && fields.nth(3) == Some(&*path)
+    }))
+}
+
 /// A program that the rig started.
 pub struct Process {
     name: String,
@@ -255,6 +268,16 @@ mod tests {
             std::thread::scope(|scope| scope.spawn(|| sleeper(&scratch)).join().unwrap());
         std::thread::sleep(Duration::from_millis(100));
         assert!(process.is_running().unwrap());
+    }
+
+    #[test]
+    fn a_socket_is_ready_when_somebody_listens() {
+        let scratch = Scratch::new().unwrap();
+        let path = scratch.path().join("sock");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        assert!(listens(&path).unwrap());
+        drop(listener);
+        assert!(path.exists() && !listens(&path).unwrap());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The device's TPM 2.0: swtpm with an endorsement key certificate of a local authority, and a visit
 //! of the device maker before the device is assembled.
 
-use crate::process::{Launch, Process};
+use crate::process::{Launch, Process, listens};
 use crate::tools::{self, run};
 use anyhow::{Context, Result, ensure};
 use std::io::{Read, Write};
@@ -150,7 +150,7 @@ impl Tpm {
 }
 
 fn wait_for_socket(swtpm: &mut Process, socket: &Path) -> Result<()> {
-    swtpm.wait_until("its socket", Duration::from_secs(10), |_| Ok(socket.exists()))
+    swtpm.wait_until("its socket", Duration::from_secs(10), |_| listens(socket))
 }
 
 fn remove(path: &Path) -> Result<()> {
