@@ -13,7 +13,7 @@ use touchstone_crypto::{Crypto, HashAlgorithm, SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 
 const YEAR: u64 = 31_557_600;
-/// Clocks differ: a certificate is valid from so many seconds ago.
+/// Clocks differ: a certificate is valid from so many seconds ago, or a tenth of its life.
 const BACKDATED: u64 = 60;
 /// For how long an OCSP answer holds, in seconds: a revocation is to be seen at once.
 const STATUS_HOLDS: u64 = 10;
@@ -112,7 +112,7 @@ impl Authority {
     ) -> Result<Certificate, Error> {
         let now = clock::now();
         let issuer = Issuer::new(&self.issuing, &self.key).map_err(Error::crypto("the CA"))?;
-        let from = now.saturating_sub(BACKDATED).max(self.issuing.not_before());
+        let from = now.saturating_sub(BACKDATED.min(lifetime / 10)).max(self.issuing.not_before());
         let mut template =
             Template::new(what.kind(), subject(common_name)?, from, now.saturating_add(lifetime))
                 .with_names(names);

@@ -29,7 +29,7 @@ pub enum Error {
         error: std::io::Error,
     },
     /// A file is not what it should be.
-    #[error("{}: {words}", path.display())]
+    #[error("{}:{}{words}", path.display(), gap(words))]
     Content {
         /// The file.
         path: PathBuf,
@@ -104,4 +104,9 @@ impl Error {
     pub(crate) fn crypto<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> Self {
         move |error| Self::Crypto { what, reason: error.to_string() }
     }
+}
+
+/// No blank in front of a line number, so that `file:line:` stands together.
+fn gap(words: &str) -> &'static str {
+    if words.starts_with(|c: char| c.is_ascii_digit()) { "" } else { " " }
 }

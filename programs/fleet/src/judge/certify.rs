@@ -13,6 +13,9 @@ use touchstone_crypto_awslc::AwsLc;
 use touchstone_enroll::AttestedRequest;
 use touchstone_evidence::tpm::{LakPublic, verify_certify};
 
+/// Seconds within which the same request gets the same certificate.
+const RESENT: u64 = 30;
+
 /// Why no certificate was issued.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotIssued {
@@ -108,10 +111,11 @@ impl Judge {
             .call(move |db| Ok((db.standing(&id, now)?, db.current_certificate(&id, now)?)))
             .await?;
         verdict.map_err(|words| judged("est.verdict.not-affirming", words))?;
-        // A request that is sent again is answered as before.
+        // A request that is sent again soon, for want of an answer, is answered as before.
+        let soon = RESENT.min(lifetime / 8);
         if let Some(row) = current
             && row.spki_sha256 == sha256
-            && row.not_after.saturating_sub(now) > lifetime / 2
+            && row.not_after.saturating_sub(now) >= lifetime.saturating_sub(soon)
         {
             return Certificate::decode(&row.der).map_err(|_| NotIssued::Failed);
         }

@@ -1,0 +1,259 @@
+//! The fleet as devices and checkpoints meet it: a software TPM is onboarded, judged, certified,
+//! caught, and healed; the fleet is killed in between.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    missing_docs,
+    dead_code,
+    reason = "tests fail loudly, and each uses its part of the rig"
+)]
+
+mod support;
+#[path = "../../../crates/element-tpm2/tests/swtpm/mod.rs"]
+mod swtpm;
+#[path = "support/tpm_device.rs"]
+mod tpm_device;
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use support::{Lab, Party, until};
+use swtpm::Swtpm;
+use touchstone_appraise::{VerifierKey, ear};
+use touchstone_certs::issue::Kind;
+use touchstone_crypto_awslc::AwsLc;
+use tpm_device::{Device, request};
+
+/// A TPM with a certificate of its maker, and a fleet that believes this maker.
+fn scene() -> (Swtpm, Lab) {
+    let swtpm = Swtpm::manufactured();
+    let roots: String = ["issuercert.pem", "swtpm-localca-rootca-cert.pem"]
+        .map(|name| std::fs::read_to_string(swtpm.dir.path().join(name)).unwrap())
+        .concat();
+    let lab = Lab::new(&roots);
+    (swtpm, lab)
+}
+
+fn tier(lab: &Lab, id: &str) -> String {
+    let shown = lab.get(&format!("/api/v1/devices/{id}"));
+    shown["device"]["tier"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_device_is_onboarded_judged_certified_caught_and_healed() {
+    let (swtpm, mut lab) = scene();
+    let mut device = Device::new(&swtpm, &lab, "gateway-7");
+    let made = device.maker_identity();
+    let unknown = device.attest(&lab, &made).await.unwrap_err();
+    assert!(unknown.starts_with("attest.device.unknown"), "{unknown}");
+
+    let welcome = device.onboard(&lab).await.unwrap();
+    let id = welcome["device"].as_str().unwrap().to_owned();
+    lab.kill_and_restart();
+    let again = device.onboard(&lab).await.unwrap();
+    assert_eq!(again["device"], id.as_str(), "a killed fleet knows whom it has welcomed");
+    let Err((status, code, _)) = device.enroll(&lab, &id, "ldevid-1").await else { panic!() };
+    assert_eq!((status, code.as_str()), (403, "est.verdict.not-affirming"), "no verdict yet");
+
+    let result = device.attest(&lab, &made).await.unwrap();
+    assert_eq!(result["tier"], "affirming", "{result}");
+    let (_, der) =
+        pem_rfc7468::decode_vec(welcome["verifier_key_pem"].as_str().unwrap().as_bytes()).unwrap();
+    let key = VerifierKey::from_spki(&der).unwrap();
+    let jwt = result["ear_jwt"].as_str().unwrap();
+    let first = ear::verify_jwt(&AwsLc, jwt, std::slice::from_ref(&key)).unwrap();
+    assert_eq!((first.device.as_str(), &first.confirmation), (id.as_str(), &None));
+
+    let ldevid = device.enroll(&lab, &id, "ldevid-1").await.unwrap();
+    let serial = ldevid.certificate.serial();
+    assert_eq!(ldevid.certificate.subject(), format!("CN={id}"), "the fleet names its devices");
+    assert_eq!(device.enroll(&lab, &id, "ldevid-1").await.unwrap().certificate.serial(), serial);
+    assert_eq!(lab.ocsp_status(&serial), "good");
+    let local = device.local_identity(&ldevid);
+    let result = device.attest(&lab, &local).await.unwrap();
+    let jwt = result["ear_jwt"].as_str().unwrap();
+    let bound = ear::verify_jwt(&AwsLc, jwt, &[key]).unwrap();
+    let spki = ldevid.certificate.spki_der();
+    assert!(bound.confirmation.as_ref().unwrap().matches(&AwsLc, spki));
+    device.renew(&lab, &ldevid).await.unwrap();
+
+    device.foreign_code = 1;
+    let caught = device.attest(&lab, &local).await.unwrap();
+    assert_eq!(caught["tier"], "contraindicated");
+    lab.kill_and_restart();
+    assert_eq!(lab.ocsp_status(&serial), "revoked");
+    let shown = lab.get(&format!("/api/v1/devices/{id}"));
+    let control = &shown["device"]["controls"][0];
+    assert_eq!(
+        (control["name"].as_str(), control["passed"].as_bool()),
+        (Some("code-in-memory"), Some(false))
+    );
+    let revoked = device.attest(&lab, &local).await.unwrap_err();
+    assert!(revoked.starts_with("attest.certificate.revoked"), "{revoked}");
+    assert_eq!(device.renew(&lab, &ldevid).await.err().unwrap().0, 403);
+    assert_eq!(device.enroll(&lab, &id, "ldevid-2").await.err().unwrap().0, 403);
+
+    device.foreign_code = 0;
+    device.attest(&lab, &made).await.unwrap();
+    assert_eq!(tier(&lab, &id), "affirming");
+    let healed = device.enroll(&lab, &id, "ldevid-2").await.unwrap();
+    assert_eq!(lab.ocsp_status(&healed.certificate.serial()), "good");
+    assert_eq!(lab.ocsp_status(&serial), "revoked");
+
+    let log = until("the audit log", || {
+        let log = std::fs::read_to_string(lab.path("state/audit.jsonl")).unwrap();
+        (log.matches("\"cert.issued\"").count() >= 5).then_some(log)
+    });
+    touchstone_audit::verify(log.as_bytes(), &AwsLc, None).unwrap();
+    assert_eq!(log.matches("attest.verdict.changed").count(), 3, "{log}");
+    assert_eq!(log.matches("\"device.onboarded\"").count(), 1, "{log}");
+}
+
+#[tokio::test]
+async fn an_endorsement_by_an_unknown_maker_is_refused_and_told() {
+    let swtpm = Swtpm::manufactured();
+    let lab = Lab::new(&Party::new(Kind::Root, "Somebody Else").certificate.to_pem().unwrap());
+    let device = Device::new(&swtpm, &lab, "gateway-8");
+    device.onboard(&lab).await.unwrap_err();
+    assert!(lab.codes().contains(&"device.refused".to_owned()));
+    assert_eq!(lab.get("/api/v1/devices")["devices"], serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn a_key_that_the_tpm_does_not_vouch_for_gets_no_certificate() {
+    let (swtpm, lab) = scene();
+    let device = Device::new(&swtpm, &lab, "gateway-9");
+    let id = device.onboard(&lab).await.unwrap()["device"].as_str().unwrap().to_owned();
+    let made = device.maker_identity();
+    device.attest(&lab, &made).await.unwrap();
+    let other = device.attested_request("dev-somebody-else", "ldevid");
+    let refused = device.est(&lab, &made, "simpleenroll", "ldevid", other).await.err().unwrap();
+    assert_eq!((refused.0, refused.1.as_str()), (403, "evidence.attest.not-fresh"));
+    let bare = {
+        let signer = touchstone_element::ElementSigner::new(device.tpm.clone(), "ldevid").unwrap();
+        let name = touchstone_certs::Name::common_name("x").unwrap();
+        touchstone_certs::request::build(&name, &[], &[], &signer).unwrap()
+    };
+    let refused = device.est(&lab, &made, "simpleenroll", "ldevid", bare).await.err().unwrap();
+    assert_eq!((refused.0, refused.1.as_str()), (403, "enroll.attestation.none"));
+    let mut flipped = device.attested_request(&id, "ldevid");
+    *flipped.last_mut().unwrap() ^= 1;
+    let refused = device.est(&lab, &made, "simpleenroll", "ldevid", flipped).await.err().unwrap();
+    assert_eq!((refused.0, refused.1.as_str()), (400, "est.request.signature"));
+    device.enroll(&lab, &id, "ldevid").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_device_fetches_its_orders_and_reports_once() {
+    let (swtpm, lab) = scene();
+    let device = Device::new(&swtpm, &lab, "gateway-10");
+    let id = device.onboard(&lab).await.unwrap()["device"].as_str().unwrap().to_owned();
+    let made = device.maker_identity();
+    let manifest = touchstone_update::Manifest::new(&AwsLc, "meter", 2, b"new", "").unwrap();
+    let signer: &[(_, &dyn touchstone_crypto::Signer)] =
+        &[(&lab.publisher.certificate, &lab.publisher.key)];
+    let envelope =
+        touchstone_update::seal(&AwsLc, &manifest, b"new", signer, support::now()).unwrap();
+    let file = lab.path("update.cms");
+    std::fs::write(&file, &envelope).unwrap();
+    let body = format!("@{}", file.display());
+    let token = lab.operator_token();
+    assert_eq!(lab.api(&token, &["--data-binary", &body], "/api/v1/updates").0, 200);
+
+    let (_, _, body) = request(&lab, &made, "GET", "/v1/device/orders?after=0", &[], vec![]).await;
+    let orders: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    let order = &orders["orders"][0];
+    let path = order["path"].as_str().unwrap();
+    assert_eq!(request(&lab, &made, "GET", path, &[], vec![]).await.2, envelope);
+    let report = serde_json::json!({
+        "schema": "touchstone.report/1", "order": order["id"], "outcome": "applied",
+    });
+    let json = [("content-type", "application/json")];
+    for _ in 0..2 {
+        let body = report.to_string().into_bytes();
+        let (status, ..) = request(&lab, &made, "POST", "/v1/device/reports", &json, body).await;
+        assert_eq!(status, 200);
+    }
+    let result = device.attest(&lab, &made).await.unwrap();
+    assert_eq!(result["orders"], 0);
+    let shown = lab.get(&format!("/api/v1/devices/{id}"));
+    assert_eq!(shown["device"]["orders"][0]["outcome"], "applied");
+    assert_eq!(lab.codes().iter().filter(|code| *code == "update.applied").count(), 1);
+}
+
+#[tokio::test]
+async fn a_checkpoint_follows_results_and_revocations_and_others_do_not() {
+    let (swtpm, lab) = scene();
+    let mut device = Device::new(&swtpm, &lab, "gateway-11");
+    let id = device.onboard(&lab).await.unwrap()["device"].as_str().unwrap().to_owned();
+    let made = device.maker_identity();
+    device.attest(&lab, &made).await.unwrap();
+    let issued = lab.fleet(&[
+        "issue-certificate",
+        "--kind",
+        "checkpoint",
+        "--name",
+        "edge",
+        "--out-dir",
+        "out",
+    ]);
+    assert!(issued.status.success());
+    let (status, ..) = request(&lab, &made, "GET", "/v1/results/stream", &[], vec![]).await;
+    assert_eq!(status, 403, "the feed is not for devices");
+
+    let (chain, key) = (lab.path("out/edge.pem"), lab.path("out/edge.key"));
+    let mut curl = Command::new("curl")
+        .args(["-sN", "--noproxy", "*", "--max-time", "20", "--cacert", &lab.roots()])
+        .arg("--cert")
+        .arg(chain)
+        .arg("--key")
+        .arg(key)
+        .arg(format!("https://{}/v1/results/stream?after=0", lab.device))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut feed = BufReader::new(curl.stdout.take().unwrap())
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(&line.unwrap()).unwrap());
+    let first = feed.next().unwrap();
+    assert_eq!(
+        (first["kind"].as_str(), first["tier"].as_str()),
+        (Some("result"), Some("affirming"))
+    );
+    assert_eq!(first["device"], id.as_str());
+    assert_eq!(feed.next().unwrap()["kind"], "heartbeat");
+    let ldevid = device.enroll(&lab, &id, "ldevid").await.unwrap();
+    device.foreign_code = 3;
+    device.attest(&lab, &made).await.unwrap();
+    let mut news = feed.filter(|line| line["kind"] != "heartbeat");
+    let revoked = news.next().unwrap();
+    assert_eq!(revoked["serial"], ldevid.certificate.serial());
+    let caught = news.next().unwrap();
+    assert_eq!(
+        (caught["tier"].as_str(), &caught["jkt"]),
+        (Some("contraindicated"), &revoked["jkt"])
+    );
+    curl.kill().unwrap();
+    curl.wait().unwrap();
+}
+
+#[tokio::test]
+async fn noise_and_strangers_are_refused_and_the_fleet_goes_on() {
+    let (swtpm, lab) = scene();
+    let device = Device::new(&swtpm, &lab, "gateway-12");
+    let made = device.maker_identity();
+    let post = async |body: &[u8]| {
+        request(&lab, &made, "POST", "/v1/exchange/attest", &[], body.to_vec()).await.0
+    };
+    assert_eq!(post(b"").await, 400);
+    assert_eq!(post(b"TA\x01\x02\x01 nonsense").await, 400);
+    let mut response = b"TA\x01\x02\x03".to_vec();
+    response.extend([9; 16]);
+    response.extend([0; 4]);
+    assert_eq!(post(&response).await, 409, "begin anew: this exchange is not known");
+    let url = format!("https://{}/v1/exchange/attest", lab.device);
+    let (status, _) = support::curl(&["--cacert", &lab.roots(), "-d", "x", &url]);
+    assert_eq!(status, 403, "no certificate");
+    device.onboard(&lab).await.unwrap();
+    device.attest(&lab, &made).await.unwrap();
+}

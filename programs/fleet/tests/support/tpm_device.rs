@@ -1,0 +1,293 @@
+//! A device with a software TPM of its own, that speaks to a fleet as an agent would.
+
+use crate::support::{Lab, P256, now};
+use crate::swtpm::Swtpm;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use std::sync::{Arc, Mutex};
+use touchstone_attest::{Attester, Event, Kind, Limits};
+use touchstone_certs::{Certificate, Name};
+use touchstone_crypto::{Crypto, HashAlgorithm, Signer};
+use touchstone_crypto_awslc::AwsLc;
+use touchstone_drive::{Reply, TlsStream, run_exchange};
+use touchstone_element::{
+    Attesting, Credential, Element, ElementSigner, KeyUse, PcrSelection, PublicKey,
+};
+use touchstone_element_tpm2::{Tpm, manufacture};
+use touchstone_engine::AskKind;
+use touchstone_enroll::{AttestedRequest, TpmCertify, est};
+use touchstone_evidence::endorse::{Bundle, CertifiedKey, identity_binding};
+use touchstone_evidence::runtime::{Process, RuntimeClaims};
+use touchstone_evidence::{Challenge, Evidence, QuoteParts, binding};
+use touchstone_tls::{ClientSetup, Identity, ServerName};
+
+/// A device with its maker's identity.
+pub(crate) struct Device {
+    pub(crate) tpm: Arc<Mutex<Tpm>>,
+    lak: PublicKey,
+    idevid: Vec<Vec<u8>>,
+    /// What the agent says about anonymous code.
+    pub(crate) foreign_code: u32,
+}
+
+/// An LDevID: the key's name and the chain.
+pub(crate) struct Ldevid {
+    pub(crate) key: String,
+    pub(crate) certificate: Certificate,
+    chain: Vec<Vec<u8>>,
+}
+
+/// An HTTP answer: status, `Touchstone-Code`, body.
+pub(crate) type Answer = (u16, String, Vec<u8>);
+
+impl Device {
+    /// Comes out of the maker's factory.
+    pub(crate) fn new(swtpm: &Swtpm, lab: &Lab, name: &str) -> Self {
+        let mut tpm = swtpm.open();
+        let identity = manufacture::idevid(&mut tpm, |public| {
+            let certificate =
+                lab.maker.issue(touchstone_certs::issue::Kind::Device, name, &public.spki_der);
+            Ok::<_, touchstone_element::Error>(certificate.der().to_vec())
+        })
+        .unwrap();
+        let lak = tpm.create_key("lak", KeyUse::Attest, P256).unwrap();
+        let tpm = Arc::new(Mutex::new(tpm));
+        Self { tpm, lak, idevid: identity.certificates, foreign_code: 0 }
+    }
+
+    pub(crate) fn maker_identity(&self) -> Identity {
+        self.identity("idevid", &self.idevid)
+    }
+
+    pub(crate) fn local_identity(&self, ldevid: &Ldevid) -> Identity {
+        self.identity(&ldevid.key, &ldevid.chain)
+    }
+
+    fn identity(&self, key: &str, chain: &[Vec<u8>]) -> Identity {
+        let signer = ElementSigner::new(Arc::clone(&self.tpm), key).unwrap();
+        Identity::from_signer(chain, Arc::new(signer)).unwrap()
+    }
+
+    /// Onboards: the welcome, or the refusal's code.
+    pub(crate) async fn onboard(&self, lab: &Lab) -> Result<Value, String> {
+        let bundle = {
+            let mut tpm = self.tpm.lock().unwrap();
+            let endorsement = tpm.endorsement().unwrap();
+            let idevid = tpm.device_identity().unwrap().unwrap();
+            let binding = identity_binding(&AwsLc, &self.lak.native);
+            let certified = tpm.certify("idevid", "lak", &binding).unwrap();
+            Bundle {
+                ek_public: endorsement.native_public,
+                ek_certificates: endorsement.certificates,
+                lak_public: self.lak.native.clone(),
+                device_identity: Some(CertifiedKey {
+                    public: idevid.public.native,
+                    attest: certified.attest,
+                    signature: certified.signature,
+                }),
+            }
+        };
+        let owner = async |kind, question: Vec<u8>| {
+            assert_eq!(kind, AskKind::Activate);
+            let (blob, rest) = sized(&question);
+            let (secret, _) = sized(rest);
+            let credential = Credential { blob: blob.to_vec(), secret: secret.to_vec() };
+            let opened = self.tpm.lock().unwrap().activate("lak", &credential).unwrap();
+            Reply::Bytes(opened.expose().to_vec())
+        };
+        let begin = bundle.encode();
+        self.exchange(lab, Kind::Enroll, &self.maker_identity(), &begin, owner).await
+    }
+
+    /// Attests: the result, or the refusal's code.
+    pub(crate) async fn attest(&self, lab: &Lab, identity: &Identity) -> Result<Value, String> {
+        let owner = async |kind, question: Vec<u8>| {
+            assert_eq!(kind, AskKind::Evidence);
+            Reply::Bytes(self.evidence(&Challenge::decode(&question).unwrap()))
+        };
+        self.exchange(lab, Kind::Attest, identity, b"{}", owner).await
+    }
+
+    fn evidence(&self, challenge: &Challenge) -> Vec<u8> {
+        let claims = RuntimeClaims {
+            agent_version: "0.1.0".into(),
+            watched: vec!["/bin/app".into()],
+            processes: vec![Process {
+                path: "/bin/app".into(),
+                pid: 7,
+                start: 1,
+                anonymous_executable: self.foreign_code,
+                ranges: Vec::new(),
+            }],
+            ..RuntimeClaims::default()
+        };
+        let runtime = claims.encode();
+        let pcrs: Vec<u8> =
+            challenge.selection.pcrs.iter().map(|&pcr| u8::try_from(pcr).unwrap()).collect();
+        let selection = PcrSelection::new(HashAlgorithm::Sha256, &pcrs);
+        let qualifying = binding(&AwsLc, &challenge.nonce, &runtime);
+        let quote = self.tpm.lock().unwrap().quote("lak", &selection, &qualifying).unwrap();
+        let parts = QuoteParts { attest: quote.attest, signature: quote.signature };
+        Evidence::encode(&parts, &empty_event_log(), &[], &runtime, &[])
+    }
+
+    async fn exchange(
+        &self,
+        lab: &Lab,
+        kind: Kind,
+        identity: &Identity,
+        begin: &[u8],
+        owner: impl AsyncFnMut(AskKind, Vec<u8>) -> Reply,
+    ) -> Result<Value, String> {
+        let mut session = [0; 16];
+        AwsLc.random(&mut session).unwrap();
+        let path = match kind {
+            Kind::Enroll => "/v1/exchange/enroll",
+            Kind::Attest => "/v1/exchange/attest",
+        };
+        let engine = Attester::new(kind, session, begin, Limits::default());
+        let mut refused = None;
+        let post = async |message: Vec<u8>| {
+            let (status, _, body) = request(lab, identity, "POST", path, &[], message).await;
+            assert!([200, 204].contains(&status), "{status}: {}", String::from_utf8_lossy(&body));
+            Ok::<_, std::io::Error>(body)
+        };
+        let events = match run_exchange(engine, owner, post).await {
+            Ok(events) => events,
+            Err(error) => error.events,
+        };
+        for event in events {
+            match event {
+                Event::Result(body) => return Ok(serde_json::from_slice(&body).unwrap()),
+                Event::Refused { code, text } => refused = Some(format!("{code}: {text}")),
+                Event::Concluded => {}
+            }
+        }
+        Err(refused.expect("an exchange ends with a result or a refusal"))
+    }
+
+    /// Enrolls by EST with a new key of that name.
+    pub(crate) async fn enroll(
+        &self,
+        lab: &Lab,
+        device: &str,
+        key: &str,
+    ) -> Result<Ldevid, Answer> {
+        let csr = self.attested_request(device, key);
+        let identity = self.maker_identity();
+        self.est(lab, &identity, "simpleenroll", key, csr).await
+    }
+
+    /// Renews by EST with the same key.
+    pub(crate) async fn renew(&self, lab: &Lab, ldevid: &Ldevid) -> Result<Ldevid, Answer> {
+        let signer = ElementSigner::new(Arc::clone(&self.tpm), &ldevid.key).unwrap();
+        let subject = Name::common_name("renewed").unwrap();
+        let csr = touchstone_certs::request::build(&subject, &[], &[], &signer).unwrap();
+        let identity = self.local_identity(ldevid);
+        self.est(lab, &identity, "simplereenroll", &ldevid.key, csr).await
+    }
+
+    /// A request whose key the TPM vouches for, for the device of that id.
+    pub(crate) fn attested_request(&self, device: &str, key: &str) -> Vec<u8> {
+        let qualifying = touchstone_fleet::judge::ldevid_binding(device);
+        let certify = {
+            let mut tpm = self.tpm.lock().unwrap();
+            let public = match tpm.public_key(key).unwrap() {
+                Some(public) => public,
+                None => tpm.create_key(key, KeyUse::Sign, P256).unwrap(),
+            };
+            let certified = tpm.certify(key, "lak", &qualifying).unwrap();
+            TpmCertify {
+                attest: certified.attest,
+                signature: certified.signature,
+                public: public.native,
+            }
+        };
+        let signer = ElementSigner::new(Arc::clone(&self.tpm), key).unwrap();
+        let subject = Name::common_name("whatever").unwrap();
+        AttestedRequest::build(&subject, &[], &certify, &[], &signer).unwrap()
+    }
+
+    pub(crate) async fn est(
+        &self,
+        lab: &Lab,
+        identity: &Identity,
+        operation: &str,
+        key: &str,
+        csr: Vec<u8>,
+    ) -> Result<Ldevid, Answer> {
+        let path = format!("/.well-known/est/{operation}");
+        let body = est::encode_request(&csr).into_bytes();
+        let headers = [("content-type", "application/pkcs10")];
+        let answer = request(lab, identity, "POST", &path, &headers, body).await;
+        if answer.0 != 200 {
+            return Err(answer);
+        }
+        let spki = ElementSigner::new(Arc::clone(&self.tpm), key).unwrap();
+        let certificate =
+            est::decode_enrolled(est::ENROLLED_TYPE, &answer.2, spki.spki_der()).unwrap();
+        assert!(certificate.not_before() <= now());
+        let issuing = std::fs::read(lab.path("state/issuing.pem")).unwrap();
+        let issuing = Certificate::from_pem(&issuing).unwrap().remove(0);
+        let chain = vec![certificate.der().to_vec(), issuing.der().to_vec()];
+        Ok(Ldevid { key: key.to_owned(), certificate, chain })
+    }
+}
+
+/// One request on a connection of its own.
+pub(crate) async fn request(
+    lab: &Lab,
+    identity: &Identity,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Vec<u8>,
+) -> Answer {
+    let pem = std::fs::read(lab.roots()).unwrap();
+    let roots = touchstone_tls::certificates_from_pem(&pem).unwrap();
+    let tls = ClientSetup::new(&roots).identity(identity.clone()).build().unwrap();
+    let tcp = tokio::net::TcpStream::connect(&lab.device).await.unwrap();
+    let name = ServerName::parse("fleet.test").unwrap();
+    let stream = TlsStream::connect(tcp, &tls, &name).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let mut request =
+        hyper::Request::builder().method(method).uri(path).header("host", "fleet.test");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::new(Bytes::from(body))).unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    let status = response.status().as_u16();
+    let code = response.headers().get("touchstone-code");
+    let code = code.map_or_else(String::new, |code| code.to_str().unwrap().to_owned());
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    (status, code, body.to_vec())
+}
+
+fn sized(octets: &[u8]) -> (&[u8], &[u8]) {
+    let (len, rest) = octets.split_at(2);
+    rest.split_at(usize::from(u16::from_be_bytes([len[0], len[1]])))
+}
+
+/// A log of a boot in which nothing was measured: its first event says in which form it is written
+/// (TCG PC Client Platform Firmware Profile §10.4.5).
+fn empty_event_log() -> Vec<u8> {
+    let mut id = b"Spec ID Event03\0".to_vec();
+    id.extend([0; 4]);
+    id.extend([0, 2, 0, 2]);
+    id.extend(1u32.to_le_bytes());
+    id.extend(0x000Bu16.to_le_bytes());
+    id.extend(32u16.to_le_bytes());
+    id.push(0);
+    let mut log = Vec::new();
+    log.extend(0u32.to_le_bytes());
+    log.extend(3u32.to_le_bytes());
+    log.extend([0; 20]);
+    log.extend(u32::try_from(id.len()).unwrap().to_le_bytes());
+    log.extend(id);
+    log
+}
