@@ -136,7 +136,7 @@ pub async fn start(
     store.call(move |db| db.replace_operators(&operators, clock::now())).await?;
     let trust = Arc::new(trust);
     references(&config, &trust, &store).await?;
-    let head = trail::start(store.clone(), state.audit_log(), stop.clone()).await?;
+    let (head, audit) = trail::start(store.clone(), state.audit_log(), stop.clone()).await?;
     let judge =
         Judge::new(config.clone(), store.clone(), Arc::clone(&authority), Arc::clone(&trust), key);
     let fleet = Arc::new(Fleet {
@@ -153,6 +153,7 @@ pub async fn start(
     });
     let mut tasks = JoinSet::new();
     let listening = listen(&fleet, &mut tasks).await?;
+    tasks.spawn(audit);
     tasks.spawn(look_after(Arc::clone(&fleet)));
     if let Some(target) = fleet.config.syslog.clone() {
         ship(&fleet, target, head, state, &mut tasks).await?;

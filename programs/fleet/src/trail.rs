@@ -23,12 +23,13 @@ const LINE: u64 = 2 << 20;
 /// Where an entry says which event it is.
 const EVENT: &str = "event";
 
-/// Starts to write; tells the head of the log whenever it has grown.
+/// Opens the log. What comes back tells its head whenever it has grown, and is the work itself: it
+/// ends after `stop`, when everything is written.
 pub async fn start(
     store: Store,
     path: PathBuf,
     stop: watch::Receiver<bool>,
-) -> Result<watch::Receiver<Head>, Error> {
+) -> Result<(watch::Receiver<Head>, impl Future<Output = ()> + Send + 'static), Error> {
     let open = path.clone();
     let opened = tokio::task::spawn_blocking(move || open_log(&open)).await;
     let (log, last) = opened.map_err(|_| Error::Closed)??;
@@ -37,8 +38,7 @@ pub async fn start(
         store.call(move |db| db.set_cursor(READER, seq)).await?;
     }
     let (told, head) = watch::channel(log.head());
-    tokio::spawn(write(store, log, told, stop));
-    Ok(head)
+    Ok((head, write(store, log, told, stop)))
 }
 
 fn open_log(path: &Path) -> Result<(Log, Option<u64>), Error> {
@@ -181,16 +181,13 @@ mod tests {
         let store = Store::start(Db::in_memory("default").unwrap()).unwrap();
         let (end, stop) = watch::channel(false);
         happen(&store, "dev-1").await;
-        let mut head = start(store.clone(), path.clone(), stop).await.unwrap();
+        let (mut head, work) = start(store.clone(), path.clone(), stop).await.unwrap();
+        let work = tokio::spawn(work);
         happen(&store, "dev-2").await;
         settled(&store, 2).await;
         assert_eq!(head.borrow_and_update().seq, 2);
         end.send_replace(true);
-        tokio::time::timeout(Duration::from_secs(5), async {
-            while head.changed().await.is_ok() {}
-        })
-        .await
-        .unwrap();
+        tokio::time::timeout(Duration::from_secs(5), work).await.unwrap().unwrap();
 
         // As if the program had ended between the log and the note.
         let again = Store::start(Db::in_memory("default").unwrap()).unwrap();
@@ -198,7 +195,8 @@ mod tests {
             happen(&again, device).await;
         }
         let (_end, stop) = watch::channel(false);
-        let _head = start(again.clone(), path.clone(), stop).await.unwrap();
+        let (_head, work) = start(again.clone(), path.clone(), stop).await.unwrap();
+        tokio::spawn(work);
         settled(&again, 3).await;
         let report = touchstone_audit::verify(File::open(&path).unwrap(), &AwsLc, None).unwrap();
         assert_eq!(report.entries, 3);
