@@ -151,11 +151,22 @@ fn s_server_refuses_our_client_and_the_client_hears_it() {
 
 /// What our server makes of an s_client with these arguments, and the client's exit status.
 fn serve_s_client(ca: &Authority, identity: Option<&Issued>, trusts: &Authority) -> Served {
+    let auth = ClientAuth::Required(ca.roots());
+    let server = ServerSetup::new(ca.issue("127.0.0.1").identity(), auth);
+    serve_s_client_of("-tls1_3", server, identity, trusts)
+}
+
+fn serve_s_client_of(
+    version: &str,
+    server: ServerSetup,
+    identity: Option<&Issued>,
+    trusts: &Authority,
+) -> Served {
     let files = Files::new();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut command = Command::new("openssl");
     command
-        .args(["s_client", "-quiet", "-no_ign_eof", "-tls1_3", "-verify_return_error"])
+        .args(["s_client", "-quiet", "-no_ign_eof", version, "-verify_return_error"])
         .args(["-verify_ip", "127.0.0.1", "-connect"])
         .arg(listener.local_addr().unwrap().to_string())
         .arg("-CAfile")
@@ -164,8 +175,7 @@ fn serve_s_client(ca: &Authority, identity: Option<&Issued>, trusts: &Authority)
         command.args(files.identity(identity));
     }
     let mut client = openssl(&mut command);
-    let auth = ClientAuth::Required(ca.roots());
-    let server = ServerSetup::new(ca.issue("127.0.0.1").identity(), auth).build().unwrap();
+    let server = server.build().unwrap();
     let (io, _) = listener.accept().unwrap();
     io.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let stream = TlsStream::accept(io, &server);
@@ -230,4 +240,21 @@ fn s_client_refuses_us_when_it_trusts_another_authority() {
         result.outcome
     );
     assert!(!result.good);
+}
+
+#[test]
+fn a_peer_that_knows_only_tls_1_2_is_served_where_that_is_allowed() {
+    let ca = Authority::new("root");
+    let device = ca.issue("device");
+    let serve = |allowed: bool| {
+        let auth = ClientAuth::Required(ca.roots());
+        let server = ServerSetup::new(ca.issue("127.0.0.1").identity(), auth);
+        let server = if allowed { server.with_tls12() } else { server };
+        serve_s_client_of("-tls1_2", server, Some(&device), &ca)
+    };
+    let allowed = serve(true);
+    assert_eq!(&allowed.outcome.unwrap().1, b"from openssl\n");
+    assert_eq!(allowed.said, "from us\n");
+    let refused = serve(false).outcome;
+    assert!(matches!(refused, Err(ConnectError::Tls(Error::Incompatible))), "{refused:?}");
 }

@@ -118,16 +118,3 @@ fn a_handshake_that_the_owner_breaks_off_ends_well() {
     assert_eq!(pair.client.end, Some(Ok(())));
     assert!(matches!(pair.server.end, Some(Err(_))), "{:?}", pair.server.end);
 }
-
-#[test]
-fn an_old_peer_is_only_served_where_that_was_allowed() {
-    use super::pki::{Authority, client, server};
-    let ca = Authority::new();
-    let pair = |old: bool| {
-        let server = server(ca.identity("fleet.example"), crate::ClientAuth::None);
-        let server = if old { server.with_tls12() } else { server };
-        Pair::new(client(&ca.roots()).with_tls12(), "fleet.example", server).run()
-    };
-    assert!(pair(true).client.peer().is_some());
-    assert!(pair(false).client.peer().is_some(), "both know TLS 1.3");
-}
