@@ -105,8 +105,8 @@ impl World {
         let edge = Edge::new(&config, vec![fleet.verifier()]);
         let listener = TcpListener::bind(config.listen).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let served = edge.clone();
-        tokio::spawn(async move { served.serve(listener, server).await });
+        let taking = edge.clone();
+        tokio::spawn(async move { taking.serve(listener, server).await });
         let timed = edge.clone();
         tokio::spawn(async move { timed.keep_time().await });
         let name = ServerName::parse("fleet.example").unwrap();
