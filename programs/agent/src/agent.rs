@@ -153,7 +153,7 @@ impl Agent {
         let attested = attest::attest(&mut self.client, &self.keys, &sources).await;
         let (concluded, nonce) = match attested {
             Ok(attested) => attested,
-            Err(error) => return Err(self.refused(error).await?),
+            Err(error) => return self.refused(error).await,
         };
         let ear = self.verify(&welcome, &concluded.ear_jwt, &nonce)?;
         self.obey(&ear).await?;
@@ -219,22 +219,30 @@ impl Agent {
         }
     }
 
-    /// What the fleet's refusal of an attestation means for what we keep.
-    async fn refused(&mut self, error: attest::Error) -> Result<Error, Error> {
+    /// What the fleet's refusal of an attestation means for what we keep. Where it means that we
+    /// come with another identity, we do so at once.
+    async fn refused(&mut self, error: attest::Error) -> Result<Duration, Error> {
         if let attest::Error::Refused { code, .. } = &error {
             match code.as_str() {
                 "attest.device.unknown" => {
                     self.state.remove(WELCOME)?;
                     self.welcome = None;
                     self.forget().await?;
+                    tracing::warn!("{error}; onboarding anew");
+                    // Not at once: a fleet that has lost its memory is asked by everybody.
+                    return Ok(jittered(FIRST_PAUSE));
                 }
-                "attest.certificate.revoked" | "attest.certificate.unknown" => {
+                "attest.certificate.revoked" | "attest.certificate.expired"
+                    if self.ldevid.is_some() =>
+                {
+                    tracing::warn!("{error}");
                     self.forget().await?;
+                    return Ok(Duration::ZERO);
                 }
                 _ => {}
             }
         }
-        Ok(error.into())
+        Err(error.into())
     }
 
     /// The result is the fleet's, about us, and about the evidence that we have just sent.
@@ -255,7 +263,9 @@ impl Agent {
         let reason = reasons(ear).join("; ");
         match ear.status {
             Tier::Contraindicated => {
-                tracing::warn!("contraindicated: {reason}");
+                if self.board.read().tier != Tier::Contraindicated.to_string() {
+                    tracing::warn!("contraindicated: {reason}");
+                }
                 if self.config.respond.contraindicated == OnContraindicated::Quarantine {
                     let (responder, allow) = (Arc::clone(&self.responder), self.management());
                     let new =

@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "answers go to stdout")]
 
 use clap::{Parser, Subcommand};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use touchstone_agent::config::{self, Config, DEFAULT};
@@ -78,7 +79,12 @@ fn main() -> ExitCode {
 }
 
 fn daemon(config: &config::Config) -> ExitCode {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
+    let ansi = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(ansi)
+        .with_target(false)
+        .init();
     match run::run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(3, &error, error.code()),

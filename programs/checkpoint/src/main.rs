@@ -18,7 +18,7 @@ use touchstone_checkpoint::run::run;
     version,
     after_help = "\
 To begin:
-  touchstone-fleet issue-certificate --config fleet.toml --kind checkpoint --name edge-1 --san DNS:edge-1.example --out-dir /etc/touchstone
+  touchstone-fleet issue-certificate --config fleet.toml --kind checkpoint --name edge-1 --san edge-1.example --out-dir /etc/touchstone
   touchstone-checkpoint --print-default > /etc/touchstone/checkpoint.toml
   touchstone-checkpoint --config /etc/touchstone/checkpoint.toml --check
   curl http://127.0.0.1:9480/status

@@ -56,11 +56,7 @@ impl Bench {
         Updates::open(&config, &state, self.numbers.clone(), NOW).unwrap()
     }
 
-    fn envelope(
-        component: &str,
-        version: u64,
-        signers: &[&(Certificate, SoftSigner)],
-    ) -> Vec<u8> {
+    fn envelope(component: &str, version: u64, signers: &[&(Certificate, SoftSigner)]) -> Vec<u8> {
         let manifest = Manifest::new(&AwsLc, component, version, b"new", "a note").unwrap();
         let signers: Vec<(&Certificate, &dyn touchstone_crypto::Signer)> =
             signers.iter().map(|(certificate, key)| (certificate, key as _)).collect();
