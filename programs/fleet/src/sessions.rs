@@ -216,3 +216,75 @@ impl Refused {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sessions(most: usize, per_peer: usize, lifetime: std::time::Duration) -> Sessions {
+        Sessions::new(&crate::config::Limits {
+            sessions: most,
+            sessions_per_peer: per_peer,
+            session_lifetime: lifetime,
+            ..crate::config::Limits::default()
+        })
+    }
+
+    fn message(what: u8, session: u8) -> Vec<u8> {
+        let mut message = b"TA\x01\x02".to_vec();
+        message.push(what);
+        message.extend([session; 16]);
+        message.extend([0; 4]);
+        message
+    }
+
+    const LONG: std::time::Duration = std::time::Duration::from_mins(1);
+
+    #[test]
+    fn an_exchange_belongs_to_who_opened_it() {
+        let sessions = sessions(9, 9, LONG);
+        let first = sessions.find(Kind::Attest, "a", &message(BEGIN, 1)).unwrap();
+        let again = sessions.find(Kind::Attest, "a", &message(3, 1)).unwrap();
+        assert!(Arc::ptr_eq(&first, &again));
+        let refused = |peer, message: &[u8]| sessions.find(Kind::Attest, peer, message).err();
+        assert_eq!(refused("b", &message(3, 1)), Some(Refused::Foreign));
+        assert_eq!(refused("a", &message(3, 2)), Some(Refused::Unknown));
+        assert_eq!(refused("a", b"nonsense"), Some(Refused::NotAMessage));
+        let other = sessions.find(Kind::Enroll, "a", &message(BEGIN, 3)).err();
+        assert_eq!(other, Some(Refused::NotAMessage), "a message of the other exchange");
+    }
+
+    #[test]
+    fn the_table_has_room_for_so_many_and_no_more() {
+        let sessions = sessions(3, 9, LONG);
+        for session in 1..=3 {
+            sessions.find(Kind::Attest, "a", &message(BEGIN, session)).unwrap();
+        }
+        let full = sessions.find(Kind::Attest, "b", &message(BEGIN, 4)).err();
+        assert_eq!(full, Some(Refused::Full));
+    }
+
+    #[test]
+    fn a_device_that_begins_again_and_again_loses_its_oldest_idle_exchange() {
+        let sessions = sessions(9, 2, LONG);
+        let find = |session| sessions.find(Kind::Attest, "a", &message(BEGIN, session));
+        let busy = find(1).unwrap();
+        let at_work = busy.try_lock().unwrap();
+        find(2).unwrap();
+        let third = find(3).unwrap();
+        assert_eq!(sessions.find(Kind::Attest, "a", &message(3, 2)).err(), Some(Refused::Unknown));
+        let _also = third.try_lock().unwrap();
+        assert_eq!(find(4).err(), Some(Refused::TooMany), "both are at work");
+        drop(at_work);
+        find(4).unwrap();
+    }
+
+    #[test]
+    fn an_exchange_expires() {
+        let sessions = sessions(1, 1, std::time::Duration::ZERO);
+        sessions.find(Kind::Attest, "a", &message(BEGIN, 1)).unwrap();
+        sessions.find(Kind::Attest, "b", &message(BEGIN, 2)).unwrap();
+        sessions.sweep();
+        assert!(sessions.lock().is_empty());
+    }
+}

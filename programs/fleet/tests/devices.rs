@@ -174,6 +174,10 @@ async fn a_device_fetches_its_orders_and_reports_once() {
         let (status, ..) = request(&lab, &made, "POST", "/v1/device/reports", &json, body).await;
         assert_eq!(status, 200);
     }
+    let nonsense = b"{\"order\": -1}".to_vec();
+    let (status, _, body) =
+        request(&lab, &made, "POST", "/v1/device/reports", &json, nonsense).await;
+    assert!(status == 400 && String::from_utf8(body).unwrap().contains("report.malformed"));
     let result = device.attest(&lab, &made).await.unwrap();
     assert_eq!(result["orders"], 0);
     let shown = lab.get(&format!("/api/v1/devices/{id}"));

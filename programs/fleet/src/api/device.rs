@@ -8,12 +8,12 @@ use crate::fleet::Fleet;
 use crate::judge::{No, Person};
 use crate::serve::Peer;
 use crate::sessions::Refused;
+use axum::Router;
 use axum::body::Body;
-use axum::extract::{DefaultBodyLimit, Extension, Path, Query, Request, State};
+use axum::extract::{Extension, Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,6 @@ pub fn router() -> Router<Arc<Fleet>> {
         .route("/v1/device/reports", post(report))
         .route("/v1/updates/{sha256}", get(update))
         .route("/v1/results/stream", get(results))
-        .layer(DefaultBodyLimit::max(REPORT))
 }
 
 async fn enroll(
@@ -138,8 +137,13 @@ async fn update(
 async fn report(
     State(fleet): State<Arc<Fleet>>,
     Extension(peer): Extension<Peer>,
-    Json(mut report): Json<Report>,
+    request: Request,
 ) -> Result<Good<Ack>, Refusal> {
+    let body = fleet.bodies.read(request, REPORT).await?;
+    let mut report: Report = serde_json::from_slice(&body).map_err(|error| {
+        let words = format!("the report does not parse: {error}");
+        Refusal::new(StatusCode::BAD_REQUEST, "report.malformed", words, "send touchstone.report/1")
+    })?;
     let device = fleet.judge.device(&peer).await.map_err(not_known)?;
     report.code = report.code.chars().take(128).collect();
     report.reason = report.reason.chars().take(MOST_REASON).collect();

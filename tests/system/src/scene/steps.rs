@@ -331,11 +331,13 @@ impl Scene {
         ];
         for (page, path) in pages {
             let work = tempfile::tempdir()?;
-            let url = format!("http://{}{path}?token={}", self.plant.console, self.plant.token());
+            let link = self.plant.post(&format!("/api/v1/console/link?next={path}"), b"")?;
+            let url = format!("http://{}{}", self.plant.console, text(&link, "/path"));
             run(Command::new(tools::find("chromium", "chromium")?)
                 .args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"])
                 .args(["--no-first-run", "--disable-background-networking", "--disable-sync"])
-                .args(["--window-size=1280,1000", "--virtual-time-budget=3000"])
+                // Virtual time would wait for the end of the live event stream.
+                .args(["--window-size=1280,1000", "--timeout=3000"])
                 .arg(format!("--user-data-dir={}", work.path().display()))
                 .arg(format!(
                     "--screenshot={}",
