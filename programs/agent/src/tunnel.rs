@@ -267,3 +267,6 @@ fn roots(path: &Path) -> Result<Vec<Vec<u8>>, Error> {
     let pem = std::fs::read(path).map_err(|error| unusable(path, &error))?;
     certificates_from_pem(&pem).map_err(|error| unusable(path, &error))
 }
+
+#[cfg(test)]
+mod tests;

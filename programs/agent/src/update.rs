@@ -155,9 +155,10 @@ impl<C: Counters> Updates<C> {
         self.outcomes.as_slice().iter().find(|outcome| !outcome.reported).cloned()
     }
 
-    /// Whether an order was dealt with, whether the fleet has heard of it or not.
+    /// Whether an order was dealt with and only the report is due. One that the fleet has heard of
+    /// and gives again is another order: it may have lost its memory and count anew.
     pub fn has_settled(&self, order: u64) -> bool {
-        self.outcomes.as_slice().iter().any(|outcome| outcome.order == order)
+        self.outcomes.as_slice().iter().any(|known| known.order == order && !known.reported)
     }
 
     /// The fleet has heard of an outcome.

@@ -82,6 +82,7 @@ fn an_update_signed_by_both_is_applied_once_and_its_outcome_survives_a_restart()
     assert_eq!(again.installed(), [("pump".to_owned(), 2)]);
     again.reported(&outcome).unwrap();
     assert!(bench.updates().unreported().is_none());
+    assert!(!again.has_settled(7));
 
     let replayed = again.take(8, &envelope, NOW).unwrap();
     assert_eq!(replayed.result.why().0, "update.version.not-above");
