@@ -162,18 +162,29 @@ fn what_was_measured_is_what_was_promised(device: &Device, image: &BootImage) {
         let replayed = pcrs.value(pcr).unwrap().to_hex();
         assert_eq!(replayed, values[usize::try_from(pcr).unwrap()], "PCR {pcr}");
     }
-    let has = |pcr: u32, digest: &Digest| {
-        log.events().iter().any(|event| event.pcr == pcr && event.digest(SHA256) == Some(*digest))
+    let found = |pcr: u32, what: &str, digest: &Digest| {
+        let mut events = log.events().iter().filter(|event| event.pcr == pcr);
+        let found = events.any(|event| event.digest(SHA256) == Some(*digest));
+        assert!(found, "no event for {what} {}:\n{}", digest.to_hex(), listing(&log, pcr));
     };
     let measured = image.measured().unwrap();
-    assert!(has(4, &measured.image), "no event for the image");
-    assert!(has(9, &measured.initrd), "no event for the initramfs");
-    assert!(has(9, &measured.load_options), "no event for the command line");
+    found(4, "the image", &measured.image);
+    found(9, "the initramfs", &measured.initrd);
+    found(9, "the command line", &measured.load_options);
     for (name, digest) in &measured.sections {
-        assert!(has(11, digest), "no event for {name}");
-        let named = AwsLc.hash(SHA256, &[name.as_bytes(), b"\0"]);
-        assert!(has(11, &named), "no event for the name of {name}");
+        found(11, name, digest);
+        found(11, "a section's name", &AwsLc.hash(SHA256, &[name.as_bytes(), b"\0"]));
     }
+}
+
+fn listing(log: &EventLog, pcr: u32) -> String {
+    let mut text = String::new();
+    for event in log.events().iter().filter(|event| event.pcr == pcr) {
+        let digest = event.digest(SHA256).map(|digest| digest.to_hex()).unwrap_or_default();
+        let data = String::from_utf8_lossy(&event.data);
+        writeln!(text, "{} {:?} {digest} {data:?}", event.index, event.kind).unwrap();
+    }
+    text
 }
 
 fn pcr_values(device: &Device) -> Vec<String> {
