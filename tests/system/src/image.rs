@@ -24,10 +24,6 @@ pub struct Recipe<'a> {
     pub kernel: &'a Kernel,
     /// The compressed root file system.
     pub initramfs: &'a Path,
-    /// The product's name, `[a-z0-9-]+`.
-    pub product: &'a str,
-    /// Its version.
-    pub version: &'a str,
     /// More words for the kernel's command line.
     pub more_command_line: &'a str,
 }
@@ -62,13 +58,11 @@ impl BootImage {
         let stub = first_existing("systemd stub", "systemd-boot-efi", STUBS)?;
         let command_line = format!("{COMMAND_LINE} {}", recipe.more_command_line);
         let command_line = command_line.trim_end().to_owned();
-        let release = format!("ID={}\nVERSION_ID={}\n", recipe.product, recipe.version);
         let work = tempfile::tempdir()?;
-        let (release_file, line_file) = (work.path().join("osrel"), work.path().join("cmdline"));
-        std::fs::write(&release_file, &release)?;
+        let line_file = work.path().join("cmdline");
         std::fs::write(&line_file, &command_line)?;
+        // No `.osrel`: newer stubs would append it to the initramfs, and with it what is measured.
         let contents = [
-            (".osrel", release_file.as_path()),
             (".cmdline", line_file.as_path()),
             (".initrd", recipe.initramfs),
             (".linux", recipe.kernel.image.as_path()),

@@ -21,7 +21,7 @@
 //! | 9 | `EV_EVENT_TAG` "LOADED_IMAGE::LoadOptions" | the kernel's command line, UTF-16LE with its NUL |
 //! | 9 | `EV_EVENT_TAG` "Linux initrd" | the initramfs, and with it the agent |
 //! | 10 | IMA, template `ima-sig` | first `boot_aggregate` (SHA-256 of PCR 0-9), then each file that is executed, mapped executable, or read by root from the data disk |
-//! | 11 | `EV_IPL` twice for each section `.linux`, `.osrel`, `.cmdline`, `.initrd` | first the section's name with its NUL, then its content |
+//! | 11 | `EV_IPL` twice for each section `.linux`, `.cmdline`, `.initrd` | first the section's name with its NUL, then its content |
 //! | 8, 12-15 | never extended | |
 //!
 //! The command line is therefore in PCR 4, 9 and 11, the kernel in PCR 4 and 11, the initramfs in

@@ -57,8 +57,6 @@ impl Maker {
         let recipe = Recipe {
             kernel: &kernel,
             initramfs: &self.path("initrd"),
-            product: "example-gateway",
-            version: "1",
             more_command_line: "example.mode=good",
         };
         BootImage::build(&recipe, &self.path("plain.efi")).unwrap()

@@ -31,13 +31,7 @@ pub(super) fn build_image(programs: &Path, sensor: &Path, folder: &Path) -> Resu
     let initramfs = folder.join("initramfs.zst");
     root.write(&initramfs)?;
     BootImage::build(
-        &Recipe {
-            kernel: &kernel,
-            initramfs: &initramfs,
-            product: "gateway",
-            version: "1",
-            more_command_line: "gateway.mode=plant",
-        },
+        &Recipe { kernel: &kernel, initramfs: &initramfs, more_command_line: "gateway.mode=plant" },
         &folder.join("gateway.efi"),
     )
 }
