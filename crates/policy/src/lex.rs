@@ -11,6 +11,8 @@ use touchstone_crypto::{Digest, HashAlgorithm};
 /// Longest text literal and longest name, in octets.
 pub(crate) const MAX_TEXT: usize = 8 * 1024;
 pub(crate) const MAX_NAME: usize = 80;
+/// Faults that are noted before they are sorted and the first are told.
+pub(crate) const MAX_FAULTS: usize = 400;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Token {
@@ -265,7 +267,10 @@ impl<'a> Lexer<'a> {
     }
 
     fn fault(&mut self, at: Position, problem: String, remedy: &str) -> Token {
-        self.faults.push(Fault { at, kind: FaultKind::BadToken, problem, remedy: remedy.into() });
+        if self.faults.len() < MAX_FAULTS {
+            let kind = FaultKind::BadToken;
+            self.faults.push(Fault { at, kind, problem, remedy: remedy.into() });
+        }
         Token::Bad
     }
 }

@@ -393,7 +393,15 @@ impl<'a> Parser<'a> {
         Err(Halt)
     }
 
+    /// Whether more faults are noted than will be told.
+    fn is_full(&self) -> bool {
+        self.faults.len() >= lex::MAX_FAULTS
+    }
+
     fn note(&mut self, at: Position, kind: FaultKind, problem: String, remedy: String) {
+        if self.is_full() {
+            return;
+        }
         self.faults.push(Fault { at, kind, problem, remedy });
     }
 }

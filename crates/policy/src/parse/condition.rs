@@ -279,19 +279,28 @@ impl Parser<'_> {
         }
         let kind = self.catalog.claim(&name).map(|claim| claim.kind.clone());
         if kind.is_none() {
-            let variables = self.scope.iter().map(|(variable, _)| variable.as_str());
-            let claims = self.catalog.claims().map(|(claim, _)| claim);
-            let remedy = suggest::nearest(&name, claims.chain(variables)).map_or_else(
-                || "`touchstone policy claims` lists the claims that there are".into(),
-                |near| format!("did you mean `{near}`?"),
-            );
-            self.note(at, FaultKind::UnknownClaim, format!("no claim named `{name}`"), remedy);
+            self.unknown_claim(&name, at);
+            return Typed { operand: Operand::Claim { slot: 0, name }, kind, at };
         }
         let slot = self.claims.iter().position(|known| *known == name).unwrap_or_else(|| {
             self.claims.push(name.clone());
             self.claims.len() - 1
         });
         Typed { operand: Operand::Claim { slot, name }, kind, at }
+    }
+
+    fn unknown_claim(&mut self, name: &str, at: Position) {
+        // Looking for what was meant costs more than anything else here.
+        if self.is_full() {
+            return;
+        }
+        let variables = self.scope.iter().map(|(variable, _)| variable.as_str());
+        let claims = self.catalog.claims().map(|(claim, _)| claim);
+        let remedy = suggest::nearest(name, claims.chain(variables)).map_or_else(
+            || "`touchstone policy claims` lists the claims that there are".into(),
+            |near| format!("did you mean `{near}`?"),
+        );
+        self.note(at, FaultKind::UnknownClaim, format!("no claim named `{name}`"), remedy);
     }
 
     fn field(&mut self, record: &Type, variable: &str, field: &str, at: Position) -> Option<Type> {

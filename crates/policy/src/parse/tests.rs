@@ -171,3 +171,19 @@ fn values_of_a_control_lie_in_their_tier() {
         assert_eq!(with(bad).unwrap_err()[0].kind, FaultKind::UnknownWord, "{bad}");
     }
 }
+
+#[test]
+fn the_worst_text_of_the_allowed_size_costs_little() {
+    let names: String = (0..).map(|at| alloc::format!("and a{at} ")).take(20_000).collect();
+    let worst = [
+        "$".repeat(Limits::TEXT),
+        alloc::format!("policy \"p\" version 1 {{ control c {{ require true {names} }} }}"),
+        "control ".repeat(Limits::TEXT / 8),
+        "{".repeat(Limits::TEXT),
+    ];
+    for text in worst {
+        let start = std::time::Instant::now();
+        assert!(Policy::parse(&text, &catalog()).unwrap_err().len() <= Limits::FAULTS);
+        assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+    }
+}
