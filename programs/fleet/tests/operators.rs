@@ -306,3 +306,61 @@ fn what_init_prints_is_there_and_again_is_the_same() {
     let shown = lab.fleet(&["show-verifier-key"]).stdout;
     assert_eq!(shown, std::fs::read(lab.path("state/verifier.pub")).unwrap());
 }
+
+#[test]
+fn events_reach_a_syslog_server_over_mutual_tls_and_again_after_it_was_away() {
+    let mut lab = lab();
+    let issued = lab.fleet(&[
+        "issue-certificate",
+        "--kind",
+        "server",
+        "--name",
+        "siem",
+        "--san",
+        "siem.test",
+        "--out-dir",
+        "out",
+    ]);
+    assert!(issued.status.success());
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let config = std::fs::read_to_string(lab.path("fleet.toml")).unwrap();
+    let syslog = format!("[syslog]\ntarget = \"127.0.0.1:{port}\"\nserver_name = \"siem.test\"\n");
+    std::fs::write(lab.path("fleet.toml"), format!("{config}\n{syslog}")).unwrap();
+    lab.kill_and_restart();
+    let roots = lab.roots();
+    let server = |lab: &Lab| {
+        Command::new("openssl")
+            .current_dir(lab.path("out"))
+            .args(["s_server", "-accept", &port.to_string(), "-quiet", "-Verify", "3"])
+            .args(["-verify_return_error", "-cert", "siem.pem", "-cert_chain", "siem.pem"])
+            .args(["-key", "siem.key", "-CAfile", &roots])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    };
+    let hear = |server: &mut std::process::Child, wanted: &str| {
+        let mut out = server.stdout.take().unwrap();
+        let mut heard = Vec::new();
+        let mut buf = [0; 4096];
+        while !String::from_utf8_lossy(&heard).contains(wanted) {
+            let len = std::io::Read::read(&mut out, &mut buf).unwrap();
+            assert!(len > 0, "the fleet hung up: {}", String::from_utf8_lossy(&heard));
+            heard.extend_from_slice(&buf[..len]);
+        }
+        server.kill().unwrap();
+        server.wait().unwrap();
+        String::from_utf8_lossy(&heard).into_owned()
+    };
+    let mut first = server(&lab);
+    let heard = hear(&mut first, "service.started");
+    let (len, message) = heard.split_once(' ').unwrap();
+    assert!(len.parse::<usize>().is_ok() && message.starts_with("<109>1 20"), "{heard}");
+    assert!(heard.contains("touchstone-fleet") && heard.contains("seq=\"1\""), "{heard}");
+    lab.get("/api/v1/whoami");
+    lab.kill_and_restart();
+    let mut second = server(&lab);
+    let heard = hear(&mut second, "seq=\"8\"");
+    assert!(heard.contains("service.started"), "what it may have missed comes again: {heard}");
+}
