@@ -95,7 +95,8 @@ impl Sessions {
         }))
     }
 
-    /// Turns the engine until it waits.
+    /// Turns the engine until it waits. (`drive::serve_message` does it for owners that stay on one
+    /// thread; here any thread may go on after an answer.)
     async fn turn(
         &self,
         judge: &Judge,

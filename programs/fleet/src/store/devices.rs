@@ -100,8 +100,8 @@ impl Db {
             write.upsert_device(&id, new, now)?;
             let words = match &known {
                 None => Some("onboarded: its TPM and its identity are proven"),
-                Some((lak, _)) if *lak != new.lak_sha256 => {
-                    Some("onboarded again, with a new attestation key")
+                Some((lak, idevid)) if *lak != new.lak_sha256 || *idevid != new.idevid_sha256 => {
+                    Some("onboarded again, with new keys in the same TPM")
                 }
                 Some(_) => None,
             };
