@@ -10,6 +10,9 @@ use serde_json::Value;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+/// The firmware's variable: four octets of attributes, then 1 or 0 (UEFI §3.3).
+const SECURE_BOOT: &str =
+    "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
 const BOOT: Duration = Duration::from_mins(1);
 const SOON: Duration = Duration::from_secs(40);
 
@@ -19,10 +22,8 @@ impl Scene {
         report.begin("switching the device on");
         let device = self.hardware.power_on()?;
         let took = device.wait_until_up(BOOT)?;
-        let state = device.ask(
-            "od -An -tu1 -j4 -N1 /sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c",
-        )?;
-        ensure!(state.trim() == "1", "the firmware says that Secure Boot is {state}");
+        let state = device.pull(SECURE_BOOT)?;
+        ensure!(state.last() == Some(&1), "the firmware says that Secure Boot is {state:?}");
         let events = device.pull("/sys/kernel/security/tpm0/binary_bios_measurements")?;
         let log = touchstone_measure::tcg::EventLog::decode(&events)?;
         let ima = device.ask("cat /sys/kernel/security/ima/runtime_measurements_count")?;
