@@ -123,6 +123,13 @@ impl Scene {
         ensure!(self.devices()?.len() == 1, "the restarted agent onboarded a second time");
         self.wait_for_tier("affirming", SOON)?;
         report.proven("restarted", "the killed agent kept its identity; readings flow again");
+
+        report.begin("waiting for half of the certificate's life");
+        let old = self.certificate("good", "")?.context("no certificate to renew")?;
+        let renewed = until("a renewed certificate", Duration::from_secs(75), || {
+            self.certificate("good", &old)
+        })?;
+        report.proven("renewed", &format!("simplereenroll replaced {old} by {renewed} in time"));
         Ok(())
     }
 
@@ -214,16 +221,11 @@ impl Scene {
         let bad = [
             ("a wrong signer", factory.update(2, &program, &[publisher, &factory.stranger])?),
             ("a missing signer", factory.update(2, &program, &[publisher])?),
-            ("an older version", factory.update(1, &program, both)?),
             ("a flipped bit", flipped),
         ];
         let device = self.device()?;
-        for (number, (what, envelope)) in bad.iter().enumerate() {
-            let seen = self.events()?.len();
-            device.push(envelope, &format!("/data/inbox/bad-{number}.cms"), false)?;
-            let reason =
-                until(what, SOON, || Ok(self.events()?.iter().skip(seen).find_map(refusal_of)))?;
-            report.proven("refused", &format!("{what}: {reason}"));
+        for (what, envelope) in &bad {
+            self.offer_in_vain(report, what, envelope)?;
         }
         let now = device.ask("sha256sum /data/app/sensor")?;
         let expected = run(Command::new("sha256sum").arg(&self.sensors[0]))?;
@@ -251,6 +253,19 @@ impl Scene {
             "reconnected",
             &format!("new certificate {serial}; quarantine lifted; readings flow"),
         );
+
+        report.begin("offering the version before, signed by both");
+        let older = factory.update(1, &std::fs::read(&self.sensors[0])?, both)?;
+        self.offer_in_vain(report, "an older version", &older)
+    }
+
+    /// Puts an envelope into the device's inbox, as from a memory stick, and waits for its refusal.
+    fn offer_in_vain(&self, report: &mut Report, what: &str, envelope: &[u8]) -> Result<()> {
+        let seen = self.events()?.len();
+        self.device()?.push(envelope, "/data/inbox/offered.p7m", false)?;
+        let reason =
+            until(what, SOON, || Ok(self.events()?.iter().skip(seen).find_map(refusal_of)))?;
+        report.proven("refused", &format!("{what}: {reason}"));
         Ok(())
     }
 
