@@ -1,9 +1,15 @@
-//! Prints what an appraisal costs beside its raw cryptography.
+//! Prints what an appraisal costs beside its raw cryptography, and the agent's peak memory on a
+//! booted device.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a program that talks to a person")]
+#![allow(clippy::cast_precision_loss, reason = "a ratio for people")]
 
 use std::time::Duration;
 use touchstone_system::bench;
+use touchstone_system::scene::{Report, Scene};
+
+/// What the agent may need at its peak, in kilobytes.
+const AGENT_TARGET: u64 = 12 * 1024;
 
 fn main() -> anyhow::Result<()> {
     println!("one appraisal (decode, verify, judge) beside its signature check and hashing");
@@ -19,5 +25,15 @@ fn main() -> anyhow::Result<()> {
             micros(cost.appraisal) / micros(cost.raw),
         );
     }
+
+    touchstone_system::interrupt::clean_up_when_interrupted()?;
+    let mut report = Report::new();
+    let mut scene = Scene::set(&touchstone_system::programs()?, &mut report)?;
+    let kilobytes = scene.agent_memory(&mut report)?;
+    report.end();
+    println!(
+        "agent, peak resident memory on the device: {kilobytes} kB ({:.2}x of the target of {AGENT_TARGET} kB)",
+        kilobytes as f64 / AGENT_TARGET as f64
+    );
     Ok(())
 }

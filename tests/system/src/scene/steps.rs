@@ -101,6 +101,20 @@ impl Scene {
         Ok(())
     }
 
+    /// Peak resident memory of the agent after its first life: onboarded, attested, enrolled,
+    /// connected; in kilobytes.
+    pub fn agent_memory(&mut self, report: &mut Report) -> Result<u64> {
+        self.boot(report)?;
+        self.onboard(report)?;
+        self.affirm(report)?;
+        self.identify(report)?;
+        self.connect(report)?;
+        let device = self.device()?;
+        let line = device.ask(&format!("grep VmHWM /proc/{}/status", device.service("agent")?))?;
+        let kilobytes = line.split_whitespace().nth(1).context("no peak in the status")?;
+        Ok(kilobytes.parse()?)
+    }
+
     /// Killed fleet and agent pick up where they were.
     pub(super) fn kill(&mut self, report: &mut Report) -> Result<()> {
         report.begin("killing the fleet");
