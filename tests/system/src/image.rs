@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm};
 use touchstone_crypto_awslc::AwsLc;
+use touchstone_measure::authenticode;
 
 /// Measure every executable, and every file that root reads, before it is used; serial console; a
 /// panic ends the boot.
@@ -32,20 +33,14 @@ pub struct Recipe<'a> {
 pub struct BootImage {
     path: PathBuf,
     command_line: String,
-    sections: Vec<Section>,
-}
-
-struct Section {
-    name: &'static str,
-    digest: Digest,
 }
 
 /// The SHA-256 digests that stand in the event log once this image has booted.
 pub struct Measured {
     /// PCR 4, `EV_EFI_BOOT_SERVICES_APPLICATION`: the Authenticode digest of the whole image.
     pub image: Digest,
-    /// PCR 11, `EV_IPL`: name and digest of each section, as the stub measures them.
-    pub sections: Vec<(&'static str, Digest)>,
+    /// PCR 11, `EV_IPL`: name and digest of each section. A stub measures those it knows.
+    pub sections: Vec<(String, Digest)>,
     /// PCR 9, `EV_EVENT_TAG` "Linux initrd".
     pub initrd: Digest,
     /// PCR 9, `EV_EVENT_TAG` "LOADED_IMAGE::LoadOptions": the command line in UTF-16 with its NUL.
@@ -70,17 +65,15 @@ impl BootImage {
         let mut address = end_of_sections(&std::fs::read(&stub)?)
             .with_context(|| format!("{} is no PE image", stub.display()))?;
         let mut objcopy = Command::new(tools::find("objcopy", "binutils")?);
-        let mut sections = Vec::new();
         for (name, file) in contents {
-            let content =
-                std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+            let file_len =
+                file.metadata().with_context(|| format!("cannot read {}", file.display()))?.len();
             objcopy.arg("--add-section").arg(format!("{name}={}", file.display()));
             objcopy.arg("--change-section-vma").arg(format!("{name}={address:#x}"));
-            address += u64::try_from(content.len())?.next_multiple_of(PAGE);
-            sections.push(Section { name, digest: sha256(&content) });
+            address += file_len.next_multiple_of(PAGE);
         }
         run(objcopy.arg(&stub).arg(path))?;
-        Ok(Self { path: path.into(), command_line, sections })
+        Ok(Self { path: path.into(), command_line })
     }
 
     /// The same image at `path`, signed with the db key.
@@ -97,7 +90,7 @@ impl BootImage {
             .arg("--output")
             .arg(path)
             .arg(&self.path))?;
-        Ok(self.elsewhere(path, self.command_line.clone()))
+        Ok(Self { path: path.into(), command_line: self.command_line.clone() })
     }
 
     /// A copy at `path` in which somebody replaced `old` in the command line by `new`, of the same
@@ -115,23 +108,7 @@ impl BootImage {
             .context("the command line left the image")?
             .copy_from_slice(changed.as_bytes());
         std::fs::write(path, image)?;
-        let mut tampered = self.elsewhere(path, changed);
-        let line = sha256(tampered.command_line.as_bytes());
-        for section in &mut tampered.sections {
-            if section.name == ".cmdline" {
-                section.digest = line;
-            }
-        }
-        Ok(tampered)
-    }
-
-    fn elsewhere(&self, path: &Path, command_line: String) -> Self {
-        let sections = self
-            .sections
-            .iter()
-            .map(|section| Section { name: section.name, digest: section.digest })
-            .collect();
-        Self { path: path.into(), command_line, sections }
+        Ok(Self { path: path.into(), command_line: changed })
     }
 
     /// Where the image is.
@@ -146,18 +123,19 @@ impl BootImage {
 
     /// What a boot of this image puts into the event log.
     pub fn measured(&self) -> Result<Measured> {
-        let image = std::fs::read(&self.path)?;
-        let image = touchstone_measure::authenticode::digest(&AwsLc, HashAlgorithm::Sha256, &image)
-            .with_context(|| format!("{} is no PE image", self.path.display()))?;
-        let initrd = self.sections.iter().find(|section| section.name == ".initrd");
+        let file = std::fs::read(&self.path)?;
+        let odd = || format!("{} is no PE image", self.path.display());
+        let image = authenticode::digest(&AwsLc, HashAlgorithm::Sha256, &file).with_context(odd)?;
+        let sections: Vec<(String, Digest)> = authenticode::sections(&file)
+            .with_context(odd)?
+            .iter()
+            .map(|section| (section.name.to_owned(), sha256(section.data)))
+            .collect();
+        let initrd = sections.iter().find(|(name, _)| name == ".initrd");
+        let initrd = initrd.context("an image without initrd")?.1;
         let options: Vec<u8> =
             self.command_line.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect();
-        Ok(Measured {
-            image,
-            sections: self.sections.iter().map(|section| (section.name, section.digest)).collect(),
-            initrd: initrd.context("an image without initrd")?.digest,
-            load_options: sha256(&options),
-        })
+        Ok(Measured { image, sections, initrd, load_options: sha256(&options) })
     }
 
     /// Writes a boot disk: one FAT file system with the image where firmware looks for it
