@@ -6,6 +6,7 @@
 use crate::tools::{self, run};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -42,8 +43,18 @@ impl Kernel {
         if let Some(kernel) = Self::cached(&cache)? {
             return Ok(kernel);
         }
-        Self::fetch(&cache)
-            .with_context(|| format!("no kernel for the device in {}", cache.display()))?;
+        // Rigs that start at the same time fetch once: the others wait here.
+        let lock = File::create(cache.join("lock"))?;
+        lock.lock()?;
+        if Self::cached(&cache)?.is_none() {
+            Self::fetch(&cache)
+                .or_else(|error| {
+                    eprintln!("rig: {error:#}; updating the lists of packages");
+                    run(Command::new("apt-get").args(["update", "--quiet"]))?;
+                    Self::fetch(&cache)
+                })
+                .with_context(|| format!("no kernel for the device in {}", cache.display()))?;
+        }
         Self::cached(&cache)?.context("the kernel was fetched and is not in the cache")
     }
 
@@ -100,12 +111,7 @@ impl Kernel {
             order.push('\n');
         }
         std::fs::write(ready.join(ORDER), order)?;
-        let folder = cache.join(format!("kernel-{version}"));
-        match std::fs::rename(&ready, &folder) {
-            // Another rig may have been quicker.
-            Err(_) if folder.join(ORDER).is_file() => Ok(()),
-            other => Ok(other?),
-        }
+        Ok(std::fs::rename(&ready, cache.join(format!("kernel-{version}")))?)
     }
 }
 
@@ -135,7 +141,7 @@ fn newest_packages() -> Result<Vec<String>> {
             return Ok([image.to_owned()].into_iter().chain(apart.then_some(modules)).collect());
         }
     }
-    bail!("apt knows none of {}: run `apt-get update` first", META_PACKAGES.join(", "))
+    bail!("apt knows none of {}; has `apt-get update` been run?", META_PACKAGES.join(", "))
 }
 
 /// The modules that are needed, with all they depend on.
