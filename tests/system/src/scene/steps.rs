@@ -154,12 +154,9 @@ impl Scene {
         let program = std::fs::read(&self.sensors[0])?;
         self.patch_sensor(&program)?;
         let attacked = Instant::now();
-        let lie = until("the sensor's lie", SOON, || {
-            Ok(self.watch.since(attacked).into_iter().find(|heard| heard.millidegrees > 90_000))
-        });
-        let told = lie.is_ok_and(|heard| heard.at >= attacked);
         self.wait_for_tier("contraindicated", SOON)?;
         let caught = attacked.elapsed();
+        let told = self.watch.since(attacked).iter().any(|heard| heard.millidegrees > 90_000);
         let reason = self.reason_of("code-in-memory")?;
         report.proven(
             "caught",
