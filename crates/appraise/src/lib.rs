@@ -2,7 +2,7 @@
 //! Attestation Result.
 //!
 //! [`Verifier::appraise`] takes verified evidence and nothing less, makes the claims of
-//! [`catalog`] from it and from the signed [`References`], lets the policy judge them, and gives
+//! [`catalog()`] from it and from the signed [`References`], lets the policy judge them, and gives
 //! an [`Appraisal`] that says per control why. [`ear`] signs it as an EAT Attestation Result, and
 //! [`admission`] is where a Relying Party decides by one. What this is not: a reader of sockets,
 //! files or clocks; the time is handed in.

@@ -123,7 +123,7 @@ impl Entry {
     }
 
     /// Reads a line and checks that it is whole and says what it said when it was written. That it
-    /// follows another is for [`verify`](crate::verify).
+    /// follows another is for [`verify`](crate::verify()).
     pub fn decode(crypto: &dyn Crypto, line: &[u8]) -> Result<Self, Flaw> {
         if line.len() > MAX_LINE {
             return Err(Flaw::TooLong);

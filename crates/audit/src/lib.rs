@@ -3,7 +3,7 @@
 //! Each entry is a line of JSON that carries the hash of the line before it, so that an entry
 //! cannot be changed, removed or put in without every later one showing it; whoever remembers a
 //! [`Head`] can tell that the end was cut off. [`Log`] answers only after the entry is on the
-//! disk. [`verify`] reads a log that somebody else wrote, and [`Syslog`] says the same entries in
+//! disk. [`verify()`] reads a log that somebody else wrote, and [`Syslog`] says the same entries in
 //! RFC 5424. What this is not: a place that decides what is worth telling, or that sends it.
 //!
 //! ```

@@ -1,6 +1,6 @@
 //! Turns engines: moves bytes, keeps time, answers asks.
 //!
-//! * [`TlsStream`]: a `tls::Session` over any tokio stream; [`serve`] accepts many of them.
+//! * [`TlsStream`]: a `tls::Session` over any tokio stream; [`serve()`] accepts many of them.
 //! * [`run_exchange`] turns an engine whose peer speaks only in responses, as over HTTP;
 //!   [`serve_message`] is the other end of it.
 //! * [`blocking`]: the same two without a runtime.
