@@ -34,7 +34,6 @@ const PACKAGES: &[Package] = &[
     Package { name: "kmod", why: "finding the device's kernel modules", uses: BOTH },
     Package { name: "e2fsprogs", why: "the device's data disk", uses: BOTH },
     Package { name: "mtools", why: "the device's boot disk", uses: BOTH },
-    Package { name: "dosfstools", why: "the device's boot disk", uses: BOTH },
     Package { name: "zstd", why: "unpacking kernel modules", uses: BOTH },
     Package { name: "xz-utils", why: "unpacking kernel modules", uses: BOTH },
     Package { name: "nftables", why: "the quarantine on the device", uses: BOTH },

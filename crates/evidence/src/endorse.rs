@@ -69,6 +69,15 @@ pub fn identity_binding(crypto: &dyn Crypto, lak_public: &[u8]) -> [u8; 32] {
     out
 }
 
+/// The qualifying data of an LDevID key's certification by the LAK:
+/// SHA-256("touchstone-ldevid-v1" || device id).
+pub fn ldevid_binding(crypto: &dyn Crypto, device: &str) -> [u8; 32] {
+    let parts = [&b"touchstone-ldevid-v1"[..], device.as_bytes()];
+    let mut out = [0; 32];
+    out.copy_from_slice(crypto.hash(HashAlgorithm::Sha256, &parts).as_bytes());
+    out
+}
+
 impl Bundle {
     /// CBOR: `[1, EK public, [* certificate], LAK public, [] / [public, attest, signature]]`.
     pub fn encode(&self) -> Vec<u8> {

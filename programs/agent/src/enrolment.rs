@@ -6,11 +6,11 @@ use crate::keys::{self, Keys, LAK, Ldevid};
 use crate::offloop::off_loop;
 use hyper::Method;
 use touchstone_certs::{Certificate, Name, request};
-use touchstone_crypto::{Crypto, HashAlgorithm};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_element::Attesting;
 use touchstone_enroll::est::{self, Operation};
 use touchstone_enroll::{AttestedRequest, TpmCertify};
+use touchstone_evidence::endorse::ldevid_binding;
 
 /// Octets of an EST answer.
 const LARGEST: usize = 64 << 10;
@@ -44,13 +44,6 @@ impl Error {
     pub const fn is_unreachable(&self) -> bool {
         matches!(self, Self::Fleet(error) if error.is_unreachable())
     }
-}
-
-/// The qualifying data of an LDevID key's certification:
-/// SHA-256("touchstone-ldevid-v1" || device id).
-pub fn binding(device: &str) -> Vec<u8> {
-    let sha256 = HashAlgorithm::Sha256;
-    AwsLc.hash(sha256, &[b"touchstone-ldevid-v1", device.as_bytes()]).as_bytes().to_vec()
 }
 
 /// A certificate for a new key. The client must show the IDevID, and the verdict be affirming.
@@ -87,8 +80,10 @@ fn subject(device: &str) -> Result<Name, Error> {
 
 fn new_request(keys: &Keys, device: &str) -> Result<(String, Vec<u8>), Error> {
     let (name, key) = keys.fresh_key()?;
-    let certified =
-        keys.tpm()?.certify(&name, LAK, &binding(device)).map_err(keys::Error::Element)?;
+    let certified = keys
+        .tpm()?
+        .certify(&name, LAK, &ldevid_binding(&AwsLc, device))
+        .map_err(keys::Error::Element)?;
     let certify =
         TpmCertify { attest: certified.attest, signature: certified.signature, public: key.native };
     let signer = keys.signer(&name)?;

@@ -6,7 +6,7 @@ mod certify;
 mod identify;
 mod onboard;
 
-pub use certify::{NotIssued, ldevid_binding};
+pub use certify::NotIssued;
 pub(crate) use identify::peer_sha256;
 pub use identify::{Identity, Person};
 pub(crate) use onboard::public_key_pem;

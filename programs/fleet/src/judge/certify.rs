@@ -8,9 +8,9 @@ use crate::serve::Peer;
 use crate::store::DeviceRow;
 use crate::{Error, clock};
 use touchstone_certs::{Certificate, CertificateRequest};
-use touchstone_crypto::{Crypto, HashAlgorithm};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_enroll::AttestedRequest;
+use touchstone_evidence::endorse::ldevid_binding;
 use touchstone_evidence::tpm::{LakPublic, verify_certify};
 
 /// Seconds within which the same request gets the same certificate.
@@ -52,15 +52,6 @@ impl From<Error> for NotIssued {
     fn from(error: Error) -> Self {
         No::from(error).into()
     }
-}
-
-/// The qualifying data of the certification of an LDevID key by the attestation key:
-/// SHA-256("touchstone-ldevid-v1" || device id).
-pub fn ldevid_binding(device: &str) -> [u8; 32] {
-    let digest = AwsLc.hash(HashAlgorithm::Sha256, &[b"touchstone-ldevid-v1", device.as_bytes()]);
-    let mut binding = [0; 32];
-    binding.copy_from_slice(digest.as_bytes());
-    binding
 }
 
 impl Judge {
@@ -142,7 +133,7 @@ fn proven(request: CertificateRequest, device: &DeviceRow) -> Result<(), NotIssu
         &certify.signature,
         &lak,
         &certify.public,
-        &ldevid_binding(&device.id),
+        &ldevid_binding(&AwsLc, &device.id),
     )
     .map_err(refused)?;
     if certified.public.spki_der != spki {

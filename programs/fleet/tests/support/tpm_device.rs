@@ -191,7 +191,7 @@ impl Device {
 
     /// A request whose key the TPM vouches for, for the device of that id.
     pub(crate) fn attested_request(&self, device: &str, key: &str) -> Vec<u8> {
-        let qualifying = touchstone_fleet::judge::ldevid_binding(device);
+        let qualifying = touchstone_evidence::endorse::ldevid_binding(&AwsLc, device);
         let certify = {
             let mut tpm = self.tpm.lock().unwrap();
             let public = match tpm.public_key(key).unwrap() {
