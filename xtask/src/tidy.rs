@@ -33,6 +33,7 @@ const ROOMS: &[(&str, Layer)] = &[
     ("tls", Layer::Net),
     ("enroll", Layer::Trust),
     ("update", Layer::Trust),
+    ("tpm2", Layer::Trust),
     ("element", Layer::Trust),
     ("element-tpm2", Layer::Trust),
     ("measure", Layer::Trust),
@@ -53,7 +54,7 @@ const ROOMS: &[(&str, Layer)] = &[
 const SIBLINGS: &[(&str, &[&str])] = &[
     ("crypto-awslc", &["crypto"]),
     ("cms", &["certs"]),
-    ("element-tpm2", &["element"]),
+    ("element-tpm2", &["element", "tpm2"]),
     ("evidence", &["measure"]),
     ("appraise", &["measure", "evidence", "policy"]),
 ];

@@ -1,0 +1,64 @@
+//! Carrying a command to a TPM and its response back.
+
+use core::fmt;
+
+/// The largest command or response in octets (`MAX_RESPONSE_SIZE` of every known TPM).
+pub const MAX_MESSAGE: usize = 4096;
+
+/// A way to a TPM.
+pub trait Transport {
+    /// Sends one command and waits for its response, which it puts at the start of `response`
+    /// ([`MAX_MESSAGE`] octets fit all). Gives the response's length.
+    fn transact(&mut self, command: &[u8], response: &mut [u8]) -> Result<usize, TransportError>;
+
+    /// Lets so much time pass. How a busy TPM is waited for.
+    fn pause(&mut self, millis: u32);
+
+    /// Whether a resource manager stands between, so that nobody else's objects and sessions are
+    /// seen, and ours go when the connection does.
+    fn is_managed(&self) -> bool {
+        false
+    }
+}
+
+/// Why a command did not reach the TPM, or its response not us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// The operating system's error number.
+    Os(i32),
+    /// The connection ended.
+    Closed,
+    /// No response in time.
+    TimedOut,
+    /// What came is no response: its size is out of range, or it was cut short.
+    Malformed(&'static str),
+    /// The TPM's interface broke its protocol.
+    Interface(&'static str),
+}
+
+impl TransportError {
+    /// The stable code of this error.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Os(_) => "tpm2.transport.os",
+            Self::Closed => "tpm2.transport.closed",
+            Self::TimedOut => "tpm2.transport.timeout",
+            Self::Malformed(_) => "tpm2.transport.malformed",
+            Self::Interface(_) => "tpm2.transport.interface",
+        }
+    }
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Os(number) => write!(f, "the operating system's error {number}"),
+            Self::Closed => f.write_str("the connection to the TPM ended"),
+            Self::TimedOut => f.write_str("the TPM did not respond in time"),
+            Self::Malformed(what) | Self::Interface(what) => f.write_str(what),
+        }
+    }
+}
+
+impl core::error::Error for TransportError {}
