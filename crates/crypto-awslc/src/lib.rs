@@ -15,6 +15,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail loudly"))]
 
 mod soft;
+mod tpm;
 
 pub use soft::SoftSigner;
 

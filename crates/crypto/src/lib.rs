@@ -22,9 +22,11 @@ mod digest;
 pub mod ecdsa;
 mod error;
 mod provider;
+mod tpm;
 mod verified;
 
 pub use digest::{Digest, HashAlgorithm, ParseDigestError};
 pub use error::Error;
 pub use provider::{Crypto, SignatureAlgorithm, Signer};
+pub use tpm::{Agreed, Curve, Direction, TpmCrypto};
 pub use verified::Verified;
