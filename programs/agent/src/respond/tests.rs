@@ -11,23 +11,60 @@ fn sh(script: &str) {
     assert!(done.status.success(), "{WORDS}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
+/// A network namespace, for as long as the process that sits in it. Namespaces with names
+/// (`ip netns`) need a `/` that is a mount point, which a chroot has not.
+struct Space(std::process::Child);
+
+impl Space {
+    fn new() -> Self {
+        let own = std::fs::read_link("/proc/self/ns/net").unwrap();
+        let space = Self(Command::new("unshare").args(["--net", "sleep", "600"]).spawn().unwrap());
+        let entered = || std::fs::read_link(space.file()).is_ok_and(|other| other != own);
+        for _ in 0..500 {
+            if entered() {
+                return space;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("{WORDS}: no network namespace was made");
+    }
+
+    fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    fn file(&self) -> String {
+        format!("/proc/{}/ns/net", self.id())
+    }
+
+    /// `program` as it is called inside.
+    fn enter(&self, program: &str) -> String {
+        format!("nsenter --net={} {program}", self.file())
+    }
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        self.0.kill().and_then(|()| self.0.wait()).unwrap();
+    }
+}
+
 /// Two namespaces and a wire: the device (10.99.0.2) and the rest of the world (10.99.0.1).
 struct Wire {
-    device: String,
-    world: String,
+    device: Space,
+    world: Space,
 }
 
 impl Wire {
-    fn new(name: &str) -> Self {
-        let unique = format!("{name}{}", std::process::id());
-        let wire = Self { device: format!("tsd-{unique}"), world: format!("tsw-{unique}") };
-        let (device, world) = (&wire.device, &wire.world);
+    fn new() -> Self {
+        let wire = Self { device: Space::new(), world: Space::new() };
+        let (device, world) = (wire.device.enter("ip"), wire.world.enter("ip"));
         sh(&format!(
-            "ip netns add {device}; ip netns add {world};
-             ip -n {device} link add tsv0 type veth peer name tsv1 netns {world};
-             ip -n {device} addr add 10.99.0.2/24 dev tsv0; ip -n {device} link set tsv0 up;
-             ip -n {world} addr add 10.99.0.1/24 dev tsv1; ip -n {world} link set tsv1 up;
-             ip -n {device} link set lo up; ip -n {world} link set lo up"
+            "{device} link add tsv0 type veth peer name tsv1 netns {peer};
+             {device} addr add 10.99.0.2/24 dev tsv0; {device} link set tsv0 up;
+             {world} addr add 10.99.0.1/24 dev tsv1; {world} link set tsv1 up;
+             {device} link set lo up; {world} link set lo up",
+            peer = wire.world.id(),
         ));
         wire
     }
@@ -37,8 +74,8 @@ impl Wire {
         let nft = state.path("nft");
         if !nft.exists() {
             let script = format!(
-                "#!/bin/sh\nPATH=/usr/sbin:/sbin:/usr/bin:/bin\nexport PATH\nexec ip netns exec {} nft \"$@\"\n",
-                self.device
+                "#!/bin/sh\nPATH=/usr/sbin:/sbin:/usr/bin:/bin\nexport PATH\nexec {} \"$@\"\n",
+                self.device.enter("nft")
             );
             state::write_new(&nft, script.as_bytes(), 0o755).unwrap();
         }
@@ -49,8 +86,8 @@ impl Wire {
     }
 
     /// Runs `work` on a thread inside a namespace.
-    fn inside<T: Send + 'static>(namespace: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
-        let file = std::fs::File::open(format!("/run/netns/{namespace}")).expect(WORDS);
+    fn inside<T: Send + 'static>(space: &Space, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let file = std::fs::File::open(space.file()).expect(WORDS);
         std::thread::spawn(move || {
             let kind = rustix::thread::LinkNameSpaceType::Network;
             rustix::thread::move_into_link_name_space(std::os::fd::AsFd::as_fd(&file), Some(kind))
@@ -73,16 +110,9 @@ impl Wire {
     }
 }
 
-impl Drop for Wire {
-    fn drop(&mut self) {
-        let (device, world) = (&self.device, &self.world);
-        sh(&format!("ip netns del {device}; ip netns del {world}"));
-    }
-}
-
 #[test]
 fn quarantine_leaves_the_fleet_reachable_and_nothing_else_and_is_taken_back() {
-    let wire = Wire::new("q");
+    let wire = Wire::new();
     let folder = tempfile::tempdir().unwrap();
     let state = State::open(folder.path()).unwrap();
     let (_fleet, _other) = (wire.listen(8443), wire.listen(1883));
@@ -96,12 +126,12 @@ fn quarantine_leaves_the_fleet_reachable_and_nothing_else_and_is_taken_back() {
     assert!(!responder.quarantine(&allow, "again", 8).unwrap(), "idempotent");
 
     // An agent that was killed knows what it had done, and does it again where it is undone.
-    sh(&format!("ip netns exec {} nft flush ruleset", wire.device));
+    sh(&wire.device.enter("nft flush ruleset"));
     assert!(wire.reaches(1883));
     let mut restarted = wire.responder(&state);
     assert_eq!(restarted.current().unwrap().since, 7);
     assert!(!wire.reaches(1883));
-    sh(&format!("ip netns exec {} nft flush ruleset", wire.device));
+    sh(&wire.device.enter("nft flush ruleset"));
     assert!(restarted.quarantine(&allow, "still", 9).unwrap(), "a flushed table is put back");
     assert!(!wire.reaches(1883));
 

@@ -168,8 +168,8 @@ token = "file:viewer.token"
     /// Asks it to end, and waits until it has.
     pub(crate) fn terminate(&mut self) -> std::process::ExitStatus {
         let mut child = self.fleet.take().unwrap();
-        let id = child.id().to_string();
-        tool("kill", &["-TERM", &id]);
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         child.wait().unwrap()
     }
 
