@@ -12,7 +12,13 @@ use touchstone_crypto::{HashAlgorithm, SignatureAlgorithm};
 
 const PART: &str = "AlgorithmIdentifier";
 
-/// The `AlgorithmIdentifier` of a signature algorithm, in DER (RFC 5758 §3.2, RFC 4055, RFC 8410).
+/// RFC 9881 §2.
+const ML_DSA_44: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.17");
+const ML_DSA_65: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.18");
+const ML_DSA_87: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.16.840.1.101.3.4.3.19");
+
+/// The `AlgorithmIdentifier` of a signature algorithm, in DER (RFC 5758 §3.2, RFC 4055, RFC 8410,
+/// RFC 9881).
 pub fn encode_signature(algorithm: SignatureAlgorithm) -> Result<Vec<u8>, Error> {
     let (oid, parameters) = match algorithm {
         SignatureAlgorithm::EcdsaP256Sha256 | SignatureAlgorithm::EcdsaP384Sha256 => {
@@ -31,8 +37,13 @@ pub fn encode_signature(algorithm: SignatureAlgorithm) -> Result<Vec<u8>, Error>
         SignatureAlgorithm::RsaPkcs1Sha512 => {
             (rfc5912::SHA_512_WITH_RSA_ENCRYPTION, Some(AnyRef::NULL))
         }
-        SignatureAlgorithm::RsaPssSha256 => return pss_sha256(),
+        SignatureAlgorithm::RsaPssSha256 => return encode_pss(HashAlgorithm::Sha256),
+        SignatureAlgorithm::RsaPssSha384 => return encode_pss(HashAlgorithm::Sha384),
+        SignatureAlgorithm::RsaPssSha512 => return encode_pss(HashAlgorithm::Sha512),
         SignatureAlgorithm::Ed25519 => (rfc8410::ID_ED_25519, None),
+        SignatureAlgorithm::MlDsa44 => (ML_DSA_44, None),
+        SignatureAlgorithm::MlDsa65 => (ML_DSA_65, None),
+        SignatureAlgorithm::MlDsa87 => (ML_DSA_87, None),
         _ => return Err(touchstone_crypto::Error::Unsupported.into()),
     };
     AlgorithmIdentifierRef { oid, parameters }.to_der().map_err(Error::der(PART))
@@ -68,15 +79,20 @@ pub fn decode_cms_signature(
 }
 
 /// The hash that goes with a signature algorithm where a message digest is named beside it
-/// (RFC 8419 §3 for Ed25519, which is SHA-512).
+/// (RFC 8419 §3 for Ed25519 and RFC 9882 §3.3 for ML-DSA, where it is SHA-512).
 pub const fn hash_of(algorithm: SignatureAlgorithm) -> HashAlgorithm {
     match algorithm {
         SignatureAlgorithm::EcdsaP384Sha384
         | SignatureAlgorithm::EcdsaP521Sha384
-        | SignatureAlgorithm::RsaPkcs1Sha384 => HashAlgorithm::Sha384,
+        | SignatureAlgorithm::RsaPkcs1Sha384
+        | SignatureAlgorithm::RsaPssSha384 => HashAlgorithm::Sha384,
         SignatureAlgorithm::EcdsaP521Sha512
         | SignatureAlgorithm::RsaPkcs1Sha512
-        | SignatureAlgorithm::Ed25519 => HashAlgorithm::Sha512,
+        | SignatureAlgorithm::RsaPssSha512
+        | SignatureAlgorithm::Ed25519
+        | SignatureAlgorithm::MlDsa44
+        | SignatureAlgorithm::MlDsa65
+        | SignatureAlgorithm::MlDsa87 => HashAlgorithm::Sha512,
         _ => HashAlgorithm::Sha256,
     }
 }
@@ -151,6 +167,10 @@ fn signature_of(
         }
         rfc5912::ID_RSASSA_PSS => pss(identifier),
         rfc8410::ID_ED_25519 if identifier.parameters.is_none() => Ok(SignatureAlgorithm::Ed25519),
+        // RFC 9881 §2: the parameters are absent.
+        ML_DSA_44 if identifier.parameters.is_none() => Ok(SignatureAlgorithm::MlDsa44),
+        ML_DSA_65 if identifier.parameters.is_none() => Ok(SignatureAlgorithm::MlDsa65),
+        ML_DSA_87 if identifier.parameters.is_none() => Ok(SignatureAlgorithm::MlDsa87),
         _ => Err(unsupported),
     }
 }
@@ -185,36 +205,45 @@ struct PssParameters<'a> {
     trailer: Option<u32>,
 }
 
-/// Only SHA-256 with MGF1-SHA-256 and 32 octets of salt; the defaults are SHA-1, which is not
-/// accepted.
+/// Only with one hash for message and mask, and a salt as long as its digest; the defaults are
+/// SHA-1, which is not accepted.
 fn pss(identifier: &AlgorithmIdentifierRef<'_>) -> Result<SignatureAlgorithm, Error> {
     let unsupported = || Error::from(touchstone_crypto::Error::Unsupported);
     let parameters = identifier.parameters.ok_or_else(unsupported)?;
     let parameters: PssParameters<'_> = parameters.decode_as().map_err(Error::der(PART))?;
-    let hash = parameters.hash.ok_or_else(unsupported)?;
+    let hash = hash_by(&parameters.hash.ok_or_else(unsupported)?)?;
     let mask = parameters.mask.ok_or_else(unsupported)?;
     let mask_hash: AlgorithmIdentifierRef<'_> =
         mask.parameters.ok_or_else(unsupported)?.decode_as().map_err(Error::der(PART))?;
-    let sha256 = hash_by(&hash)? == HashAlgorithm::Sha256
-        && mask.oid == rfc5912::ID_MGF_1
-        && hash_by(&mask_hash)? == HashAlgorithm::Sha256
-        && parameters.salt == Some(32)
+    let usual = mask.oid == rfc5912::ID_MGF_1
+        && hash_by(&mask_hash)? == hash
+        && parameters.salt.and_then(|salt| usize::try_from(salt).ok()) == Some(hash.len())
         && parameters.trailer.unwrap_or(1) == 1;
-    if sha256 { Ok(SignatureAlgorithm::RsaPssSha256) } else { Err(unsupported()) }
+    match hash {
+        HashAlgorithm::Sha256 if usual => Ok(SignatureAlgorithm::RsaPssSha256),
+        HashAlgorithm::Sha384 if usual => Ok(SignatureAlgorithm::RsaPssSha384),
+        HashAlgorithm::Sha512 if usual => Ok(SignatureAlgorithm::RsaPssSha512),
+        _ => Err(unsupported()),
+    }
 }
 
-fn pss_sha256() -> Result<Vec<u8>, Error> {
+fn encode_pss(hash: HashAlgorithm) -> Result<Vec<u8>, Error> {
     let failed = Error::der(PART);
-    let hash = AlgorithmIdentifierRef { oid: rfc5912::ID_SHA_256, parameters: Some(AnyRef::NULL) };
+    let oid = match hash {
+        HashAlgorithm::Sha384 => rfc5912::ID_SHA_384,
+        HashAlgorithm::Sha512 => rfc5912::ID_SHA_512,
+        _ => rfc5912::ID_SHA_256,
+    };
+    let salt = u32::try_from(hash.len()).ok();
+    let hash = AlgorithmIdentifierRef { oid, parameters: Some(AnyRef::NULL) };
     let hash_der = hash.to_der().map_err(&failed)?;
     let mask = AlgorithmIdentifierRef {
         oid: rfc5912::ID_MGF_1,
         parameters: Some(AnyRef::from_der(&hash_der).map_err(&failed)?),
     };
-    let parameters =
-        PssParameters { hash: Some(hash), mask: Some(mask), salt: Some(32), trailer: None }
-            .to_der()
-            .map_err(&failed)?;
+    let parameters = PssParameters { hash: Some(hash), mask: Some(mask), salt, trailer: None }
+        .to_der()
+        .map_err(&failed)?;
     AlgorithmIdentifierRef {
         oid: rfc5912::ID_RSASSA_PSS,
         parameters: Some(AnyRef::from_der(&parameters).map_err(&failed)?),

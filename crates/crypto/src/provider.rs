@@ -25,13 +25,23 @@ pub enum SignatureAlgorithm {
     RsaPkcs1Sha512,
     /// RSASSA-PSS with SHA-256 (RFC 8017 §8.1).
     RsaPssSha256,
+    /// RSASSA-PSS with SHA-384.
+    RsaPssSha384,
+    /// RSASSA-PSS with SHA-512.
+    RsaPssSha512,
     /// Ed25519 (RFC 8032).
     Ed25519,
+    /// ML-DSA-44 (FIPS 204), pure, with an empty context.
+    MlDsa44,
+    /// ML-DSA-65.
+    MlDsa65,
+    /// ML-DSA-87.
+    MlDsa87,
 }
 
 impl SignatureAlgorithm {
     /// Every algorithm.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 15] = [
         Self::EcdsaP256Sha256,
         Self::EcdsaP384Sha384,
         Self::EcdsaP384Sha256,
@@ -41,7 +51,12 @@ impl SignatureAlgorithm {
         Self::RsaPkcs1Sha384,
         Self::RsaPkcs1Sha512,
         Self::RsaPssSha256,
+        Self::RsaPssSha384,
+        Self::RsaPssSha512,
         Self::Ed25519,
+        Self::MlDsa44,
+        Self::MlDsa65,
+        Self::MlDsa87,
     ];
 
     /// The name in logs and configuration.
@@ -56,7 +71,12 @@ impl SignatureAlgorithm {
             Self::RsaPkcs1Sha384 => "rsa-pkcs1-sha384",
             Self::RsaPkcs1Sha512 => "rsa-pkcs1-sha512",
             Self::RsaPssSha256 => "rsa-pss-sha256",
+            Self::RsaPssSha384 => "rsa-pss-sha384",
+            Self::RsaPssSha512 => "rsa-pss-sha512",
             Self::Ed25519 => "ed25519",
+            Self::MlDsa44 => "ml-dsa-44",
+            Self::MlDsa65 => "ml-dsa-65",
+            Self::MlDsa87 => "ml-dsa-87",
         }
     }
 

@@ -5,7 +5,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use touchstone_element::Error;
+use touchstone_element::{Error, check_name};
 
 use crate::marshal::{Reader, Writer};
 
@@ -87,6 +87,22 @@ impl KeyFiles {
         self.sync()
     }
 
+    /// The names of all keys, sorted.
+    pub(crate) fn names(&self) -> Result<Vec<String>, Error> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(|source| at(&self.folder, source))? {
+            let path = entry.map_err(|source| at(&self.folder, source))?.path();
+            if path.extension().is_some_and(|extension| extension == "key")
+                && let Some(name) = path.file_stem().and_then(|name| name.to_str())
+                && check_name(name).is_ok()
+            {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
     pub(crate) fn rename(&self, name: &str, to: &str) -> Result<(), Error> {
         let path = self.path(name);
         match fs::rename(&path, self.path(to)) {
@@ -136,6 +152,9 @@ mod tests {
         files.store("lak", &key()).unwrap();
         let again = KeyFiles::open(state.path()).unwrap();
         assert_eq!(again.load("lak").unwrap(), Some(key()));
+        again.store("a", &key()).unwrap();
+        fs::write(state.path().join("keys/b.draft"), b"half").unwrap();
+        assert_eq!(again.names().unwrap(), ["a", "lak"]);
         again.rename("lak", "old").unwrap();
         assert_eq!(again.load("lak").unwrap(), None);
         assert!(matches!(again.rename("lak", "old"), Err(Error::UnknownKey(_))));

@@ -237,6 +237,20 @@ impl Context {
         decode_stored(&digest, Reader::new(&answer.parameters).sized()?).map(Some)
     }
 
+    /// Removes what was stored under a name.
+    pub(crate) fn remove_value(&mut self, name: &str) -> Result<(), Error> {
+        // Whatever is there has to be ours.
+        self.load_value(name)?;
+        let Some(index) = self.storage_index(&digest_of(name))? else { return Ok(()) };
+        self.run(&Command {
+            code: command::NV_UNDEFINE_SPACE,
+            handles: &[&Entity::fixed(RH_OWNER), &index.entity],
+            auths: &[Auth::Empty],
+            parameters: Vec::new(),
+        })?;
+        Ok(())
+    }
+
     /// Stores a value under a name.
     pub(crate) fn store_value(&mut self, name: &str, value: &[u8]) -> Result<(), Error> {
         if value.len() > STORAGE_LIMIT {

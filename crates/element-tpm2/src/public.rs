@@ -10,7 +10,7 @@ use der::asn1::{Any, BitString, ObjectIdentifier, UintRef};
 use der::{Encode, Sequence};
 use spki::{AlgorithmIdentifier, SubjectPublicKeyInfo};
 use touchstone_crypto::{HashAlgorithm, SignatureAlgorithm};
-use touchstone_element::Error;
+use touchstone_element::{Error, KeyAlgorithm};
 
 /// `TPMA_OBJECT` bits (TPM 2.0 Part 2 §8.3).
 pub mod attributes {
@@ -221,6 +221,18 @@ impl Public {
         }
         .to_der()
         .map_err(bad)
+    }
+
+    /// Whether it is a key of that kind and length.
+    pub(crate) fn is_a(&self, algorithm: KeyAlgorithm) -> bool {
+        matches!(
+            (algorithm, &self.key),
+            (KeyAlgorithm::Rsa2048, Key::Rsa { bits: 2048, .. })
+                | (KeyAlgorithm::Rsa3072, Key::Rsa { bits: 3072, .. })
+                | (KeyAlgorithm::Rsa4096, Key::Rsa { bits: 4096, .. })
+                | (KeyAlgorithm::P256, Key::Ecc { curve: Curve::P256, .. })
+                | (KeyAlgorithm::P384, Key::Ecc { curve: Curve::P384, .. })
+        )
     }
 
     /// Whether both are of the same template: equal but for the key itself.

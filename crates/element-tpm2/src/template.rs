@@ -11,12 +11,11 @@ use touchstone_crypto::HashAlgorithm::{self, Sha256, Sha384};
 use touchstone_crypto::SignatureAlgorithm;
 use touchstone_element::{Error, KeyUse};
 
-/// The algorithms a key can be created for, given a TPM that has them.
-pub(crate) const ALGORITHMS: [SignatureAlgorithm; 4] = [
+/// How keys of ours sign, given a TPM that has the algorithms.
+pub(crate) const ALGORITHMS: [SignatureAlgorithm; 3] = [
     SignatureAlgorithm::EcdsaP256Sha256,
     SignatureAlgorithm::EcdsaP384Sha384,
     SignatureAlgorithm::RsaPkcs1Sha256,
-    SignatureAlgorithm::RsaPssSha256,
 ];
 
 const BOUND: u32 = FIXED_TPM | FIXED_PARENT | SENSITIVE_DATA_ORIGIN;
@@ -33,6 +32,7 @@ pub(crate) fn key(key_use: KeyUse, algorithm: SignatureAlgorithm) -> Result<Publ
     let restricted = match key_use {
         KeyUse::Sign => 0,
         KeyUse::Attest => RESTRICTED,
+        _ => return Err(Error::Unsupported("keys for this use")),
     };
     Ok(Public {
         name_algorithm: Sha256,

@@ -7,7 +7,7 @@ use crate::key_files::{KeyFiles, StoredKey};
 use crate::marshal::{Reader, Writer};
 use crate::policy;
 use crate::public::attributes::RESTRICTED;
-use crate::public::{ALG_NULL, to_spki};
+use crate::public::{ALG_NULL, Public};
 use crate::session::Secret as Shielded;
 use crate::signature;
 use crate::template::{self, DeviceKey};
@@ -18,7 +18,8 @@ use std::path::Path;
 use touchstone_crypto::{Digest, HashAlgorithm, SignatureAlgorithm};
 use touchstone_element::{
     About, Attested, Attesting, Capabilities, Credential, DeviceIdentity, Element, Endorsement,
-    Error, KeyUse, PcrSelection, PublicKey, Secret, Storage, check_name,
+    Error, KeyAlgorithm, KeySpec, KeyUse, NamedKey, PcrSelection, PublicKey, Registers, Secret,
+    Storage, check_name,
 };
 
 /// A TPM 2.0.
@@ -76,17 +77,6 @@ impl Tpm {
     ) -> Result<Self, Error> {
         let keys = KeyFiles::open(state)?;
         Ok(Self { context: Context::new(transport, at), keys, endorsement: None, identity: None })
-    }
-
-    /// Extends a PCR, in each bank that a digest is given for.
-    pub fn extend_pcr(&mut self, pcr: u8, digests: &[Digest]) -> Result<(), Error> {
-        self.context.pcr_extend(pcr, digests)
-    }
-
-    /// The IAK (TCG Keys for Device Identity): an attestation key that the maker put in, named
-    /// `iak` in [`Attesting::quote`], [`Attesting::certify`] and [`Attesting::activate`].
-    pub fn initial_attestation(&mut self) -> Result<Option<DeviceIdentity>, Error> {
-        self.maker_key(DeviceKey::Iak)
     }
 
     pub(crate) fn forget_identity(&mut self) {
@@ -201,9 +191,19 @@ pub(crate) struct Loaded {
     maker: Option<DeviceKey>,
 }
 
+const UNNAMED: Error = Error::Unsupported("a key of an algorithm without a name here");
+
 pub(crate) fn public_key(native: Vec<u8>) -> Result<PublicKey, Error> {
-    let (spki_der, algorithm) = to_spki(&native)?;
-    Ok(PublicKey { spki_der, algorithm, native })
+    let public = Public::decode(&native)?;
+    let signature = public.signature_algorithm().ok_or(UNNAMED)?;
+    let algorithm = KeyAlgorithm::ALL
+        .iter()
+        .copied()
+        .find(|algorithm| algorithm.signatures().contains(&signature) && public.is_a(*algorithm))
+        .ok_or(UNNAMED)?;
+    let restricted = public.attributes & RESTRICTED != 0;
+    let key_use = if restricted { KeyUse::Attest } else { KeyUse::Sign };
+    Ok(PublicKey { key_use, algorithm, spki_der: public.spki_der()?, native })
 }
 
 /// A name that a key of ours can have.
@@ -247,21 +247,24 @@ impl Element for Tpm {
             firmware.push(format!("{}.{}", number >> 16, number & 0xFFFF));
         }
         let firmware = firmware.join(".");
-        Ok(About { kind: "tpm2", manufacturer, model: model.trim().to_owned(), firmware })
+        let model = model.trim().to_owned();
+        Ok(About { kind: "tpm2", manufacturer, model, serial: String::new(), firmware })
     }
 
     fn capabilities(&mut self) -> Result<Capabilities, Error> {
-        let mut algorithms = template::ALGORITHMS.to_vec();
-        for (curve, algorithm) in [
-            (0x0003, SignatureAlgorithm::EcdsaP256Sha256),
-            (0x0004, SignatureAlgorithm::EcdsaP384Sha384),
-        ] {
-            if !self.has_curve(curve)? {
-                algorithms.retain(|known| *known != algorithm);
+        let mut keys = vec![(KeyAlgorithm::Rsa2048, vec![KeyUse::Sign, KeyUse::Attest])];
+        for (curve, algorithm) in [(0x0003, KeyAlgorithm::P256), (0x0004, KeyAlgorithm::P384)] {
+            if self.has_curve(curve)? {
+                keys.push((algorithm, vec![KeyUse::Sign, KeyUse::Attest]));
             }
         }
+        let signs = |algorithm: &SignatureAlgorithm| {
+            keys.iter().any(|(key, _)| key.signatures().contains(algorithm))
+        };
+        let signatures = template::ALGORITHMS.into_iter().filter(signs).collect();
         let pcr_banks = self.context.pcr_banks()?;
-        Ok(Capabilities { algorithms, pcr_banks, attests: true, storage: nv::STORAGE_LIMIT })
+        let storage = nv::STORAGE_LIMIT;
+        Ok(Capabilities { keys, signatures, pcr_banks, storage, ..Capabilities::default() })
     }
 
     fn random(&mut self, out: &mut [u8]) -> Result<(), Error> {
@@ -284,17 +287,16 @@ impl Element for Tpm {
         Ok(())
     }
 
-    fn create_key(
-        &mut self,
-        name: &str,
-        key_use: KeyUse,
-        algorithm: SignatureAlgorithm,
-    ) -> Result<PublicKey, Error> {
+    fn create_key(&mut self, name: &str, spec: &KeySpec) -> Result<PublicKey, Error> {
         own_name(name)?;
+        if spec.pcrs.is_some() {
+            return Err(Error::Unsupported("keys that are bound to PCRs"));
+        }
+        let signature = spec.algorithm.signatures().first().copied().ok_or(UNNAMED)?;
         if self.keys.load(name)?.is_some() {
             return Err(Error::KeyExists(name.to_owned()));
         }
-        let (private, native) = self.context.create(&template::key(key_use, algorithm)?)?;
+        let (private, native) = self.context.create(&template::key(spec.key_use, signature)?)?;
         let stored = StoredKey { private, native };
         self.keys.store(name, &stored)?;
         public_key(stored.native)
@@ -309,6 +311,22 @@ impl Element for Tpm {
         }
     }
 
+    fn keys(&mut self) -> Result<Vec<NamedKey>, Error> {
+        let mut keys = Vec::new();
+        for device_key in [DeviceKey::IDevId, DeviceKey::Iak] {
+            if let Some(identity) = self.maker_key(device_key)? {
+                let name = device_key.name().to_owned();
+                keys.push(NamedKey { name, public: identity.public });
+            }
+        }
+        for name in self.keys.names()? {
+            if let Some(stored) = self.keys.load(&name)? {
+                keys.push(NamedKey { name, public: public_key(stored.native)? });
+            }
+        }
+        Ok(keys)
+    }
+
     fn rename_key(&mut self, name: &str, to: &str) -> Result<(), Error> {
         own_name(name)?;
         own_name(to)?;
@@ -320,15 +338,21 @@ impl Element for Tpm {
         self.keys.delete(name)
     }
 
-    fn sign(&mut self, name: &str, message: &[u8]) -> Result<Vec<u8>, Error> {
+    fn sign(
+        &mut self,
+        name: &str,
+        algorithm: SignatureAlgorithm,
+        message: &[u8],
+    ) -> Result<Vec<u8>, Error> {
         self.with_key(name, |tpm, key| {
             let Object { entity, public, .. } = &key.object;
             if public.attributes & RESTRICTED != 0 {
-                return Err(Error::Unsupported("an attestation key signing a message"));
+                let needed = "a key that signs messages";
+                return Err(Error::WrongKind { name: name.to_owned(), needed });
             }
-            let algorithm = public
-                .signature_algorithm()
-                .ok_or(Error::Unsupported("a key that does not sign"))?;
+            if public.signature_algorithm() != Some(algorithm) {
+                return Err(Error::Unsupported("another signature algorithm than the key's own"));
+            }
             let digest = template::message_digest(algorithm, message)?;
             // No ticket: TPMT_TK_HASHCHECK of the null hierarchy (Part 3 §20.2).
             let parameters = Writer::default()
@@ -347,6 +371,18 @@ impl Element for Tpm {
             signature::to_x509(&answer.parameters, algorithm)
         })
     }
+
+    fn registers(&mut self) -> Option<&mut dyn Registers> {
+        Some(self)
+    }
+
+    fn attesting(&mut self) -> Option<&mut dyn Attesting> {
+        Some(self)
+    }
+
+    fn storage(&mut self) -> Option<&mut dyn Storage> {
+        Some(self)
+    }
 }
 
 const ST_HASHCHECK: u16 = 0x8024;
@@ -362,6 +398,10 @@ impl Attesting for Tpm {
             self.identity = self.maker_key(DeviceKey::IDevId)?;
         }
         Ok(self.identity.clone())
+    }
+
+    fn initial_attestation(&mut self) -> Result<Option<DeviceIdentity>, Error> {
+        self.maker_key(DeviceKey::Iak)
     }
 
     fn quote(
@@ -423,9 +463,15 @@ impl Attesting for Tpm {
             })
         })
     }
+}
 
+impl Registers for Tpm {
     fn read_pcrs(&mut self, selection: &PcrSelection) -> Result<Vec<Digest>, Error> {
         self.context.pcr_read(selection)
+    }
+
+    fn extend_pcr(&mut self, pcr: u8, digests: &[Digest]) -> Result<(), Error> {
+        self.context.pcr_extend(pcr, digests)
     }
 }
 
@@ -458,5 +504,10 @@ impl Storage for Tpm {
     fn store(&mut self, name: &str, value: &[u8]) -> Result<(), Error> {
         check_name(name)?;
         self.context.store_value(name, value)
+    }
+
+    fn remove(&mut self, name: &str) -> Result<(), Error> {
+        check_name(name)?;
+        self.context.remove_value(name)
     }
 }

@@ -13,22 +13,23 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex};
 use swtpm::{Swtpm, tool};
-use touchstone_crypto::{Crypto, HashAlgorithm, SignatureAlgorithm};
+use touchstone_crypto::{Crypto, HashAlgorithm};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_element::{
-    Attested, Attesting, Credential, Element, Error, KeyUse, PcrSelection, PublicKey, Storage,
+    Attested, Attesting, Credential, Element, Error, KeyAlgorithm, KeySpec, KeyUse, PcrSelection,
+    PublicKey, Registers, Storage,
 };
 use touchstone_element_tpm2::{Tpm, Transport, credential, name_of, signature};
 
-const P256: SignatureAlgorithm = SignatureAlgorithm::EcdsaP256Sha256;
+const P256: KeyAlgorithm = KeyAlgorithm::P256;
 
 fn boot_pcrs() -> PcrSelection {
     PcrSelection::new(HashAlgorithm::Sha256, &[0, 1, 2, 3, 4, 5, 6, 7, 10])
 }
 
 fn verify(attested: &Attested, by: &PublicKey) {
-    let signature = signature::to_x509(&attested.signature, by.algorithm).unwrap();
-    AwsLc.verify(by.algorithm, &by.spki_der, &attested.attest, &signature).unwrap();
+    let signature = signature::to_x509(&attested.signature, by.signature().unwrap()).unwrap();
+    AwsLc.verify(by.signature().unwrap(), &by.spki_der, &attested.attest, &signature).unwrap();
     // TPM_GENERATED_VALUE (TPM 2.0 Part 2 §6.2): no message from outside can start like this.
     assert_eq!(attested.attest[..4], [0xFF, b'T', b'C', b'G']);
 }
@@ -47,7 +48,7 @@ fn pem(spki: &[u8], swtpm: &Swtpm, name: &str) {
 fn a_quote_is_what_tpm2_checkquote_accepts() {
     let swtpm = Swtpm::blank_tcp();
     let mut tpm = swtpm.open();
-    let lak = tpm.create_key("lak", KeyUse::Attest, P256).unwrap();
+    let lak = tpm.create_key("lak", &KeySpec::new(KeyUse::Attest, P256)).unwrap();
     let event = AwsLc.hash(HashAlgorithm::Sha256, &[b"kernel"]);
     tpm.extend_pcr(4, &[event]).unwrap();
     let quote = tpm.quote("lak", &boot_pcrs(), b"nonce").unwrap();
@@ -70,7 +71,7 @@ fn a_quote_is_what_tpm2_checkquote_accepts() {
 fn a_quote_needs_an_attestation_key_sane_pcrs_and_a_short_nonce() {
     let swtpm = Swtpm::blank_tcp();
     let mut tpm = swtpm.open();
-    tpm.create_key("lak", KeyUse::Attest, P256).unwrap();
+    tpm.create_key("lak", &KeySpec::new(KeyUse::Attest, P256)).unwrap();
     assert!(matches!(tpm.quote("none", &boot_pcrs(), b""), Err(Error::UnknownKey(_))));
     assert!(matches!(tpm.quote("lak", &boot_pcrs(), &[0; 65]), Err(Error::BadInput(_))));
     let none = PcrSelection::new(HashAlgorithm::Sha256, &[]);
@@ -88,8 +89,8 @@ fn what_a_killed_predecessor_left_loaded_does_not_stand_in_the_way() {
     swtpm.tool(&["tpm2_startauthsession", "-S", "session.ctx"]);
     assert!(!swtpm.tool(&["tpm2_getcap", "handles-transient"]).is_empty());
     let mut tpm = swtpm.open();
-    tpm.create_key("lak", KeyUse::Attest, P256).unwrap();
-    tpm.create_key("ldevid", KeyUse::Sign, P256).unwrap();
+    tpm.create_key("lak", &KeySpec::new(KeyUse::Attest, P256)).unwrap();
+    tpm.create_key("ldevid", &KeySpec::new(KeyUse::Sign, P256)).unwrap();
     tpm.certify("ldevid", "lak", b"").unwrap();
     drop(tpm);
     swtpm.assert_nothing_is_loaded();
@@ -99,8 +100,8 @@ fn what_a_killed_predecessor_left_loaded_does_not_stand_in_the_way() {
 fn a_certified_key_is_named_in_the_statement() {
     let swtpm = Swtpm::blank_tcp();
     let mut tpm = swtpm.open();
-    let lak = tpm.create_key("lak", KeyUse::Attest, P256).unwrap();
-    let ldevid = tpm.create_key("ldevid", KeyUse::Sign, P256).unwrap();
+    let lak = tpm.create_key("lak", &KeySpec::new(KeyUse::Attest, P256)).unwrap();
+    let ldevid = tpm.create_key("ldevid", &KeySpec::new(KeyUse::Sign, P256)).unwrap();
     let certified = tpm.certify("ldevid", "lak", b"request").unwrap();
     verify(&certified, &lak);
     assert!(contains(&certified.attest, &name_of(&ldevid.native).unwrap()));
@@ -136,8 +137,8 @@ fn a_tpm_without_certificates_still_has_an_endorsement_key() {
 
 /// A credential for the key `lak` of this TPM, opened by this TPM.
 fn round_trip(tpm: &mut Tpm) {
-    let lak = tpm.create_key("lak", KeyUse::Attest, P256).unwrap();
-    let other = tpm.create_key("other", KeyUse::Attest, P256).unwrap();
+    let lak = tpm.create_key("lak", &KeySpec::new(KeyUse::Attest, P256)).unwrap();
+    let other = tpm.create_key("other", &KeySpec::new(KeyUse::Attest, P256)).unwrap();
     let ek = tpm.endorsement().unwrap().native_public;
     let name = name_of(&lak.native).unwrap();
     for len in [1, 32] {
@@ -198,7 +199,7 @@ fn a_credential_of_ours_is_opened_by_tpm2_activatecredential() {
 fn a_credential_of_tpm2_makecredential_is_opened_by_us() {
     let swtpm = Swtpm::blank_tcp();
     let mut tpm = swtpm.open();
-    let lak = tpm.create_key("lak", KeyUse::Attest, P256).unwrap();
+    let lak = tpm.create_key("lak", &KeySpec::new(KeyUse::Attest, P256)).unwrap();
     let ek = tpm.endorsement().unwrap().native_public;
     let size = u16::try_from(ek.len()).unwrap().to_be_bytes();
     swtpm.write("ek.pub", &[&size, ek.as_slice()].concat());
@@ -277,7 +278,7 @@ fn interposed(swtpm: &Swtpm) -> (Tpm, Arc<Mutex<Seen>>) {
 fn who_listens_between_us_and_the_tpm_learns_no_secret() {
     let swtpm = Swtpm::blank();
     let (mut tpm, seen) = interposed(&swtpm);
-    let lak = tpm.create_key("lak", KeyUse::Attest, P256).unwrap();
+    let lak = tpm.create_key("lak", &KeySpec::new(KeyUse::Attest, P256)).unwrap();
     let ek = tpm.endorsement().unwrap().native_public;
     let secret = b"a secret of thirty-two octets...";
     let credential = credential::make(&ek, &name_of(&lak.native).unwrap(), secret, &AwsLc).unwrap();

@@ -13,19 +13,24 @@ use std::sync::{Arc, Mutex};
 use swtpm::Swtpm;
 use touchstone_crypto::{Crypto, HashAlgorithm, SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::AwsLc;
-use touchstone_element::{Attesting, Element, Error, KeyUse, PcrSelection, Storage};
+use touchstone_element::{
+    Ability, Element, Error, KeyAlgorithm, KeySpec, KeyUse, PcrSelection, Registers, Storage,
+};
 use touchstone_element_tpm2::{Tpm, TpmSigner};
 
-const P256: SignatureAlgorithm = SignatureAlgorithm::EcdsaP256Sha256;
+const P256: KeyAlgorithm = KeyAlgorithm::P256;
+const SIGNATURE: SignatureAlgorithm = SignatureAlgorithm::EcdsaP256Sha256;
 
 #[test]
 fn what_a_tpm_key_signs_verifies_under_its_public_key() {
     let swtpm = Swtpm::blank();
     let mut tpm = swtpm.open();
-    for algorithm in tpm.capabilities().unwrap().algorithms {
-        let key = tpm.create_key(algorithm.name(), KeyUse::Sign, algorithm).unwrap();
-        assert_eq!(key.algorithm, algorithm);
-        let signature = tpm.sign(algorithm.name(), b"a message").unwrap();
+    for (kind, _) in tpm.capabilities().unwrap().keys {
+        let name = kind.name();
+        let key = tpm.create_key(name, &KeySpec::new(KeyUse::Sign, kind)).unwrap();
+        assert_eq!((key.algorithm, key.key_use), (kind, KeyUse::Sign));
+        let algorithm = key.signature().unwrap();
+        let signature = tpm.sign(name, algorithm, b"a message").unwrap();
         AwsLc.verify(algorithm, &key.spki_der, b"a message", &signature).unwrap();
         assert!(AwsLc.verify(algorithm, &key.spki_der, b"another", &signature).is_err());
     }
@@ -34,29 +39,32 @@ fn what_a_tpm_key_signs_verifies_under_its_public_key() {
 #[test]
 fn a_key_is_there_again_after_a_restart() {
     let swtpm = Swtpm::blank();
-    let key = swtpm.open().create_key("ldevid", KeyUse::Sign, P256).unwrap();
+    let key = swtpm.open().create_key("ldevid", &KeySpec::new(KeyUse::Sign, P256)).unwrap();
     let mut tpm = swtpm.open();
     assert_eq!(tpm.public_key("ldevid").unwrap(), Some(key.clone()));
-    let signature = tpm.sign("ldevid", b"again").unwrap();
-    AwsLc.verify(P256, &key.spki_der, b"again", &signature).unwrap();
+    let signature = tpm.sign("ldevid", SIGNATURE, b"again").unwrap();
+    AwsLc.verify(SIGNATURE, &key.spki_der, b"again", &signature).unwrap();
 
-    assert!(matches!(tpm.create_key("ldevid", KeyUse::Sign, P256), Err(Error::KeyExists(_))));
-    let next = tpm.create_key("ldevid-next", KeyUse::Sign, P256).unwrap();
+    assert!(matches!(
+        tpm.create_key("ldevid", &KeySpec::new(KeyUse::Sign, P256)),
+        Err(Error::KeyExists(_))
+    ));
+    let next = tpm.create_key("ldevid-next", &KeySpec::new(KeyUse::Sign, P256)).unwrap();
     tpm.rename_key("ldevid-next", "ldevid").unwrap();
     assert_eq!(tpm.public_key("ldevid").unwrap(), Some(next));
     tpm.delete_key("ldevid").unwrap();
     assert_eq!(tpm.public_key("ldevid").unwrap(), None);
-    assert!(matches!(tpm.sign("ldevid", b""), Err(Error::UnknownKey(_))));
+    assert!(matches!(tpm.sign("ldevid", SIGNATURE, b""), Err(Error::UnknownKey(_))));
 }
 
 #[test]
 fn a_key_of_another_tpm_is_refused_with_the_reason() {
     let (here, there) = (Swtpm::blank(), Swtpm::blank());
-    here.open().create_key("ldevid", KeyUse::Sign, P256).unwrap();
+    here.open().create_key("ldevid", &KeySpec::new(KeyUse::Sign, P256)).unwrap();
     let file = here.read("state/keys/ldevid.key");
     let mut tpm = there.open();
     there.write("state/keys/ldevid.key", &file);
-    match tpm.sign("ldevid", b"") {
+    match tpm.sign("ldevid", SIGNATURE, b"") {
         Err(Error::Refused(refusal)) => {
             assert_eq!((refusal.command, refusal.name.as_str()), ("TPM2_Load", "TPM_RC_INTEGRITY"));
             assert!(refusal.words.contains("another TPM"));
@@ -69,10 +77,10 @@ fn a_key_of_another_tpm_is_refused_with_the_reason() {
 fn an_attestation_key_signs_no_message() {
     let swtpm = Swtpm::blank();
     let mut tpm = swtpm.open();
-    tpm.create_key("lak", KeyUse::Attest, P256).unwrap();
-    assert!(matches!(tpm.sign("lak", b"message"), Err(Error::Unsupported(_))));
-    tpm.create_key("ldevid", KeyUse::Sign, P256).unwrap();
-    assert!(tpm.sign("ldevid", b"message").is_ok());
+    tpm.create_key("lak", &KeySpec::new(KeyUse::Attest, P256)).unwrap();
+    assert!(matches!(tpm.sign("lak", SIGNATURE, b"message"), Err(Error::WrongKind { .. })));
+    tpm.create_key("ldevid", &KeySpec::new(KeyUse::Sign, P256)).unwrap();
+    assert!(tpm.sign("ldevid", SIGNATURE, b"message").is_ok());
 }
 
 #[test]
@@ -80,18 +88,24 @@ fn names_of_the_maker_and_paths_are_no_names_for_a_key() {
     let swtpm = Swtpm::blank();
     let mut tpm = swtpm.open();
     for name in ["idevid", "iak"] {
-        assert!(matches!(tpm.create_key(name, KeyUse::Sign, P256), Err(Error::BadInput(_))));
-        assert!(matches!(tpm.sign(name, b""), Err(Error::UnknownKey(_))), "{name}");
+        assert!(matches!(
+            tpm.create_key(name, &KeySpec::new(KeyUse::Sign, P256)),
+            Err(Error::BadInput(_))
+        ));
+        assert!(matches!(tpm.sign(name, SIGNATURE, b""), Err(Error::UnknownKey(_))), "{name}");
         assert_eq!(tpm.public_key(name).unwrap(), None);
     }
-    assert!(matches!(tpm.create_key("../x", KeyUse::Sign, P256), Err(Error::BadName)));
+    assert!(matches!(
+        tpm.create_key("../x", &KeySpec::new(KeyUse::Sign, P256)),
+        Err(Error::BadName)
+    ));
 }
 
 #[test]
 fn a_signer_shares_the_tpm_with_others() {
     let swtpm = Swtpm::blank();
     let mut tpm = swtpm.open();
-    tpm.create_key("ldevid", KeyUse::Sign, P256).unwrap();
+    tpm.create_key("ldevid", &KeySpec::new(KeyUse::Sign, P256)).unwrap();
     let shared = Arc::new(Mutex::new(tpm));
     let signer = TpmSigner::new(Arc::clone(&shared), "ldevid").unwrap();
     let signature = signer.sign(b"request").unwrap();
@@ -108,8 +122,10 @@ fn the_tpm_says_what_it_is_and_can() {
     assert_eq!((about.kind, about.manufacturer.as_str()), ("tpm2", "IBM"));
     assert_eq!(about.firmware.split('.').count(), 4, "{}", about.firmware);
     let can = tpm.capabilities().unwrap();
-    assert!(can.attests && can.storage >= 128);
-    assert!(can.algorithms.contains(&P256));
+    assert!(can.storage >= 128);
+    assert!(can.creates(KeyUse::Attest, P256) && can.signatures.contains(&SIGNATURE));
+    let abilities = tpm.abilities();
+    assert!(abilities.contains(&Ability::Attest) && !abilities.contains(&Ability::Certificates));
     assert!(can.pcr_banks.contains(&HashAlgorithm::Sha256));
 }
 
@@ -144,6 +160,10 @@ fn a_stored_value_survives_a_rolled_back_disk() {
         other => panic!("{other:?}"),
     }
     assert_eq!(tpm.load("updates").unwrap().unwrap(), vec![8; limit]);
+    tpm.remove("updates").unwrap();
+    tpm.remove("updates").unwrap();
+    assert_eq!(tpm.load("updates").unwrap(), None);
+    assert_eq!(tpm.load("other").unwrap().unwrap(), b"");
 }
 
 #[test]
@@ -165,9 +185,9 @@ fn a_pcr_holds_what_it_was_extended_with() {
 fn a_tpm_that_vanishes_is_unreachable_and_not_a_panic() {
     let mut swtpm = Swtpm::blank();
     let mut tpm = swtpm.open();
-    tpm.create_key("ldevid", KeyUse::Sign, P256).unwrap();
+    tpm.create_key("ldevid", &KeySpec::new(KeyUse::Sign, P256)).unwrap();
     swtpm.kill();
-    assert!(matches!(tpm.sign("ldevid", b""), Err(Error::Unreachable { .. })));
+    assert!(matches!(tpm.sign("ldevid", SIGNATURE, b""), Err(Error::Unreachable { .. })));
     drop(tpm);
     let state = swtpm.dir.path().join("state");
     let error = Tpm::connect_unix(swtpm.socket(), &state).err().unwrap();

@@ -12,10 +12,12 @@ mod swtpm;
 use swtpm::{Swtpm, tool};
 use touchstone_crypto::{Crypto, HashAlgorithm, SignatureAlgorithm};
 use touchstone_crypto_awslc::AwsLc;
-use touchstone_element::{Attested, Attesting, Element, Error, KeyUse, PcrSelection, PublicKey};
+use touchstone_element::{
+    Attested, Attesting, Element, Error, KeyAlgorithm, KeySpec, KeyUse, PcrSelection, PublicKey,
+};
 use touchstone_element_tpm2::{Tpm, credential, manufacture, name_of, signature};
 
-const P256: SignatureAlgorithm = SignatureAlgorithm::EcdsaP256Sha256;
+const P256: KeyAlgorithm = KeyAlgorithm::P256;
 
 fn make_ca(swtpm: &Swtpm) {
     let request =
@@ -50,8 +52,8 @@ fn manufactured(swtpm: &Swtpm) -> Tpm {
 }
 
 fn verify(attested: &Attested, by: &PublicKey) {
-    let signature = signature::to_x509(&attested.signature, by.algorithm).unwrap();
-    AwsLc.verify(by.algorithm, &by.spki_der, &attested.attest, &signature).unwrap();
+    let signature = signature::to_x509(&attested.signature, by.signature().unwrap()).unwrap();
+    AwsLc.verify(by.signature().unwrap(), &by.spki_der, &attested.attest, &signature).unwrap();
 }
 
 #[test]
@@ -65,11 +67,21 @@ fn a_device_finds_the_identity_its_maker_put_in() {
     swtpm.write("found.der", &identity.certificates[0]);
     tool("openssl", swtpm.dir.path(), &["verify", "-CAfile", "ca.pem", "found.der"]);
 
-    let signature = tpm.sign("idevid", b"hello").unwrap();
-    AwsLc.verify(P256, &identity.public.spki_der, b"hello", &signature).unwrap();
+    let signature = tpm.sign("idevid", SignatureAlgorithm::EcdsaP256Sha256, b"hello").unwrap();
+    AwsLc
+        .verify(
+            SignatureAlgorithm::EcdsaP256Sha256,
+            &identity.public.spki_der,
+            b"hello",
+            &signature,
+        )
+        .unwrap();
     let iak = tpm.initial_attestation().unwrap().unwrap();
     assert_ne!(iak.public, identity.public);
-    assert!(matches!(tpm.sign("iak", b"hello"), Err(Error::Unsupported(_))));
+    assert!(matches!(
+        tpm.sign("iak", SignatureAlgorithm::EcdsaP256Sha256, b"hello"),
+        Err(Error::WrongKind { .. })
+    ));
     drop(tpm);
     swtpm.assert_nothing_is_loaded();
 }
@@ -86,8 +98,8 @@ fn the_identity_survives_a_cleared_tpm() {
 fn the_keys_of_maker_and_owner_certify_each_other() {
     let swtpm = Swtpm::blank_tcp();
     let mut tpm = manufactured(&swtpm);
-    let lak = tpm.create_key("lak", KeyUse::Attest, P256).unwrap();
-    tpm.create_key("ldevid", KeyUse::Sign, P256).unwrap();
+    let lak = tpm.create_key("lak", &KeySpec::new(KeyUse::Attest, P256)).unwrap();
+    tpm.create_key("ldevid", &KeySpec::new(KeyUse::Sign, P256)).unwrap();
     let iak = tpm.initial_attestation().unwrap().unwrap().public;
     // The maker's keys are administered by their policy alone: PolicySecret, PolicyCommandCode,
     // PolicyOR.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::{fmt, io};
+use touchstone_engine::Blame;
 
 /// Why an element did not do as asked.
 #[derive(Debug)]
@@ -15,6 +16,13 @@ pub enum Error {
     KeyExists(String),
     /// The element, or this kind of key, cannot do that.
     Unsupported(&'static str),
+    /// A key of another kind or for another use than the call needs.
+    WrongKind {
+        /// The key.
+        name: String,
+        /// What it is not.
+        needed: &'static str,
+    },
     /// A value is larger than the element's storage takes.
     TooLarge {
         /// Octets that fit.
@@ -22,6 +30,28 @@ pub enum Error {
     },
     /// What was handed in does not parse, or is out of range.
     BadInput(&'static str),
+    /// A password or PIN is wrong. It was tried once and not again.
+    WrongAuthorization {
+        /// How many more may be tried before the element locks, where it tells.
+        tries_left: Option<u32>,
+    },
+    /// Too many wrong authorizations: the element refuses all of them for now.
+    LockedOut {
+        /// Seconds until it forgives one, where it tells.
+        recovery: Option<u64>,
+    },
+    /// A key or a sealed secret is bound to a state that the device is no longer in.
+    StateMoved,
+    /// A key or a sealed secret of another element, or of this one before it was cleared.
+    Foreign,
+    /// The element has no room for more.
+    Exhausted(&'static str),
+    /// The element was taken away in mid-operation; the next call looks for it again.
+    Removed,
+    /// A file of the element's store is damaged.
+    Corrupt(PathBuf),
+    /// The element's store is older than what the element saw last: somebody put back an old copy.
+    RolledBack(PathBuf),
     /// The element said no.
     Refused(Refusal),
     /// The element answered something that does not parse.
@@ -58,6 +88,15 @@ impl Error {
             Self::UnknownKey(_) => "element.key.unknown",
             Self::KeyExists(_) => "element.key.exists",
             Self::Unsupported(_) => "element.unsupported",
+            Self::WrongKind { .. } => "element.key.kind",
+            Self::WrongAuthorization { .. } => "element.authorization.wrong",
+            Self::LockedOut { .. } => "element.authorization.locked-out",
+            Self::StateMoved => "element.state.moved",
+            Self::Foreign => "element.foreign",
+            Self::Exhausted(_) => "element.exhausted",
+            Self::Removed => "element.removed",
+            Self::Corrupt(_) => "element.store.corrupt",
+            Self::RolledBack(_) => "element.store.rolled-back",
             Self::TooLarge { .. } => "element.storage.too-large",
             Self::BadInput(_) => "element.input.bad",
             Self::Refused(_) => "element.refused",
@@ -72,6 +111,25 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Whose doing it was.
+    pub const fn blame(&self) -> Blame {
+        match self {
+            Self::BadName
+            | Self::UnknownKey(_)
+            | Self::KeyExists(_)
+            | Self::Unsupported(_)
+            | Self::WrongKind { .. }
+            | Self::TooLarge { .. }
+            | Self::BadInput(_)
+            | Self::WrongAuthorization { .. }
+            | Self::Foreign => Blame::Owner,
+            Self::Refused(_) | Self::Malformed(_) => Blame::Peer,
+            _ => Blame::Platform,
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -81,6 +139,37 @@ impl fmt::Display for Error {
                 write!(f, "a key named `{name}` exists; delete it or choose another name")
             }
             Self::Unsupported(what) => write!(f, "not supported by this element: {what}"),
+            Self::WrongKind { name, needed } => write!(f, "the key `{name}` is not {needed}"),
+            Self::WrongAuthorization { tries_left: Some(left) } => {
+                write!(f, "the password or PIN is wrong; {left} more may be tried before a lockout")
+            }
+            Self::WrongAuthorization { tries_left: None } => {
+                f.write_str("the password or PIN is wrong; it was not tried again")
+            }
+            Self::LockedOut { recovery: Some(seconds) } => {
+                write!(f, "the element is locked out; wait {seconds} s or reset the lockout")
+            }
+            Self::LockedOut { recovery: None } => {
+                f.write_str("the element is locked out; its owner has to unlock it")
+            }
+            Self::StateMoved => f.write_str(
+                "bound to a state that the device is no longer in; compare the PCRs with those at \
+                 the time of binding",
+            ),
+            Self::Foreign => f.write_str(
+                "made by another element, or by this one before it was cleared; make it anew here",
+            ),
+            Self::Exhausted(what) => write!(f, "the element has no room left: {what}"),
+            Self::Removed => f.write_str("the element was removed; put it back and try again"),
+            Self::Corrupt(path) => {
+                write!(f, "{} is damaged; restore it from a backup", path.display())
+            }
+            Self::RolledBack(path) => write!(
+                f,
+                "{} is older than the element's last state: an old copy was put back; restore the \
+                 newest or enrol the device anew",
+                path.display()
+            ),
             Self::TooLarge { limit } => write!(f, "the value is too large; {limit} octets fit"),
             Self::BadInput(what) => write!(f, "{what}"),
             Self::Refused(refusal) => write!(f, "{refusal}"),

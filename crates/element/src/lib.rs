@@ -1,21 +1,26 @@
 //! Secure elements: what each of them can do, behind one API.
 //!
 //! An element is the Root of Trust for Storage and Reporting of a device (RFC 9334 §2.2): it holds
-//! keys that never leave it and signs statements about the device's state. What one cannot do is an
-//! [`Error::Unsupported`], never a pretence in software.
+//! keys that never leave it and signs statements about the device's state. [`Element`] is what every
+//! one can do; each further ability is a trait of its own, and an element that lacks it has no such
+//! trait: there is nothing to call. What depends on the model (algorithms, sizes) is listed by
+//! [`Element::capabilities`].
 //!
 //! What this is not: an element (`touchstone-element-tpm2` is one), nor a judge of what an element
 //! states (`touchstone-evidence` decodes, `touchstone-appraise` judges).
 //!
 //! ```
-//! use touchstone_crypto::SignatureAlgorithm;
-//! use touchstone_element::{Element, Error, KeyUse};
+//! use touchstone_element::{Element, Error, KeyAlgorithm, KeySpec, KeyUse};
 //!
 //! fn device_key(element: &mut dyn Element) -> Result<Vec<u8>, Error> {
+//!     let spec = KeySpec::new(KeyUse::Sign, KeyAlgorithm::P256);
 //!     let key = match element.public_key("ldevid")? {
 //!         Some(key) => key,
-//!         None => element.create_key("ldevid", KeyUse::Sign, SignatureAlgorithm::EcdsaP256Sha256)?,
+//!         None => element.create_key("ldevid", &spec)?,
 //!     };
+//!     if let Some(attesting) = element.attesting() {
+//!         attesting.certify("ldevid", "lak", b"the verifier's nonce")?;
+//!     }
 //!     Ok(key.spki_der)
 //! }
 //! ```
@@ -25,22 +30,29 @@
     allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")
 )]
 
+mod ability;
+mod algorithm;
 mod error;
 mod name;
 mod secret;
 mod signer;
 mod types;
 
+pub use ability::{
+    Agreeing, Attesting, Certificates, Counting, Decapsulating, Decrypting, Importing, Macs,
+    Registers, Sealing, Storage,
+};
+pub use algorithm::{Encryption, KeyAlgorithm};
 pub use error::{Error, Refusal};
 pub use name::{MAX_NAME_LEN, check_name};
 pub use secret::Secret;
 pub use signer::ElementSigner;
 pub use types::{
-    About, Attested, Capabilities, Credential, DeviceIdentity, Endorsement, KeyUse, PcrSelection,
-    PublicKey,
+    Ability, About, Attested, Capabilities, Credential, DeviceIdentity, Endorsement, KeySpec,
+    KeyUse, NamedKey, PcrSelection, PublicKey, SealPcrs, SealTo,
 };
 
-use touchstone_crypto::{Digest, SignatureAlgorithm};
+use touchstone_crypto::SignatureAlgorithm;
 
 /// Keys that stay inside, and random octets.
 ///
@@ -50,22 +62,20 @@ pub trait Element: Send {
     /// What the element says of itself.
     fn about(&mut self) -> Result<About, Error>;
 
-    /// What the element can do.
+    /// What this element, as it stands, can do.
     fn capabilities(&mut self) -> Result<Capabilities, Error>;
 
     /// Fills `out` from the element's random source.
     fn random(&mut self, out: &mut [u8]) -> Result<(), Error>;
 
     /// Creates and keeps a key; [`Error::KeyExists`] when there is one of that name.
-    fn create_key(
-        &mut self,
-        name: &str,
-        key_use: KeyUse,
-        algorithm: SignatureAlgorithm,
-    ) -> Result<PublicKey, Error>;
+    fn create_key(&mut self, name: &str, spec: &KeySpec) -> Result<PublicKey, Error>;
 
-    /// The public part of a key, `None` when there is no key of that name.
+    /// What may be known of a key, `None` when there is no key of that name.
     fn public_key(&mut self, name: &str) -> Result<Option<PublicKey>, Error>;
+
+    /// All keys, by name.
+    fn keys(&mut self) -> Result<Vec<NamedKey>, Error>;
 
     /// Gives a key another name in one step, replacing the key that had it. How a renewed key takes
     /// the place of the old one.
@@ -74,46 +84,75 @@ pub trait Element: Send {
     /// Forgets a key; nothing happens when there is none of that name.
     fn delete_key(&mut self, name: &str) -> Result<(), Error>;
 
-    /// Signs `message` (not its digest) with a [`KeyUse::Sign`] key. ECDSA signatures are in DER.
-    fn sign(&mut self, name: &str, message: &[u8]) -> Result<Vec<u8>, Error>;
-}
-
-/// An element that reports on the device and on its own keys.
-pub trait Attesting: Element {
-    /// The endorsement key and its certificates, the key's own first. No certificates when the
-    /// maker stored none.
-    fn endorsement(&mut self) -> Result<Endorsement, Error>;
-
-    /// The IDevID (IEEE 802.1AR) that the maker put in, or `None`. Its key is named `idevid` in
-    /// [`Element::sign`] and [`Attesting::certify`].
-    fn device_identity(&mut self) -> Result<Option<DeviceIdentity>, Error>;
-
-    /// A signed statement of the selected PCRs, made by a [`KeyUse::Attest`] key. `qualifying` is
-    /// the freshness the verifier asked for, at most 64 octets.
-    fn quote(
+    /// Signs `message` (not its digest) with a [`KeyUse::Sign`] key, in the form that X.509 uses:
+    /// ECDSA signatures are in DER.
+    fn sign(
         &mut self,
-        key: &str,
-        selection: &PcrSelection,
-        qualifying: &[u8],
-    ) -> Result<Attested, Error>;
+        name: &str,
+        algorithm: SignatureAlgorithm,
+        message: &[u8],
+    ) -> Result<Vec<u8>, Error>;
 
-    /// A statement signed by `by_key` that `object` is a key of this element.
-    fn certify(&mut self, object: &str, by_key: &str, qualifying: &[u8])
-    -> Result<Attested, Error>;
+    /// Takes keys from outside.
+    fn importing(&mut self) -> Option<&mut dyn Importing> {
+        None
+    }
+    /// Decrypts.
+    fn decrypting(&mut self) -> Option<&mut dyn Decrypting> {
+        None
+    }
+    /// Agrees on secrets.
+    fn agreeing(&mut self) -> Option<&mut dyn Agreeing> {
+        None
+    }
+    /// Opens encapsulated secrets.
+    fn decapsulating(&mut self) -> Option<&mut dyn Decapsulating> {
+        None
+    }
+    /// Authenticates messages.
+    fn macs(&mut self) -> Option<&mut dyn Macs> {
+        None
+    }
+    /// Seals secrets.
+    fn sealing(&mut self) -> Option<&mut dyn Sealing> {
+        None
+    }
+    /// Has Platform Configuration Registers.
+    fn registers(&mut self) -> Option<&mut dyn Registers> {
+        None
+    }
+    /// Reports on the device and on its own keys.
+    fn attesting(&mut self) -> Option<&mut dyn Attesting> {
+        None
+    }
+    /// Counts without ever going back.
+    fn counting(&mut self) -> Option<&mut dyn Counting> {
+        None
+    }
+    /// Keeps small values.
+    fn storage(&mut self) -> Option<&mut dyn Storage> {
+        None
+    }
+    /// Keeps certificates beside their keys.
+    fn certificates(&mut self) -> Option<&mut dyn Certificates> {
+        None
+    }
 
-    /// Opens a credential made for this element's endorsement key and the [`KeyUse::Attest`] key.
-    fn activate(&mut self, key: &str, credential: &Credential) -> Result<Secret, Error>;
-
-    /// The values of the selected PCRs, in the order of the selection.
-    fn read_pcrs(&mut self, selection: &PcrSelection) -> Result<Vec<Digest>, Error>;
-}
-
-/// Small storage inside the element, which a rolled-back disk does not roll back.
-pub trait Storage: Element {
-    /// What was stored last under `name`, or `None`.
-    fn load(&mut self, name: &str) -> Result<Option<Vec<u8>>, Error>;
-
-    /// Stores a value, replacing the last one in one step. [`Error::TooLarge`] says how much fits;
-    /// 128 octets fit everywhere.
-    fn store(&mut self, name: &str, value: &[u8]) -> Result<(), Error>;
+    /// The abilities that the element has.
+    fn abilities(&mut self) -> Vec<Ability> {
+        let has = [
+            (Ability::Import, self.importing().is_some()),
+            (Ability::Decrypt, self.decrypting().is_some()),
+            (Ability::Agree, self.agreeing().is_some()),
+            (Ability::Decapsulate, self.decapsulating().is_some()),
+            (Ability::Mac, self.macs().is_some()),
+            (Ability::Seal, self.sealing().is_some()),
+            (Ability::Registers, self.registers().is_some()),
+            (Ability::Attest, self.attesting().is_some()),
+            (Ability::Count, self.counting().is_some()),
+            (Ability::Store, self.storage().is_some()),
+            (Ability::Certificates, self.certificates().is_some()),
+        ];
+        has.into_iter().filter(|(_, has)| *has).map(|(ability, _)| ability).collect()
+    }
 }

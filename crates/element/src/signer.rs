@@ -7,36 +7,40 @@ use touchstone_crypto::{SignatureAlgorithm, Signer};
 
 /// A named key of a shared element, for whoever signs without knowing where the key lives: TLS
 /// client authentication, certificate requests.
-pub struct ElementSigner<E> {
+pub struct ElementSigner<E: ?Sized> {
     element: Arc<Mutex<E>>,
     name: String,
     algorithm: SignatureAlgorithm,
     spki_der: Vec<u8>,
 }
 
-impl<E: Element> ElementSigner<E> {
-    /// The signer for the key `name`; [`Error::UnknownKey`] if there is none.
+impl<E: Element + ?Sized> ElementSigner<E> {
+    /// The signer for the key `name`, by its usual algorithm; [`Error::UnknownKey`] if there is
+    /// none.
     pub fn new(element: Arc<Mutex<E>>, name: &str) -> Result<Self, Error> {
         let key = element
             .lock()
             .map_err(|_| Error::Poisoned)?
             .public_key(name)?
             .ok_or_else(|| Error::UnknownKey(name.to_owned()))?;
+        let needed = "a key that signs";
         Ok(Self {
             element,
             name: name.to_owned(),
-            algorithm: key.algorithm,
+            algorithm: key
+                .signature()
+                .ok_or_else(|| Error::WrongKind { name: name.to_owned(), needed })?,
             spki_der: key.spki_der,
         })
     }
 
     /// Signs, and keeps the element's own words when it cannot.
     pub fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
-        self.element.lock().map_err(|_| Error::Poisoned)?.sign(&self.name, message)
+        self.element.lock().map_err(|_| Error::Poisoned)?.sign(&self.name, self.algorithm, message)
     }
 }
 
-impl<E: Element> Signer for ElementSigner<E> {
+impl<E: Element + ?Sized> Signer for ElementSigner<E> {
     fn algorithm(&self) -> SignatureAlgorithm {
         self.algorithm
     }
@@ -50,7 +54,7 @@ impl<E: Element> Signer for ElementSigner<E> {
     }
 }
 
-impl<E> Clone for ElementSigner<E> {
+impl<E: ?Sized> Clone for ElementSigner<E> {
     fn clone(&self) -> Self {
         Self {
             element: Arc::clone(&self.element),
@@ -61,7 +65,7 @@ impl<E> Clone for ElementSigner<E> {
     }
 }
 
-impl<E> fmt::Debug for ElementSigner<E> {
+impl<E: ?Sized> fmt::Debug for ElementSigner<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ElementSigner").field("name", &self.name).finish_non_exhaustive()
     }

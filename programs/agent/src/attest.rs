@@ -11,7 +11,7 @@ use touchstone_attest::{Attester, Event, Kind, Limits};
 use touchstone_crypto::Crypto;
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_drive::{Reply, run_exchange};
-use touchstone_element::{Attesting, Credential, PcrSelection};
+use touchstone_element::{Attesting, Credential, PcrSelection, Registers};
 use touchstone_evidence::endorse::{Bundle, CertifiedKey, identity_binding};
 use touchstone_evidence::runtime::Component;
 use touchstone_evidence::{Challenge, Evidence, QuoteParts, RuntimeClaims, binding};

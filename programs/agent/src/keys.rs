@@ -6,8 +6,7 @@ use crate::state::{self, State};
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, MutexGuard};
 use touchstone_certs::Certificate;
-use touchstone_crypto::SignatureAlgorithm;
-use touchstone_element::{Attesting, Element, KeyUse, PublicKey};
+use touchstone_element::{Attesting, Element, KeyAlgorithm, KeySpec, KeyUse, PublicKey};
 use touchstone_element_tpm2::{Tpm, TpmSigner};
 use touchstone_tls::Identity;
 
@@ -116,7 +115,7 @@ impl Keys {
         let mut tpm = self.tpm()?;
         match tpm.public_key(LAK)? {
             Some(key) => Ok(key),
-            None => Ok(tpm.create_key(LAK, KeyUse::Attest, SignatureAlgorithm::EcdsaP256Sha256)?),
+            None => Ok(tpm.create_key(LAK, &KeySpec::new(KeyUse::Attest, KeyAlgorithm::P256))?),
         }
     }
 
@@ -155,7 +154,7 @@ impl Keys {
         let name = if used.as_deref() == Some("ldevid-a") { "ldevid-b" } else { "ldevid-a" };
         let mut tpm = self.tpm()?;
         tpm.delete_key(name)?;
-        let key = tpm.create_key(name, KeyUse::Sign, SignatureAlgorithm::EcdsaP256Sha256)?;
+        let key = tpm.create_key(name, &KeySpec::new(KeyUse::Sign, KeyAlgorithm::P256))?;
         Ok((name.to_owned(), key))
     }
 

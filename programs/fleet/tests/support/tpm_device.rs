@@ -1,6 +1,6 @@
 //! A device with a software TPM of its own, that speaks to a fleet as an agent would.
 
-use crate::support::{Lab, P256, now};
+use crate::support::{Lab, now};
 use crate::swtpm::Swtpm;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
@@ -13,7 +13,8 @@ use touchstone_crypto::{Crypto, HashAlgorithm, Signer};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_drive::{Reply, TlsStream, run_exchange};
 use touchstone_element::{
-    Attesting, Credential, Element, ElementSigner, KeyUse, PcrSelection, PublicKey,
+    Attesting, Credential, Element, ElementSigner, KeyAlgorithm, KeySpec, KeyUse, PcrSelection,
+    PublicKey,
 };
 use touchstone_element_tpm2::{Tpm, manufacture};
 use touchstone_engine::AskKind;
@@ -52,7 +53,7 @@ impl Device {
             Ok::<_, touchstone_element::Error>(certificate.der().to_vec())
         })
         .unwrap();
-        let lak = tpm.create_key("lak", KeyUse::Attest, P256).unwrap();
+        let lak = tpm.create_key("lak", &KeySpec::new(KeyUse::Attest, KeyAlgorithm::P256)).unwrap();
         let tpm = Arc::new(Mutex::new(tpm));
         Self { tpm, lak, idevid: identity.certificates, foreign_code: 0 }
     }
@@ -196,7 +197,9 @@ impl Device {
             let mut tpm = self.tpm.lock().unwrap();
             let public = match tpm.public_key(key).unwrap() {
                 Some(public) => public,
-                None => tpm.create_key(key, KeyUse::Sign, P256).unwrap(),
+                None => {
+                    tpm.create_key(key, &KeySpec::new(KeyUse::Sign, KeyAlgorithm::P256)).unwrap()
+                }
             };
             let certified = tpm.certify(key, "lak", &qualifying).unwrap();
             TpmCertify {
