@@ -16,6 +16,8 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+#[cfg(feature = "alloc")]
+pub mod pem;
 mod transport;
 
 pub use transport::{MAX_MESSAGE, Transport, TransportError};
