@@ -43,6 +43,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "openssl", why: "a second opinion on OCSP, CMS, TLS and certificates", uses: BOTH },
     Package { name: "curl", why: "a second opinion on EST and HTTPS", uses: BOTH },
     Package { name: "tpm2-tools", why: "a second opinion on the TPM", uses: &[Use::Test] },
+    Package { name: "systemd", why: "a second opinion on the units of the services", uses: &[Use::Test] },
     Package { name: "iproute2", why: "network namespaces for the quarantine's tests", uses: &[Use::Test] },
     Package { name: "chromium", why: "pictures of the console", uses: &[Use::Screenshots] },
 ];

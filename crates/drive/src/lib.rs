@@ -4,6 +4,7 @@
 //! * [`run_exchange`] turns an engine whose peer speaks only in responses, as over HTTP;
 //!   [`serve_message`] is the other end of it.
 //! * [`blocking`]: the same two without a runtime.
+//! * [`ServiceManager`] hears that the loops turn.
 //!
 //! What this is not: a place that judges. Asks go to whoever called, and so does what was heard.
 //!
@@ -47,6 +48,7 @@ mod exchange;
 mod owner;
 mod pump;
 mod serve;
+mod service;
 mod stream;
 
 pub use clock::now;
@@ -54,4 +56,5 @@ pub use exchange::{ExchangeEnd, ExchangeError, Served, run_exchange, serve_messa
 pub use owner::Reply;
 pub use pump::ConnectError;
 pub use serve::serve;
+pub use service::{Pulse, ServiceManager};
 pub use stream::TlsStream;

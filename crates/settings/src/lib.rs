@@ -3,7 +3,7 @@
 //!
 //! A program asks a [`Section`] for each field it knows. What the file holds and nobody asked for is
 //! a fault too, so a mistyped field can not be passed over in silence. What this is not: a place
-//! for secrets (a secret is a reference to a file), or for defaults that a program does not print.
+//! for secrets (there is a [`SecretReference`] to one), or for defaults that a program does not print.
 //!
 //! ```
 //! let text = "listen = '127.0.0.1:80'\n[limits]\nflow = 9\n";
@@ -25,9 +25,11 @@
 )]
 
 mod nearest;
+mod secret;
 mod section;
 
 pub use nearest::nearest;
+pub use secret::SecretReference;
 pub use section::Section;
 
 use std::cell::RefCell;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
-use touchstone_settings::{Faults, Section, read};
+use touchstone_settings::{Faults, SecretReference, Section, read};
 
 /// The configuration that `--print-default` prints, each field with its meaning.
 pub const DEFAULT: &str = include_str!("config/default.toml");
@@ -19,8 +19,8 @@ pub struct Config {
     pub status: SocketAddr,
     /// PEM file of our certificate, leaf first.
     pub certificate: PathBuf,
-    /// PEM file of its key.
-    pub key: PathBuf,
+    /// Where its key is, as PEM.
+    pub key: SecretReference,
     /// PEM file of the roots that a device's LDevID must lead to.
     pub device_roots: PathBuf,
     /// PEM file of the key that signs attestation results.
@@ -97,7 +97,7 @@ impl Config {
                 root.refuse("status", "it tells who is connected, so it must be on loopback");
             }
             let certificate = path(root, "certificate");
-            let key = root.required::<FileReference>("key");
+            let key = root.required::<SecretReference>("key");
             let device_roots = path(root, "device_roots");
             let verifier = path(root, "verifier");
             let max_age = root.duration("max_age", Duration::from_secs(30));
@@ -117,7 +117,7 @@ impl Config {
                 listen: listen?,
                 status: status?,
                 certificate: certificate?,
-                key: key?.0,
+                key: key?,
                 device_roots: device_roots?,
                 verifier: verifier?,
                 max_age: max_age?,
@@ -153,18 +153,6 @@ impl FromStr for Absolute {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let path = Path::new(text);
         if path.is_absolute() { Ok(Self(path.into())) } else { Err("the path must start with `/`") }
-    }
-}
-
-/// Where a secret is, never the secret: `file:/...`.
-struct FileReference(PathBuf);
-
-impl FromStr for FileReference {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let path = text.strip_prefix("file:").ok_or("name the file as \"file:/path\"")?;
-        path.parse::<Absolute>().map(|path| Self(path.0))
     }
 }
 
@@ -232,7 +220,7 @@ mod tests {
         let config = Config::read("default", DEFAULT).unwrap();
         assert_eq!(config.routes["broker.example:8883"], "192.0.2.20:8883");
         assert_eq!(config.limits, Limits::default());
-        assert_eq!(config.key, Path::new("/etc/touchstone/checkpoint.key"));
+        assert_eq!(config.key.to_string(), "file:/etc/touchstone/checkpoint.key");
     }
 
     #[test]
@@ -243,7 +231,7 @@ mod tests {
             .replace("max_age", "maxage")
             .replace("to = \"192.0.2.20:8883\"", "to = \"broker\"");
         let told = Config::read("c.toml", &text).unwrap_err().to_string();
-        for words in ["on loopback", "file:/path", "did you mean `max_age`?", "name:port"] {
+        for words in ["on loopback", "file:/path/to/it", "did you mean `max_age`?", "name:port"] {
             assert!(told.contains(words), "{words}: {told}");
         }
         assert_eq!(told.lines().count(), 4, "{told}");

@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use touchstone_appraise::VerifierKey;
 use touchstone_certs::Certificate;
-use touchstone_drive::{ConnectError, TlsStream};
+use touchstone_drive::{ConnectError, Pulse, TlsStream};
 use touchstone_tls::ServerConfig;
 
 mod flow;
@@ -118,11 +118,12 @@ impl Edge {
     }
 
     /// Lets time pass, for as long as the program runs.
-    pub async fn keep_time(&self) {
+    pub async fn keep_time(&self, pulse: &Pulse) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            pulse.beat();
             let now = self.now();
             let mut inner = self.lock();
             let cut = inner.book.tick(now);

@@ -1,18 +1,24 @@
 //! Starts what the configuration asks for, and stops it when told to.
 
 use crate::config::Config;
-use crate::edge::{Edge, serve_status};
+use crate::edge::{Edge, serve_status, unix};
+use crate::event::Event;
 use crate::listen::listen;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use touchstone_appraise::VerifierKey;
+use touchstone_drive::{Pulse, ServiceManager};
 use touchstone_tls::{
     ClientAuth, ClientConfig, ClientSetup, Identity, ServerConfig, ServerName, ServerSetup,
     certificates_from_pem,
 };
+
+/// A checkpoint that has not looked for stale flows for so long hangs.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why the checkpoint does not run.
 #[derive(Debug, thiserror::Error)]
@@ -75,8 +81,10 @@ impl Material {
     /// Reads the files.
     pub fn load(config: &Config) -> Result<Self, Error> {
         let chain = read(&config.certificate)?;
-        let key = zeroize::Zeroizing::new(read(&config.key)?);
-        let identity = Identity::from_pem(&chain, &key).map_err(unusable(&config.key))?;
+        let at = config.key.path();
+        let unreadable = |source| Error::Unreadable { path: at.clone(), source };
+        let key = config.key.read().map_err(unreadable)?;
+        let identity = Identity::from_pem(&chain, key.as_bytes()).map_err(unusable(&at))?;
         let device_roots = roots(&config.device_roots)?;
         let server = ServerSetup::new(identity.clone(), ClientAuth::Required(device_roots))
             .handshake_timeout(config.limits.handshake)
@@ -109,16 +117,30 @@ async fn serve(config: &Config, material: Material) -> Result<(), Error> {
     let status = bind(config.status).await?;
     let mut terminate = signal(SignalKind::terminate())?;
     let edge = Edge::new(config, material.verifiers);
+    let pulse = Pulse::new(PATIENCE);
+    let manager = ServiceManager::of_this_process()?;
     let feed = listen(edge.clone(), config.fleet.clone(), material.client, material.fleet_name);
+    let at = listener.local_addr()?;
+    told(manager.ready(&format!("admits devices at {at}")));
     tokio::select! {
         () = edge.serve(listener, material.server) => {}
-        () = edge.keep_time() => {}
+        () = edge.keep_time(&pulse) => {}
+        () = manager.keep_alive(std::slice::from_ref(&pulse)) => {}
         () = serve_status(edge.clone(), status) => {}
         () = feed => {}
         _ = terminate.recv() => {}
         interrupted = tokio::signal::ctrl_c() => interrupted?,
     }
+    told(manager.stopping());
     Ok(())
+}
+
+/// A service manager that cannot be told will draw its own conclusions.
+fn told(told: io::Result<()>) {
+    if let Err(error) = told {
+        let code = "checkpoint.service.untold";
+        Event::new(unix(), "service", code, &error).write();
+    }
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {

@@ -3,13 +3,13 @@
 
 mod operator;
 
-pub use operator::{OperatorEntry, Role, SecretFile};
+pub use operator::{OperatorEntry, Role};
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use touchstone_evidence::PcrSelection;
-use touchstone_settings::{Faults, Section};
+use touchstone_settings::{Faults, SecretReference, Section};
 
 /// What `--print-default` prints, and what a new installation starts from.
 pub const DEFAULT: &str = include_str!("config/default.toml");
@@ -153,7 +153,7 @@ pub struct Syslog {
     /// Roots of the server's certificate; the fleet's own CA otherwise.
     pub roots: Option<PathBuf>,
     /// The client certificate and its key; issued by the fleet's own CA otherwise.
-    pub identity: Option<(PathBuf, SecretFile)>,
+    pub identity: Option<(PathBuf, SecretReference)>,
 }
 
 /// Reads and checks `text`; relative paths are taken from `base`.
@@ -336,7 +336,7 @@ fn syslog(section: &Section<'_>, base: &Path) -> Option<Syslog> {
     let server_name: Option<Option<String>> = section.optional("server_name");
     let roots: Option<Option<PathBuf>> = section.optional("roots");
     let certificate: Option<Option<PathBuf>> = section.optional("certificate");
-    let key: Option<Option<SecretFile>> = section.optional("key");
+    let key: Option<Option<SecretReference>> = section.optional("key");
     let target = target?;
     let host = target.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
     let Some((host, _)) = host else {

@@ -14,7 +14,6 @@ pub mod console;
 mod error;
 pub mod fleet;
 pub mod judge;
-pub mod notify;
 pub mod run;
 pub mod secure;
 pub mod serve;

@@ -11,10 +11,10 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
+use touchstone_drive::ServiceManager;
 use touchstone_fleet::authority::For;
 use touchstone_fleet::commands::{self, Order};
 use touchstone_fleet::config::{self, Config};
-use touchstone_fleet::notify::notify;
 use touchstone_fleet::state::StateDir;
 use touchstone_fleet::trust::Trust;
 use touchstone_fleet::{Error, api, run};
@@ -222,21 +222,34 @@ fn serve(config: Config) -> Result<(), Error> {
         let signals = |error| Error::Network { what: "cannot hear signals".into(), error };
         let mut interrupt = signal(SignalKind::interrupt()).map_err(signals)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(signals)?;
+        let manager = ServiceManager::of_this_process().map_err(|error| Error::Network {
+            what: "the service manager cannot be told".into(),
+            error,
+        })?;
         let (end, stop) = tokio::sync::watch::channel(false);
         let running = run::start(config, trust, &state, stop).await?;
         let listening = running.listening;
         tracing::info!(%listening.device, %listening.console, %listening.ocsp, "the fleet serves");
         answer("touchstone.fleet.ready/1", &listening);
-        notify("READY=1");
+        let words = format!("serves devices at {}", listening.device);
+        told(manager.ready(&words));
         tokio::select! {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
+            () = manager.keep_alive(std::slice::from_ref(&running.pulse)) => {}
         }
         tracing::info!("ending");
-        notify("STOPPING=1");
+        told(manager.stopping());
         running.end(&end).await;
         Ok(())
     })
+}
+
+/// A service manager that cannot be told will draw its own conclusions.
+fn told(told: std::io::Result<()>) {
+    if let Err(error) = told {
+        tracing::warn!(%error, "the service manager was not told");
+    }
 }
 
 /// One line of JSON with its schema in front.

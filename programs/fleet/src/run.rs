@@ -21,13 +21,15 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use touchstone_audit::{Code, Head};
 use touchstone_crypto::SignatureAlgorithm;
-use touchstone_drive::TlsStream;
+use touchstone_drive::{Pulse, TlsStream};
 use touchstone_tls::{ClientSetup, Identity, ServerName};
 
 /// Room for bodies that are being read: sixteen of the largest.
 const BODIES: usize = 16;
 /// How often the fleet looks for devices that fell silent.
 const LOOK: Duration = Duration::from_secs(1);
+/// A fleet that has not looked for so long hangs: in the database, or on its disk.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How often it forgets what nobody needs.
 const TIDY: Duration = Duration::from_mins(5);
 /// Events that are kept in the database; the audit log keeps all.
@@ -52,6 +54,8 @@ pub struct Running {
     pub listening: Listening,
     /// What its listeners share.
     pub fleet: Arc<Fleet>,
+    /// Beats as long as the fleet looks after its devices, which takes the database.
+    pub pulse: Pulse,
     tasks: JoinSet<()>,
 }
 
@@ -82,11 +86,11 @@ pub fn operators(config: &Config, state: &StateDir) -> Result<Vec<(Operator, [u8
     }
     for entry in &config.operators {
         let path = entry.token.path();
-        let token = entry.token.read().map_err(Error::file(path))?;
+        let token = entry.token.read().map_err(Error::file(&path))?;
         if token.len() < SHORTEST_TOKEN {
             let words =
                 format!("a token has at least {SHORTEST_TOKEN} characters; make a longer one");
-            return Err(Error::content(path, words));
+            return Err(Error::content(&path, words));
         }
         let operator = Operator { name: entry.name.clone(), role: entry.role };
         operators.push((operator, crate::api::auth::token_sha256(&token)));
@@ -116,7 +120,7 @@ pub fn check(config: &Config, trust: &Trust) -> Vec<Error> {
     let secrets = config.operators.iter().map(|entry| &entry.token);
     let syslog = config.syslog.iter().filter_map(|target| target.identity.as_ref());
     for secret in secrets.chain(syslog.map(|(_, key)| key)) {
-        faults.extend(secret.read().err().map(Error::file(secret.path())));
+        faults.extend(secret.read().err().map(Error::file(&secret.path())));
     }
     faults
 }
@@ -154,7 +158,8 @@ pub async fn start(
     let mut tasks = JoinSet::new();
     let listening = listen(&fleet, &mut tasks).await?;
     tasks.spawn(audit);
-    tasks.spawn(look_after(Arc::clone(&fleet)));
+    let pulse = Pulse::new(PATIENCE);
+    tasks.spawn(look_after(Arc::clone(&fleet), pulse.clone()));
     if let Some(target) = fleet.config.syslog.clone() {
         ship(&fleet, target, head, state, &mut tasks).await?;
     }
@@ -163,7 +168,7 @@ pub async fn start(
         .with("version", env!("CARGO_PKG_VERSION"))
         .with("policy", fleet.trust.verifier().policy_id());
     fleet.store.call(move |db| db.record_event(clock::now(), &event)).await?;
-    Ok(Running { listening, fleet, tasks })
+    Ok(Running { listening, fleet, pulse, tasks })
 }
 
 /// Imports what the configuration names, and puts everything that is stored in force.
@@ -227,7 +232,7 @@ async fn secure_listener(
 }
 
 /// Notices silence, and forgets what nobody needs.
-async fn look_after(fleet: Arc<Fleet>) {
+async fn look_after(fleet: Arc<Fleet>, pulse: Pulse) {
     let started = clock::now();
     let silence = fleet.config.appraisal.silence();
     let mut stop = fleet.stop.clone();
@@ -237,6 +242,7 @@ async fn look_after(fleet: Arc<Fleet>) {
             () = tokio::time::sleep(LOOK) => {}
             () = stopped(&mut stop) => return,
         }
+        pulse.beat();
         let now = clock::now();
         let looked = fleet.store.call(move |db| db.mark_unreachable(now, silence, started)).await;
         if let Err(error) = looked {
@@ -275,7 +281,7 @@ async fn ship(
     let roots: Vec<Vec<u8>> = roots.iter().map(|root| root.der().to_vec()).collect();
     let identity = if let Some((path, key)) = &target.identity {
         let chain = trust::read(path, 1 << 20)?;
-        let key_pem = key.read().map_err(Error::file(key.path()))?;
+        let key_pem = key.read().map_err(Error::file(&key.path()))?;
         Identity::from_pem(&chain, key_pem.as_bytes())
             .map_err(|error| Error::content(path, error.to_string()))?
     } else {

@@ -89,7 +89,7 @@ impl World {
             listen: loopback,
             status: loopback,
             certificate: "/".into(),
-            key: "/".into(),
+            key: "file:/".parse().unwrap(),
             device_roots: "/".into(),
             verifier: "/".into(),
             max_age: Duration::from_secs(30),

@@ -82,7 +82,7 @@ impl World {
             listen: ([127, 0, 0, 1], 0).into(),
             status: ([127, 0, 0, 1], 0).into(),
             certificate: "/".into(),
-            key: "/".into(),
+            key: "file:/".parse().unwrap(),
             device_roots: "/".into(),
             verifier: "/".into(),
             max_age: Duration::from_secs(30),
@@ -108,7 +108,7 @@ impl World {
         let taking = edge.clone();
         tokio::spawn(async move { taking.serve(listener, server).await });
         let timed = edge.clone();
-        tokio::spawn(async move { timed.keep_time().await });
+        tokio::spawn(async move { timed.keep_time(&Pulse::new(Duration::MAX)).await });
         let name = ServerName::parse("fleet.example").unwrap();
         tokio::spawn(listen(edge.clone(), config.fleet, client, name));
         let world = Self { ca, fleet, edge, address, feed, beats };

@@ -48,6 +48,8 @@ pub(crate) struct Lab {
     pub(crate) maker: Party,
     pub(crate) publisher: Party,
     fleet: Option<Child>,
+    /// More environment for the fleet, from its next start on.
+    pub(crate) environment: Vec<(&'static str, String)>,
     pub(crate) device: String,
     pub(crate) console: String,
     pub(crate) ocsp: String,
@@ -107,7 +109,16 @@ token = "file:viewer.token"
 "#;
         write("fleet.toml", config);
         let [device, console, ocsp] = [const { String::new() }; 3];
-        let mut lab = Self { dir, maker, publisher, fleet: None, device, console, ocsp };
+        let mut lab = Self {
+            dir,
+            maker,
+            publisher,
+            fleet: None,
+            environment: Vec::new(),
+            device,
+            console,
+            ocsp,
+        };
         lab.start();
         lab
     }
@@ -135,6 +146,7 @@ token = "file:viewer.token"
         let mut child = Command::new(env!("CARGO_BIN_EXE_touchstone-fleet"))
             .current_dir(self.dir.path())
             .args(["--config", "fleet.toml"])
+            .envs(self.environment.clone())
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()
