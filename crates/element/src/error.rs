@@ -246,4 +246,80 @@ mod tests {
             "TPM2_Load refused with TPM_RC_INTEGRITY (0x1df, parameter 1): made by another element"
         );
     }
+
+    fn every_error() -> Vec<Error> {
+        let path = || PathBuf::from("/var/lib/touchstone/store");
+        let name = || "ldevid".to_owned();
+        let io = || io::Error::from(io::ErrorKind::NotFound);
+        let refusal = Refusal {
+            command: "TPM2_Sign",
+            response: 0x9a2,
+            name: "TPM_RC_BAD_AUTH".to_owned(),
+            about: None,
+            words: "the password is wrong",
+        };
+        vec![
+            Error::BadName,
+            Error::UnknownKey(name()),
+            Error::KeyExists(name()),
+            Error::Unsupported("Ed25519"),
+            Error::WrongKind { name: name(), needed: "a key that signs" },
+            Error::TooLarge { limit: 128 },
+            Error::BadInput("the nonce has more than 64 octets"),
+            Error::WrongAuthorization { tries_left: Some(2) },
+            Error::LockedOut { recovery: Some(7200) },
+            Error::StateMoved,
+            Error::Foreign,
+            Error::Exhausted("NV memory"),
+            Error::Removed,
+            Error::Corrupt(path()),
+            Error::RolledBack(path()),
+            Error::Refused(refusal),
+            Error::Malformed("a size beyond the end"),
+            Error::BadKeyFile(path()),
+            Error::File { path: path(), source: io() },
+            Error::Unreachable { at: "/dev/tpmrm0".to_owned(), source: io() },
+            Error::Busy,
+            Error::Poisoned,
+            Error::Crypto(touchstone_crypto::Error::NoRandom),
+        ]
+    }
+
+    #[test]
+    fn every_error_has_a_code_of_its_own_and_words_that_fit_into_a_sentence() {
+        let mut codes = std::collections::BTreeSet::new();
+        for error in every_error() {
+            assert!(error.code().starts_with("element."), "{}", error.code());
+            assert!(codes.insert(error.code()), "{} is used twice", error.code());
+            let words = error.to_string();
+            assert!(!words.is_empty() && !words.ends_with('.'), "{words}");
+            let starts_plain = words.starts_with(|c: char| c.is_lowercase() || c == '/');
+            assert!(starts_plain || matches!(error, Error::Refused(_)), "{words}");
+        }
+    }
+
+    #[test]
+    fn the_caller_is_blamed_for_what_it_asked_and_never_for_the_disk() {
+        for error in every_error() {
+            let asked = matches!(
+                error.code(),
+                "element.name.bad"
+                    | "element.key.unknown"
+                    | "element.key.exists"
+                    | "element.key.kind"
+                    | "element.unsupported"
+                    | "element.storage.too-large"
+                    | "element.input.bad"
+                    | "element.authorization.wrong"
+                    | "element.foreign"
+            );
+            let answered = matches!(error.code(), "element.refused" | "element.answer.malformed");
+            let expected = match (asked, answered) {
+                (true, _) => Blame::Owner,
+                (_, true) => Blame::Peer,
+                _ => Blame::Platform,
+            };
+            assert_eq!(error.blame(), expected, "{}", error.code());
+        }
+    }
 }

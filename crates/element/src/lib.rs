@@ -33,6 +33,7 @@
 mod ability;
 mod algorithm;
 mod error;
+pub mod laws;
 mod name;
 mod secret;
 mod signer;
