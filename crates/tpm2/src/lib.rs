@@ -20,4 +20,4 @@ extern crate std;
 pub mod pem;
 mod transport;
 
-pub use transport::{MAX_MESSAGE, Transport, TransportError};
+pub use transport::{Locality, MAX_MESSAGE, Transport, TransportError, tis};

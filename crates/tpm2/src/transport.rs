@@ -1,5 +1,10 @@
 //! Carrying a command to a TPM and its response back.
 
+mod locality;
+pub mod tis;
+
+pub use locality::Locality;
+
 use core::fmt;
 
 /// The largest command or response in octets (`MAX_RESPONSE_SIZE` of every known TPM).
@@ -35,6 +40,8 @@ pub enum TransportError {
     Malformed(&'static str),
     /// The TPM's interface broke its protocol.
     Interface(&'static str),
+    /// The FIFO interface's conversation failed.
+    Tis(tis::Fault),
 }
 
 impl TransportError {
@@ -46,6 +53,7 @@ impl TransportError {
             Self::TimedOut => "tpm2.transport.timeout",
             Self::Malformed(_) => "tpm2.transport.malformed",
             Self::Interface(_) => "tpm2.transport.interface",
+            Self::Tis(fault) => fault.code(),
         }
     }
 }
@@ -57,8 +65,22 @@ impl fmt::Display for TransportError {
             Self::Closed => f.write_str("the connection to the TPM ended"),
             Self::TimedOut => f.write_str("the TPM did not respond in time"),
             Self::Malformed(what) | Self::Interface(what) => f.write_str(what),
+            Self::Tis(fault) => fault.fmt(f),
         }
     }
 }
 
 impl core::error::Error for TransportError {}
+
+impl From<tis::Fault> for TransportError {
+    fn from(fault: tis::Fault) -> Self {
+        Self::Tis(fault)
+    }
+}
+
+/// For a bus that cannot fail, as memory.
+impl From<core::convert::Infallible> for TransportError {
+    fn from(never: core::convert::Infallible) -> Self {
+        match never {}
+    }
+}
