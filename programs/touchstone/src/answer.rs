@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use zeroize::Zeroizing;
 
 /// An answer: good, or no.
 #[derive(Debug)]
@@ -12,13 +13,21 @@ pub(crate) struct Answer {
     schema: &'static str,
     data: Map<String, Value>,
     text: String,
+    octets: Zeroizing<Vec<u8>>,
     words: Vec<String>,
 }
 
 impl Answer {
     /// A good answer whose JSON has this schema.
     pub(crate) fn new(schema: &'static str) -> Self {
-        Self { good: true, schema, data: Map::new(), text: String::new(), words: Vec::new() }
+        Self {
+            good: true,
+            schema,
+            data: Map::new(),
+            text: String::new(),
+            octets: Zeroizing::default(),
+            words: Vec::new(),
+        }
     }
 
     /// The same, but the answer is no unless `good`.
@@ -43,6 +52,12 @@ impl Answer {
     pub(crate) fn line(mut self, line: impl fmt::Display) -> Self {
         self.text.push_str(&line.to_string());
         self.text.push('\n');
+        self
+    }
+
+    /// Octets that are the data, as they are; in JSON the member `hex`.
+    pub(crate) fn octets(mut self, octets: &[u8]) -> Self {
+        self.octets = Zeroizing::new(octets.to_vec());
         self
     }
 
@@ -110,10 +125,14 @@ fn show(answer: Answer, json: bool) -> io::Result<()> {
         object.insert("schema".into(), answer.schema.into());
         object.insert("good".into(), answer.good.into());
         object.extend(answer.data);
+        if !answer.octets.is_empty() {
+            object.insert("hex".into(), hex(&answer.octets).into());
+        }
         serde_json::to_writer_pretty(&mut out, &Value::Object(object))?;
         writeln!(out)?;
     } else {
         out.write_all(plain(&answer.text).as_bytes())?;
+        out.write_all(&answer.octets)?;
     }
     out.flush()?;
     let mut err = io::stderr().lock();
@@ -131,6 +150,12 @@ fn plain(text: &str) -> String {
         if steers || turns { '\u{fffd}' } else { c }
     };
     text.chars().map(shown).collect()
+}
+
+/// Octets in hexadecimal.
+pub(crate) fn hex(octets: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+    octets.iter().flat_map(|octet| [digit(octet >> 4), digit(octet & 15)]).collect()
 }
 
 /// Columns of text, each as wide as its widest cell.

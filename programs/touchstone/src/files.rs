@@ -3,6 +3,7 @@
 use crate::answer::Failure;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Octets of a file that is no payload: certificates, keys, tokens, policies, claims.
@@ -59,6 +60,15 @@ pub(crate) fn read_secret(reference: &str, what: &str) -> Result<String, Failure
 
 /// Writes a new file: first beside it, then in its place, so that nobody sees half of it.
 pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    write_as(path, content, 0o666)
+}
+
+/// The same, but only the owner may read it.
+pub(crate) fn write_secret(path: &Path, content: &[u8]) -> Result<(), Failure> {
+    write_as(path, content, 0o600)
+}
+
+fn write_as(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
     let failed = |error: io::Error| {
         let message = format!("cannot write {}: {error}", path.display());
         Failure::unknown("touchstone.file.write", message, "check the folder and the space in it")
@@ -66,7 +76,8 @@ pub(crate) fn write(path: &Path, content: &[u8]) -> Result<(), Failure> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}.part", std::process::id()));
     let written = (|| {
-        let mut file = File::create(&beside)?;
+        let mut options = File::options();
+        let mut file = options.write(true).create_new(true).mode(mode).open(&beside)?;
         file.write_all(content)?;
         file.sync_all()?;
         fs::rename(&beside, path)
@@ -108,6 +119,10 @@ mod tests {
         assert_eq!(read(&path, 3).unwrap(), b"two");
         assert!(read(&path, 2).is_err());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        write_secret(&path, b"three").unwrap();
+        let mode =
+            std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&path).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600);
         assert!(write(folder.path(), b"x").is_err());
     }
 

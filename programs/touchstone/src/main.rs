@@ -14,6 +14,7 @@ mod audit;
 mod claims;
 mod cli;
 mod device;
+mod element;
 mod files;
 mod fleet;
 mod policy;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Noun::Audit(verb) => audit::run(&verb),
         Noun::Update(verb) => update::run(&verb),
         Noun::Reference(verb) => reference::run(&verb),
+        Noun::Element(element) => element::run(&element),
     };
     answer::finish(answered, cli.json)
 }
