@@ -2,6 +2,7 @@
 //! boot to its healing, and a second one that is refused.
 //! Every line that is reported was observed, at the device, the fleet or a peer.
 
+mod command_line;
 pub mod factory;
 mod gateway;
 mod plant;
@@ -42,6 +43,8 @@ pub struct Scene {
     sensors: [PathBuf; 2],
     /// The plant.
     pub plant: Plant,
+    /// The agent's configuration, file by file.
+    configuration: Vec<(String, Vec<u8>)>,
     watch: Watch,
     hardware: Hardware,
     device: Option<Device>,
@@ -78,9 +81,11 @@ impl Scene {
         let plant =
             Plant::start(programs, &scratch.folder("plant")?, &factory, &chain, &references)?;
         let watch = Watch::start(plant.broker.observer)?;
-        let secure_boot = SecureBoot::On(&keys);
+        let configuration = gateway::configuration(&plant, &factory)?;
+        plant.post("/api/v1/references", &factory.configuration_references(&configuration)?)?;
+        let (sensor, secure_boot) = (&sensors[0], SecureBoot::On(&keys));
         let hardware =
-            gateway::assemble(&first, &image, &secure_boot, &sensors[0], &plant, &factory, tpm)?;
+            gateway::assemble(&first, &image, &secure_boot, sensor, &configuration, tpm)?;
         Ok(Self {
             factory,
             keys,
@@ -89,6 +94,7 @@ impl Scene {
             unsigned,
             sensors,
             plant,
+            configuration,
             watch,
             hardware,
             device: None,
@@ -103,6 +109,7 @@ impl Scene {
         self.boot(report)?;
         self.onboard(report)?;
         self.affirm(report)?;
+        self.try_policy(report)?;
         self.identify(report)?;
         self.connect(report)?;
         self.picture(options, "affirming")?;
@@ -112,6 +119,7 @@ impl Scene {
         self.catch(report)?;
         self.picture(options, "contraindicated")?;
         self.heal(report)?;
+        self.reconfigure(report)?;
         self.refuse(report)?;
         self.picture(options, "refused")
     }

@@ -17,6 +17,7 @@ fn a_device_proves_itself_is_caught_healed_and_a_manipulated_one_refused() {
         "booted",
         "onboarded",
         "affirming",
+        "explained",
         "enrolled",
         "connected",
         "restarted",
@@ -31,4 +32,5 @@ fn a_device_proves_itself_is_caught_healed_and_a_manipulated_one_refused() {
     ] {
         assert!(seen.contains(step), "the step `{step}` was not proven:\n{seen}");
     }
+    assert!(seen.contains("/data/agent/agent.toml is sha256:"), "{seen}");
 }

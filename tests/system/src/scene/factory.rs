@@ -19,6 +19,8 @@ pub const TENANT: &str = "default";
 pub const COMPONENT: &str = "sensor";
 /// Where that component is on the device.
 pub const SENSOR_PATH: &str = "/data/app/sensor";
+/// The folder of the agent's configuration on the device.
+pub const AGENT_FOLDER: &str = "/data/agent/";
 
 const YEAR: u64 = 365 * 24 * 3_600;
 
@@ -83,6 +85,17 @@ impl Factory {
         for library in tools::shared_libraries(program)? {
             document.file(&AwsLc, &library.to_string_lossy(), &std::fs::read(&library)?)?;
         }
+        self.publish(&document)
+    }
+
+    /// The reference values of the agent's configuration, signed by the publisher: these files are
+    /// all that may be read from its folder.
+    pub fn configuration_references(&self, files: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
+        let mut document = Document::new(TENANT, "agent-configuration", 1);
+        for (name, content) in files {
+            document.file(&AwsLc, &format!("{AGENT_FOLDER}{name}"), content)?;
+        }
+        document.file_scope(AGENT_FOLDER);
         self.publish(&document)
     }
 

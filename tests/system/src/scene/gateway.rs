@@ -1,7 +1,7 @@
 //! The device of the scene: its image with the agent in it, its sensor on the data disk, and what
 //! its maker did.
 
-use super::factory::{Factory, SENSOR_PATH, write};
+use super::factory::{AGENT_FOLDER, Factory, SENSOR_PATH, write};
 use super::plant::{BROKER_NAME, BROKER_ROUTE, CHECKPOINT_NAME, FLEET_NAME, Plant};
 use crate::device::{HOST, Hardware, SecureBoot};
 use crate::image::{BootImage, Recipe};
@@ -13,11 +13,12 @@ use std::net::SocketAddr;
 use std::path::Path;
 use touchstone_element_tpm2::manufacture;
 
-/// The agent as the image carries it, which is everything that does not depend on the plant.
-pub(super) const AGENT_CONFIG: &str = "/data/agent/agent.toml";
+/// The file in [`AGENT_FOLDER`] that the agent is started with.
+pub(super) const AGENT_CONFIG: &str = "agent.toml";
 
 /// Builds the boot image, not signed yet. The agent's configuration is on the data disk, so that
-/// one image serves every plant; the agent itself, which reads it, is measured with the image.
+/// one image serves every plant; the agent is measured with the image, and IMA measures what it
+/// reads from the disk.
 pub(super) fn build_image(programs: &Path, sensor: &Path, folder: &Path) -> Result<BootImage> {
     let kernel = Kernel::find()?;
     let mut root = Initramfs::new(&kernel)?;
@@ -25,7 +26,7 @@ pub(super) fn build_image(programs: &Path, sensor: &Path, folder: &Path) -> Resu
     root.libraries_of(sensor)?;
     root.service(&Service {
         name: "agent",
-        command: &format!("/bin/touchstone-agent --config {AGENT_CONFIG}"),
+        command: &format!("/bin/touchstone-agent --config {AGENT_FOLDER}{AGENT_CONFIG}"),
     })?;
     root.service(&Service { name: "sensor", command: SENSOR_PATH })?;
     let initramfs = folder.join("initramfs.zst");
@@ -61,8 +62,7 @@ pub(super) fn assemble(
     image: &BootImage,
     secure_boot: &SecureBoot<'_>,
     sensor: &Path,
-    plant: &Plant,
-    factory: &Factory,
+    configuration: &[(String, Vec<u8>)],
     tpm: Tpm,
 ) -> Result<Hardware> {
     let data = folder.join("data");
@@ -71,12 +71,22 @@ pub(super) fn assemble(
         std::fs::create_dir_all(path)?;
     }
     std::fs::copy(sensor, app.join("sensor"))?;
-    std::fs::copy(&plant.roots, agent.join("roots.pem"))?;
-    std::fs::copy(&plant.verifier, agent.join("verifier.pem"))?;
-    factory.publisher.write_certificate(&agent, "publisher")?;
-    factory.operator.write_certificate(&agent, "operator")?;
-    write(&agent.join("agent.toml"), agent_config(plant).as_bytes())?;
+    for (name, content) in configuration {
+        write(&agent.join(name), content)?;
+    }
     Hardware::assemble(folder, image, secure_boot, &data, tpm)
+}
+
+/// The agent's configuration for this plant: every file with its name in [`AGENT_FOLDER`].
+pub(super) fn configuration(plant: &Plant, factory: &Factory) -> Result<Vec<(String, Vec<u8>)>> {
+    let files = [
+        ("roots.pem", std::fs::read(&plant.roots)?),
+        ("verifier.pem", std::fs::read(&plant.verifier)?),
+        ("publisher.pem", factory.publisher.certificate.to_pem()?.into_bytes()),
+        ("operator.pem", factory.operator.certificate.to_pem()?.into_bytes()),
+        (AGENT_CONFIG, agent_config(plant).into_bytes()),
+    ];
+    Ok(files.map(|(name, content)| (name.to_owned(), content)).into())
 }
 
 fn agent_config(plant: &Plant) -> String {
@@ -87,8 +97,8 @@ fn agent_config(plant: &Plant) -> String {
 [fleet]
 address = "{fleet}"
 name = "{FLEET_NAME}"
-roots = "/data/agent/roots.pem"
-verifier = "/data/agent/verifier.pem"
+roots = "{AGENT_FOLDER}roots.pem"
+verifier = "{AGENT_FOLDER}verifier.pem"
 
 [element]
 use = "tpm:/dev/tpmrm0"
@@ -111,7 +121,7 @@ checkpoint = "{checkpoint}"
 checkpoint_name = "{CHECKPOINT_NAME}"
 broker = "{BROKER_ROUTE}"
 broker_name = "{BROKER_NAME}"
-broker_roots = "/data/agent/roots.pem"
+broker_roots = "{AGENT_FOLDER}roots.pem"
 connections = 4
 
 [update]
@@ -119,11 +129,11 @@ inbox = "/data/inbox"
 
 [[update.role]]
 name = "publisher"
-roots = "/data/agent/publisher.pem"
+roots = "{AGENT_FOLDER}publisher.pem"
 
 [[update.role]]
 name = "operator"
-roots = "/data/agent/operator.pem"
+roots = "{AGENT_FOLDER}operator.pem"
 
 [[update.component]]
 name = "sensor"

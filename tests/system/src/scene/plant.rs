@@ -174,8 +174,11 @@ impl Plant {
 
     /// The command line of Touchstone, at this fleet.
     pub fn touchstone(&self, args: &[&str]) -> Result<std::process::Output> {
+        let token = self.folder.join("fleet-state/operator.token");
         Command::new(self.programs.join("touchstone"))
             .args(args)
+            .env("TOUCHSTONE_FLEET", format!("http://{}", self.console))
+            .env("TOUCHSTONE_TOKEN", format!("file:{}", token.display()))
             .output()
             .context("cannot start touchstone")
     }

@@ -1,7 +1,8 @@
 //! The steps of the scene, in their order.
 
-use super::factory::Signatory;
-use super::{Options, Report, Scene, gateway, until};
+use super::factory::{AGENT_FOLDER, Signatory};
+use super::gateway::{self, AGENT_CONFIG};
+use super::{Options, Report, Scene, until};
 use crate::device::SecureBoot;
 use crate::sensor::{CALIBRATION, TOPIC};
 use crate::tools::{self, run};
@@ -204,15 +205,11 @@ impl Scene {
         })?;
         ensure!(message.starts_with('<') && message.contains(">1 "), "not RFC 5424: {message}");
         let audit = self.plant.audit_log().display().to_string();
-        let verified = self.plant.touchstone(&["audit", "verify", &audit, "--json"])?;
-        ensure!(
-            verified.status.success(),
-            "touchstone audit verify: {}",
-            String::from_utf8_lossy(&verified.stderr)
-        );
+        self.asked(&["audit", "verify", &audit, "--ask-fleet"], 0)?;
+        self.asked(&["device", "show", &self.id], 1)?;
         report.proven(
             "recorded",
-            "rsyslog has the event over mutual TLS; the audit log's hash chain verifies",
+            "rsyslog has the event over mutual TLS; the audit log's hash chain verifies, up to the fleet's head",
         );
         Ok(())
     }
@@ -224,7 +221,7 @@ impl Scene {
         let factory = &self.factory;
         let (publisher, operator) = (&factory.publisher, &factory.operator);
         let both: &[&Signatory] = &[publisher, operator];
-        let good = factory.update(2, &program, both)?;
+        let good = self.sign_update(2, &self.sensors[1])?;
         let mut flipped = good.clone();
         if let Some(octet) = flipped.get_mut(good.len() / 2) {
             *octet ^= 1;
@@ -280,6 +277,38 @@ impl Scene {
         Ok(())
     }
 
+    /// The agent's own configuration is judged too: a change of it is caught, and stays in the IMA
+    /// list until the device starts anew without it.
+    pub(super) fn reconfigure(&mut self, report: &mut Report) -> Result<()> {
+        report.begin("switching the quarantine off in the agent's configuration");
+        let device = self.device()?;
+        let file = format!("{AGENT_FOLDER}{AGENT_CONFIG}");
+        let before = device.service("agent")?;
+        device.ask(&format!(
+            "sed 's/\"quarantine\"/\"report\"/' {file} >/run/changed && cp /run/changed {file} && \
+             kill -9 {before}"
+        ))?;
+        self.wait_for_tier("contraindicated", SOON)?;
+        let reason = self.reason_of("agent-configuration")?;
+        ensure!(reason.contains(&file), "the reason does not name {file}: {reason}");
+        report.proven("caught", &reason);
+
+        report.begin("putting it back, and starting the device anew");
+        let stands = |(name, _): &&(String, Vec<u8>)| name == AGENT_CONFIG;
+        let (_, content) = self.configuration.iter().find(stands).context("no configuration")?;
+        device.push(content, &file, false)?;
+        let device = self.device.take().context("the device is off")?;
+        device.power_off()?;
+        let start = Instant::now();
+        let device = self.hardware.power_on()?;
+        device.wait_until_up(BOOT)?;
+        self.device = Some(device);
+        self.wait_for_tier("affirming", SOON)?;
+        until("readings after the restart", SOON, || Ok(self.watch.since(start).pop()))?;
+        report.proven("healed", "after a new start the verdict is affirming and readings flow");
+        Ok(())
+    }
+
     /// 8. A second device with a manipulated boot.
     pub(super) fn refuse(&mut self, report: &mut Report) -> Result<()> {
         report.begin("booting a second device with a manipulated image");
@@ -292,9 +321,8 @@ impl Scene {
             &folder.join("signed-then-changed.efi"),
         )?;
         let keys = SecureBoot::On(&self.keys);
-        let (plant, factory) = (&self.plant, &self.factory);
-        let sensor = &self.sensors[0];
-        let hardware = gateway::assemble(&folder, &tampered, &keys, sensor, plant, factory, tpm)?;
+        let (sensor, files) = (&self.sensors[0], &self.configuration);
+        let hardware = gateway::assemble(&folder, &tampered, &keys, sensor, files, tpm)?;
         let first = hardware.power_on()?;
         match first.boot(BOOT)? {
             crate::device::Boot::Refused(line) => {
@@ -318,7 +346,7 @@ impl Scene {
         let folder = self.scratch.folder("gateway-3")?;
         let tpm = gateway::manufacture(&folder, "gateway-0003", &self.authority, &self.factory)?;
         let off = SecureBoot::Off;
-        let hardware = gateway::assemble(&folder, &rogue, &off, sensor, plant, factory, tpm)?;
+        let hardware = gateway::assemble(&folder, &rogue, &off, sensor, files, tpm)?;
         let second = hardware.power_on()?;
         second.wait_until_up(BOOT)?;
         let id =
@@ -460,7 +488,7 @@ impl Scene {
     }
 }
 
-fn text(value: &Value, pointer: &str) -> String {
+pub(super) fn text(value: &Value, pointer: &str) -> String {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
