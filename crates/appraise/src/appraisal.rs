@@ -1,6 +1,7 @@
 //! What an appraisal concludes: a tier, a vector, and for every control the reason.
 
 use serde::{Deserialize, Serialize};
+use touchstone_policy::Status;
 use touchstone_policy::ar4si::{Dimension, Tier, TrustValue};
 
 /// The conclusion about one device from one piece of evidence. Only a
@@ -25,7 +26,7 @@ pub struct Appraisal {
 impl Appraisal {
     /// The controls that are not met.
     pub fn failed(&self) -> impl Iterator<Item = &ControlResult> {
-        self.controls.iter().filter(|control| !control.passed)
+        self.controls.iter().filter(|control| !control.passed())
     }
 
     /// One line for a person: the tier, and the reasons if there are any.
@@ -45,8 +46,9 @@ impl Appraisal {
 pub struct ControlResult {
     /// The control's name in the policy.
     pub name: String,
-    /// Whether it is met. What the evidence does not say is not met.
-    pub passed: bool,
+    /// Whether it is met, or the evidence does not say.
+    #[serde(with = "status_text")]
+    pub status: Status,
     /// The AR4SI dimension that it speaks about.
     pub dimension: String,
     /// The AR4SI value that the device gets in that dimension.
@@ -59,9 +61,30 @@ pub struct ControlResult {
 }
 
 impl ControlResult {
+    /// Whether it is met. What the evidence does not say is not met.
+    pub const fn passed(&self) -> bool {
+        matches!(self.status, Status::Passed)
+    }
+
     /// The tier of its value.
     pub const fn tier(&self) -> Tier {
         Tier::of(self.value)
+    }
+}
+
+mod status_text {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use touchstone_policy::Status;
+
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands in a reference")]
+    pub(super) fn serialize<S: Serializer>(status: &Status, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(status.name())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Status, D::Error> {
+        let name = std::borrow::Cow::<'de, str>::deserialize(from)?;
+        Status::from_name(&name)
+            .ok_or_else(|| D::Error::custom("a status is `passed`, `failed` or `unknown`"))
     }
 }
 

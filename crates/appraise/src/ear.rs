@@ -108,7 +108,7 @@ impl Ear {
 
     /// The controls that are not met.
     pub fn failed(&self) -> impl Iterator<Item = &ControlResult> {
-        self.controls.iter().filter(|control| !control.passed)
+        self.controls.iter().filter(|control| !control.passed())
     }
 }
 

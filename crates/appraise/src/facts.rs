@@ -1,5 +1,5 @@
 //! The claims that the policy judges, made of evidence, reference values and what the fleet knows
-//! of the device. Only what the policy reads is made.
+//! of the device. Only what is asked for is made.
 
 use crate::appraisal::{EventRef, LogName};
 use crate::references::{Database, References};
@@ -10,7 +10,7 @@ use touchstone_crypto::{Crypto, Digest};
 use touchstone_evidence::Claims as Evidenced;
 use touchstone_evidence::claims::{CommandLine, Image, Key, measured_forms};
 use touchstone_measure::ima;
-use touchstone_policy::{Claims, Value, Version};
+use touchstone_policy::{ClaimSet, Claims, Value, Version};
 
 mod code;
 
@@ -41,6 +41,10 @@ impl ReferenceClaims {
             ("reference.files", digests(&mut references.file_digests())),
             ("reference.command-lines", Value::set(lines)),
         ]))
+    }
+
+    pub(crate) fn to_claims(&self) -> ClaimSet {
+        self.0.iter().map(|(name, value)| (name, value.clone())).collect()
     }
 }
 
@@ -76,6 +80,10 @@ impl<'a> Facts<'a> {
             }
         }
         facts
+    }
+
+    pub(crate) fn into_claims(self) -> ClaimSet {
+        self.claims.into_iter().collect()
     }
 
     pub(crate) fn notes(&self, claim: &str) -> &[Note] {

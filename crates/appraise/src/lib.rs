@@ -24,6 +24,7 @@
 pub mod admission;
 mod appraisal;
 mod catalog;
+pub mod claims;
 pub mod ear;
 mod facts;
 pub mod references;
@@ -34,5 +35,6 @@ pub use appraisal::{Appraisal, ControlResult, EventRef, LogName, TrustVector};
 pub use catalog::catalog;
 pub use ear::{Confirmation, Ear, VerifierId, VerifierKey};
 pub use references::{Document, References};
+pub use touchstone_policy::Status;
 pub use touchstone_policy::ar4si::{Dimension, Tier};
-pub use verifier::{DeviceFacts, Verifier};
+pub use verifier::{DeviceFacts, Verifier, reason};

@@ -6,7 +6,7 @@ use crate::references::References;
 use touchstone_crypto::{Crypto, Verified};
 use touchstone_evidence::{Evidence, claims};
 use touchstone_policy::ar4si::{Dimension, Tier, TrustValue};
-use touchstone_policy::{Outcome, Policy, Value};
+use touchstone_policy::{ClaimSet, Outcome, Policy, Status, Value};
 
 /// Characters of a reason that are kept.
 const MAX_REASON: usize = 800;
@@ -102,6 +102,30 @@ impl Verifier {
         }
     }
 
+    /// Everything that is known of a device from verified evidence: the claims of the whole
+    /// [`catalog`](crate::catalog()) but `reference.*`, for another policy to judge. `None` if the
+    /// evidence carries no proven PCR values.
+    pub fn claims(
+        &self,
+        crypto: &dyn Crypto,
+        evidence: &Verified<Evidence>,
+        device: &DeviceFacts,
+        now: u64,
+    ) -> Option<ClaimSet> {
+        let claims = claims(crypto, evidence)?;
+        let catalog = crate::catalog();
+        let names = catalog.claims().map(|(name, _)| name);
+        let reference_claims = &self.reference_claims;
+        let facts =
+            Facts::new(crypto, &claims, &self.references, reference_claims, device, now, names);
+        Some(facts.into_claims())
+    }
+
+    /// The claims `reference.*`: what the reference values that are in force say.
+    pub fn reference_claims(&self) -> ClaimSet {
+        self.reference_claims.to_claims()
+    }
+
     /// The conclusion about evidence that did not verify: contraindicated, because what cannot be
     /// believed is worse than what is not said.
     pub fn appraise_unverified(
@@ -111,17 +135,17 @@ impl Verifier {
         now: u64,
     ) -> Appraisal {
         let reason = format!("the evidence does not verify: {error} ({})", error.code());
-        self.single("evidence", CRYPTO_FAILED, reason, device, now)
+        self.single(Status::Failed, CRYPTO_FAILED, reason, device, now)
     }
 
     fn undecided(&self, device: &DeviceFacts, now: u64) -> Appraisal {
         let reason = "the evidence carries no proven PCR values".to_owned();
-        self.single("evidence", MALFUNCTION, reason, device, now)
+        self.single(Status::Unknown, MALFUNCTION, reason, device, now)
     }
 
     fn single(
         &self,
-        name: &str,
+        status: Status,
         value: i8,
         reason: String,
         device: &DeviceFacts,
@@ -133,8 +157,8 @@ impl Verifier {
             vector.set(dimension, value);
         }
         let control = ControlResult {
-            name: name.into(),
-            passed: false,
+            name: "evidence".into(),
+            status,
             dimension: Dimension::InstanceIdentity.name().into(),
             value,
             reason,
@@ -155,7 +179,7 @@ fn control(outcome: &Outcome<'_>, facts: &Facts<'_>) -> ControlResult {
     let value: TrustValue = outcome.value();
     let mut result = ControlResult {
         name: outcome.name().into(),
-        passed: outcome.passed(),
+        status: outcome.status(),
         dimension: value.dimension().name().into(),
         value: value.number(),
         reason: String::new(),
@@ -177,12 +201,22 @@ fn control(outcome: &Outcome<'_>, facts: &Facts<'_>) -> ControlResult {
     result.events.sort_unstable();
     result.events.dedup();
     result.events.truncate(MAX_EVENTS);
-    result.reason = clip(&reason(&told, outcome));
+    result.reason = clip(&words(&told, outcome));
     result
 }
 
-/// The findings in their own words; where there are none, the policy's.
-fn reason(told: &[&str], outcome: &Outcome<'_>) -> String {
+/// What was found by a control, in the words of the claims that decided it; where these have none,
+/// in those of the policy.
+pub fn reason(outcome: &Outcome<'_>) -> String {
+    if outcome.passed() {
+        return clip(&outcome.explanation());
+    }
+    let offenders = outcome.offenders();
+    let told: Vec<&str> = offenders.iter().filter_map(|record| why(record)).collect();
+    clip(&words(&told, outcome))
+}
+
+fn words(told: &[&str], outcome: &Outcome<'_>) -> String {
     match told {
         [] => outcome.explanation(),
         [first @ .., _] if told.len() > MAX_TOLD => {

@@ -12,14 +12,16 @@ mod support;
 
 use support::attester::{Attester, SHA256, challenge};
 use touchstone_appraise::references::{Database, Document, ReferenceValue, References};
-use touchstone_appraise::{Appraisal, DeviceFacts, EventRef, LogName, Tier, Verifier, catalog};
+use touchstone_appraise::{
+    Appraisal, DeviceFacts, EventRef, LogName, Status, Tier, Verifier, catalog, claims, reason,
+};
 use touchstone_crypto::{Crypto, Digest, Verified};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_evidence::runtime::{CodeRange, Component, Process, code_digest};
 use touchstone_evidence::{Error, Evidence};
 use touchstone_measure::tcg::{Event, EventLog, EventType};
-use touchstone_policy::Policy;
 use touchstone_policy::ar4si::Dimension;
+use touchstone_policy::{ClaimSet, Claims, Policy, tier};
 
 const NOW: u64 = 1_800_000_000;
 const APP: &str = "/data/app/sensor";
@@ -176,6 +178,19 @@ fn appraise_with(verifier: &Verifier, attester: &Attester, device: &DeviceFacts)
     verifier.appraise(&AwsLc, &evidence, device, NOW)
 }
 
+/// The claims as they travel: to JSON, and back.
+fn claims_of(attester: &Attester) -> ClaimSet {
+    let challenge = challenge();
+    let evidence = Evidence::decode(&attester.evidence(&challenge)).unwrap();
+    let evidence = evidence.verify(&AwsLc, &attester.lak(), &challenge).unwrap();
+    let verifier = verifier();
+    let mut json = claims::to_json(&verifier.claims(&AwsLc, &evidence, &device(), NOW).unwrap());
+    json.extend(claims::to_json(&verifier.reference_claims()));
+    let read = claims::from_json(&json, &catalog()).unwrap();
+    assert_eq!(claims::to_json(&read), json, "nothing is lost on the way");
+    read
+}
+
 fn appraise(attester: &Attester) -> Appraisal {
     appraise_with(&verifier(), attester, &device())
 }
@@ -238,7 +253,9 @@ fn the_device_as_it_was_released_is_affirmed() {
     assert_eq!(appraisal.tier, Tier::Affirming, "{}", appraisal.summary());
     assert_eq!(appraisal.summary(), "affirming");
     assert_eq!(appraisal.controls.len(), 10);
-    assert!(appraisal.controls.iter().all(|control| control.passed && !control.reason.is_empty()));
+    assert!(
+        appraisal.controls.iter().all(|control| control.passed() && !control.reason.is_empty())
+    );
     assert_eq!(appraisal.vector.value(Dimension::Executables), 2);
     assert_eq!(appraisal.vector.value(Dimension::SourcedData), 0);
     assert_eq!((appraisal.policy_id.as_str(), appraisal.appraised_at), ("golden/3", NOW));
@@ -462,7 +479,8 @@ fn evidence_that_cannot_be_what_it_says_fails_closed() {
     let mut future = device();
     future.evidence_at = NOW + 100;
     let appraisal = appraise_with(&verifier(), &attester(), &future);
-    assert!(appraisal.failed().any(|control| control.name == "fresh-evidence"));
+    let control = appraisal.failed().find(|control| control.name == "fresh-evidence").unwrap();
+    assert_eq!(control.status, Status::Unknown, "not known is neither passed nor failed");
 
     // Without reference values nothing is known.
     let policy = Policy::parse(POLICY, &catalog()).unwrap();
@@ -494,6 +512,28 @@ fn an_update_adds_values_and_does_not_take_the_old_ones() {
     let appraisal = appraise_with(&Verifier::new(policy, references), &attester(), &device());
     let failed: Vec<_> = appraisal.failed().map(|control| control.name.as_str()).collect();
     assert_eq!(failed, ["up-to-date"]);
+}
+
+#[test]
+fn claims_that_travelled_are_judged_as_where_they_were_made() {
+    let policy = Policy::parse(POLICY, &catalog()).unwrap();
+    let claims = claims_of(&attester());
+    let unsaid: Vec<_> = catalog()
+        .claims()
+        .map(|(name, _)| name.to_owned())
+        .filter(|n| claims.claim(n).is_none())
+        .collect();
+    assert_eq!(unsaid, Vec::<String>::new(), "every claim of the catalogue is made");
+    assert_eq!(tier(&policy.evaluate(&claims)), Tier::Affirming);
+
+    let mut changed = attester();
+    changed.ima_log.extend(ima_entry(APP, digest(b"trojan"), false));
+    let claims = claims_of(&changed);
+    let outcomes = policy.evaluate(&claims);
+    let failed: Vec<_> = outcomes.iter().filter(|outcome| !outcome.passed()).collect();
+    assert_eq!(failed.len(), 1, "{outcomes:?}");
+    let here = appraise(&changed);
+    assert_eq!(reason(failed[0]), here.failed().next().unwrap().reason);
 }
 
 #[test]

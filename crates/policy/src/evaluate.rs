@@ -59,6 +59,11 @@ impl Status {
             Self::Unknown => "unknown",
         }
     }
+
+    /// The status of that [`name`](Self::name).
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Passed, Self::Failed, Self::Unknown].into_iter().find(|known| known.name() == name)
+    }
 }
 
 impl<'a> Outcome<'a> {

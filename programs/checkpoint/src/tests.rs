@@ -1,7 +1,7 @@
 //! A fleet's Verifier, as far as a checkpoint hears of it.
 
 use touchstone_appraise::ear::{Ear, VerifierId, to_jwt};
-use touchstone_appraise::{Confirmation, ControlResult, Tier, TrustVector, VerifierKey};
+use touchstone_appraise::{Confirmation, ControlResult, Status, Tier, TrustVector, VerifierKey};
 use touchstone_crypto::{SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 
@@ -41,7 +41,7 @@ impl Fleet {
             policy_id: "p/1".into(),
             controls: vec![ControlResult {
                 name: "code".into(),
-                passed,
+                status: if passed { Status::Passed } else { Status::Failed },
                 dimension: "runtime-opaque".into(),
                 value: if passed { 2 } else { 96 },
                 reason: "the code of the pump is not the published one".into(),

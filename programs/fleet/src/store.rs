@@ -5,6 +5,7 @@
 //! tell of. What this is not: a place for keys; those are files of the state directory.
 
 mod certificates;
+mod claims;
 mod devices;
 mod events;
 mod feed;
@@ -14,6 +15,7 @@ mod results;
 mod updates;
 
 pub use certificates::{CertificateRow, NewCertificate, Status};
+pub use claims::StoredClaims;
 pub use devices::{DeviceRow, Enrolled, NewDevice, Rules};
 pub use events::NewEvent;
 pub use operators::Operator;
@@ -29,7 +31,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Each entry takes the database from its index to the next version.
-const MIGRATIONS: &[&str] = &[include_str!("store/schema.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("store/schema.sql"), include_str!("store/claims.sql")];
 
 /// Calls that may wait for the database; more callers wait in line themselves.
 const WAITING: usize = 256;
@@ -168,15 +170,18 @@ pub(crate) mod tests {
     fn a_new_file_gets_every_migration_and_an_old_one_the_rest() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("fleet.db");
-        let steps = [MIGRATIONS[0], "CREATE TABLE later (x INTEGER) STRICT;"];
-        drop(Db::open(&path, "default").unwrap());
+        let later = "CREATE TABLE later (x INTEGER) STRICT;";
+        let steps = [MIGRATIONS, &[later]].concat();
         let mut old = Connection::open(&path).unwrap();
+        migrate(&mut old, &MIGRATIONS[..1]).unwrap();
         old.execute(
             "INSERT INTO events (tenant, time, code, severity, subject, message, detail)
              VALUES ('default', 1, 'a.b', 'info', 's', 'm', '{}')",
             [],
         )
         .unwrap();
+        drop(Db::open(&path, "default").unwrap());
+        old.execute("DELETE FROM claims", []).unwrap();
         migrate(&mut old, &steps).unwrap();
         migrate(&mut old, &steps).unwrap();
         let kept: u64 = old.query_row("SELECT count(*) FROM events", [], |r| r.get(0)).unwrap();

@@ -261,3 +261,88 @@ async fn noise_and_strangers_are_refused_and_the_fleet_goes_on() {
     device.onboard(&lab).await.unwrap();
     device.attest(&lab, &made).await.unwrap();
 }
+
+const ASKS_FOR_MORE: &str = r#"
+    control kernel {
+        dimension configuration
+        severity  warning
+        because   "a parameter can switch off what the kernel measures"
+        require   boot.command-line == "quiet"
+    }
+}"#;
+
+#[tokio::test]
+async fn operators_get_the_claims_and_what_is_not_known_is_neither_passed_nor_failed() {
+    let (swtpm, mut lab) = scene();
+    let policy = support::POLICY.trim_end().strip_suffix('}').unwrap();
+    std::fs::write(lab.path("policy.txt"), format!("{policy}{ASKS_FOR_MORE}")).unwrap();
+    lab.kill_and_restart();
+    let device = Device::new(&swtpm, &lab, "gateway-13");
+    let id = device.onboard(&lab).await.unwrap()["device"].as_str().unwrap().to_owned();
+    let path = format!("/api/v1/devices/{id}/claims");
+    let token = lab.operator_token();
+    let (status, none) = lab.api(&token, &[], &path);
+    assert_eq!((status, none["code"].as_str()), (404, Some("api.no-claims")));
+    assert_eq!(lab.api("0123456789abcdef-viewer", &[], &path).0, 403, "not for viewers");
+
+    let made = device.maker_identity();
+    let before = support::now();
+    assert_eq!(device.attest(&lab, &made).await.unwrap()["tier"], "warning");
+    lab.kill_and_restart();
+    let claims = lab.get(&path);
+    let time = |name: &str| claims[name].as_u64().unwrap();
+    assert!(before <= time("evidence_at") && time("evidence_at") <= time("appraised_at"));
+    assert_eq!(
+        (time("expires"), claims["stale"].as_bool()),
+        (time("appraised_at") + 20, Some(false))
+    );
+    assert_eq!(claims["policy"], "gateway/1");
+    let said = claims["claims"].as_object().unwrap();
+    assert_eq!((&said["element.kind"], &said["agent.version"]), (&"tpm2".into(), &"0.1.0".into()));
+    assert!(!said.contains_key("boot.command-line"), "nothing is made up");
+    let read = touchstone_appraise::claims::from_json(said, &touchstone_appraise::catalog());
+    assert!(read.unwrap().iter().count() > 20);
+
+    let shown = lab.get(&format!("/api/v1/devices/{id}"));
+    let outcome = |name: &str| {
+        let controls = shown["device"]["controls"].as_array().unwrap().iter();
+        let control = controls.into_iter().find(|control| control["name"] == name).unwrap();
+        (control["outcome"].as_str().unwrap().to_owned(), control["passed"].as_bool().unwrap())
+    };
+    assert_eq!(outcome("kernel"), ("unknown".to_owned(), false));
+    assert_eq!(outcome("onboarded"), ("pass".to_owned(), true));
+    let (status, link) = lab.api(
+        &token,
+        &["-X", "POST"],
+        &format!("/api/v1/console/link?next=/console/devices/{id}"),
+    );
+    assert_eq!(status, 200, "{link}");
+    let jar = lab.path("jar").display().to_string();
+    let url = format!("http://{}{}", lab.console, link["path"].as_str().unwrap());
+    let (_, html) = support::curl(&["-L", "-c", &jar, "-b", &jar, &url]);
+    let html = String::from_utf8(html).unwrap();
+    assert!(html.contains(r#"<tr class="unknown">"#) && html.contains("not known"), "{html}");
+}
+
+#[tokio::test]
+async fn what_held_is_not_known_any_more_when_a_device_falls_silent() {
+    let (swtpm, mut lab) = scene();
+    let config = std::fs::read_to_string(lab.path("fleet.toml")).unwrap();
+    let config = config.replace("max_age = \"20s\"", "max_age = \"2s\"");
+    std::fs::write(lab.path("fleet.toml"), config).unwrap();
+    lab.kill_and_restart();
+    let device = Device::new(&swtpm, &lab, "gateway-14");
+    let id = device.onboard(&lab).await.unwrap()["device"].as_str().unwrap().to_owned();
+    device.attest(&lab, &device.maker_identity()).await.unwrap();
+    let control = until("a stale verdict", || {
+        let shown = lab.get(&format!("/api/v1/devices/{id}"));
+        let control = shown["device"]["controls"][0].clone();
+        (shown["device"]["stale"] == true).then_some(control)
+    });
+    assert_eq!(
+        (control["outcome"].as_str(), control["passed"].as_bool()),
+        (Some("unknown"), Some(false))
+    );
+    assert!(control["reason"].as_str().unwrap().starts_with("not shown any more in time; last: "));
+    assert_eq!(lab.get(&format!("/api/v1/devices/{id}/claims"))["stale"], true);
+}

@@ -394,9 +394,9 @@ A claims file says what is known of a device, by the names that `policy claims` 
                 \"boot.db\": [\"sha256:<64 digits>\"],
                 \"components\": [{ \"name\": \"application\", \"version\": 2 }] } }
 
-With --claims the policy is evaluated here. With --device the findings are those of the fleet, by
-the policy that is in force there; controls that only this file has are shown as not judged.
-Exits with 1 if a control is not met, with 3 if one was not judged.")]
+The policy is evaluated here: with --claims by those of a file, with --device by what the device
+proved to the fleet last (which takes an operator's token), so that a new policy can be tried
+before it is in force. Exits with 1 if a control is not met, or if the claims are stale.")]
     Explain {
         /// The policy; `-` is standard input
         #[arg(value_name = "FILE")]
@@ -407,7 +407,7 @@ Exits with 1 if a control is not met, with 3 if one was not judged.")]
         /// Evaluate the policy with the claims in this file
         #[arg(long, value_name = "FILE", conflicts_with = "device")]
         claims: Option<PathBuf>,
-        /// Show what the fleet found on this device
+        /// Evaluate the policy with what this device proved to the fleet last
         #[arg(long, value_name = "ID")]
         device: Option<String>,
         #[command(flatten)]

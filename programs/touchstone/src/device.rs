@@ -58,18 +58,18 @@ struct VectorEntry {
 /// What a control found, as the fleet tells it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Finding {
-    pub(crate) name: String,
-    pub(crate) passed: bool,
+struct Finding {
+    name: String,
+    passed: bool,
     outcome: String,
     severity: String,
-    pub(crate) reason: String,
+    reason: String,
     because: String,
 }
 
 impl Finding {
     /// `passed`, `failed` or `unknown`.
-    pub(crate) fn outcome(&self) -> &'static str {
+    fn outcome(&self) -> &'static str {
         match (self.passed, self.outcome.as_str()) {
             (true, _) => "passed",
             (false, "unknown") => "unknown",
@@ -85,11 +85,6 @@ fn read<T: for<'de> Deserialize<'de>>(body: &Value, member: &str) -> Result<T, F
         let next = "check that the fleet and this program are of one release";
         Failure::unknown("touchstone.fleet.answer", message, next)
     })
-}
-
-/// The findings on a device, of the answer to `show`.
-pub(crate) fn controls(body: &Value) -> Vec<Finding> {
-    read::<Summary>(body, "device").map(|device| device.controls).unwrap_or_default()
 }
 
 fn list(body: Value) -> Answered {

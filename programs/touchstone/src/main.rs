@@ -11,7 +11,6 @@
 
 mod answer;
 mod audit;
-mod claims;
 mod cli;
 mod device;
 mod element;

@@ -2,12 +2,16 @@
 
 use crate::answer::{Answer, Answered, Failure, table};
 use crate::cli::{self, Policy as Verb};
-use crate::{claims, device, files, fleet};
-use serde_json::{Value, json};
+use crate::{device, files, fleet};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
 use std::path::Path;
-use touchstone_appraise::catalog;
+use touchstone_appraise::{catalog, claims, reason};
 use touchstone_policy::ar4si::Tier;
-use touchstone_policy::{Control, Fault, Limits, Policy, Status, tier};
+use touchstone_policy::{ClaimSet, Control, Fault, Limits, Policy, tier};
+
+/// Octets of a file of claims.
+const MOST_CLAIMS: u64 = 64 << 20;
 
 pub(crate) fn run(verb: &Verb) -> Answered {
     match verb {
@@ -16,7 +20,7 @@ pub(crate) fn run(verb: &Verb) -> Answered {
             let policy = load(file)?;
             let controls = chosen(&policy, control.as_deref())?;
             match (claims, device) {
-                (Some(claims), _) => with_claims(&policy, &controls, claims),
+                (Some(file), _) => Ok(judged(&policy, &controls, &from_file(file)?)),
                 (None, Some(id)) => with_device(&policy, &controls, id, fleet),
                 (None, None) => Ok(plainly(&policy, &controls)),
             }
@@ -133,16 +137,23 @@ fn plainly(policy: &Policy, controls: &[&Control]) -> Answer {
     answer.with("controls", controls)
 }
 
-/// The policy judged here.
-fn with_claims(policy: &Policy, controls: &[&Control], path: &Path) -> Answered {
-    let claims = claims::load(path, &catalog())?;
-    let mut outcomes = policy.evaluate(&claims);
+/// The claims in a file.
+fn from_file(path: &Path) -> Result<ClaimSet, Failure> {
+    claims::from_file(&files::read(path, MOST_CLAIMS)?, &catalog()).map_err(|error| {
+        let next = "`touchstone policy explain --help` shows the form, `policy claims` the types";
+        Failure::unknown(error.code(), format!("{}: {error}", path.display()), next)
+    })
+}
+
+/// The policy judged here, by claims.
+fn judged(policy: &Policy, controls: &[&Control], claims: &ClaimSet) -> Answer {
+    let mut outcomes = policy.evaluate(claims);
     outcomes.retain(|outcome| controls.iter().any(|control| control.name() == outcome.name()));
     let tier = tier(&outcomes);
     let mut answer = explained(policy).good(tier == Tier::Affirming).with("tier", tier.name());
     let mut judged = Vec::new();
     for outcome in &outcomes {
-        let explanation = outcome.explanation();
+        let explanation = reason(outcome);
         answer = answer.line(format_args!(
             "{:8} {}: {explanation}",
             outcome.status().name(),
@@ -161,50 +172,48 @@ fn with_claims(policy: &Policy, controls: &[&Control], path: &Path) -> Answered 
         }
         judged.push(json);
     }
-    Ok(answer.with("controls", judged).line(format_args!("the device would be {tier}")))
+    answer.with("controls", judged).line(format_args!("the device would be {tier}"))
 }
 
-/// What the fleet found, beside what this file asks for.
+/// What this program reads of the fleet's answer.
+#[derive(Deserialize)]
+struct DeviceClaims {
+    policy: String,
+    evidence_at: u64,
+    appraised_at: u64,
+    stale: bool,
+    claims: Map<String, Value>,
+    omitted: Vec<String>,
+}
+
+/// The policy judged here, by what the device proved last.
 fn with_device(policy: &Policy, controls: &[&Control], id: &str, fleet: &cli::Fleet) -> Answered {
-    let body = fleet::get(fleet, &device::path(id)?)?;
-    let found = device::controls(&body);
-    let mut answer = explained(policy).with("device", id);
-    let mut judged = Vec::new();
-    let mut unjudged = 0_usize;
-    let mut good = true;
-    for control in controls {
-        let finding = found.iter().find(|finding| finding.name == control.name());
-        let (status, reason) = match finding {
-            Some(finding) if finding.passed => (Status::Passed.name(), finding.reason.as_str()),
-            Some(finding) => {
-                good = false;
-                (finding.outcome(), finding.reason.as_str())
-            }
-            None => {
-                unjudged += 1;
-                ("unjudged", "the policy that is in force at the fleet has no such control")
-            }
-        };
-        answer = answer.line(format_args!("{status:8} {}: {reason}", control.name()));
-        if status != Status::Passed.name() {
-            let severity = control.severity();
-            answer = answer
-                .line(format_args!("         would be {severity}: {}", control.fails().meaning()))
-                .line(format_args!("         asked because {}", control.because()));
-        }
-        let mut json = control_json(control);
-        if let Value::Object(members) = &mut json {
-            members.insert("status".into(), status.into());
-            members.insert("explanation".into(), reason.into());
-        }
-        judged.push(json);
+    let body = fleet::get(fleet, &format!("{}/claims", device::path(id)?))?;
+    let of_one_release = "check that the fleet and this program are of one release";
+    let known: DeviceClaims = serde_json::from_value(body).map_err(|error| {
+        let message = format!("the fleet's answer has another form: {error}");
+        Failure::unknown("touchstone.fleet.answer", message, of_one_release)
+    })?;
+    let set = claims::from_json(&known.claims, &catalog())
+        .map_err(|error| Failure::unknown(error.code(), error, of_one_release))?;
+    let mut answer = judged(policy, controls, &set)
+        .with("device", id)
+        .with("judged_by", known.policy.as_str())
+        .with("evidence_at", known.evidence_at)
+        .with("appraised_at", known.appraised_at)
+        .with("stale", known.stale)
+        .with("omitted", known.omitted.clone());
+    if !known.omitted.is_empty() {
+        let names = known.omitted.join(", ");
+        answer = answer.word(format_args!("too long for the fleet to keep, so not known: {names}"));
     }
-    if good && unjudged > 0 {
-        let message = format!("{unjudged} controls of the file are not in force at the fleet");
-        let next = "evaluate them with --claims, or put the policy in force";
-        return Err(Failure::unknown("touchstone.policy.unjudged", message, next));
+    if known.stale {
+        answer = answer.good(false).word(
+            "the claims are stale: the device has not attested again in time, so this is how it \
+             was and not how it is",
+        );
     }
-    Ok(answer.good(good).with("controls", judged))
+    Ok(answer)
 }
 
 fn list_claims() -> Answer {

@@ -5,7 +5,7 @@
 mod support;
 
 use serde_json::{Value, json};
-use support::{fleet, folder, gateway_policy, run, secure_fleet, signer};
+use support::{fleet, folder, run, secure_fleet, signer};
 
 fn device(tier: &str, stale: bool) -> Value {
     json!({
@@ -108,20 +108,58 @@ fn an_answer_of_another_form_is_not_taken_for_one() {
 }
 
 #[test]
-fn a_policy_is_explained_by_what_the_fleet_found() {
-    let here = folder(&[("op.token", "t")]);
-    let policy = gateway_policy().display().to_string();
-    let explain = |control: &str| {
-        let body = json!({ "device": device("contraindicated", false) });
-        let (url, _) = fleet("200 OK", &body.to_string());
-        let arguments = ["policy", "explain", &policy, "--control", control, "--device", "d-17"];
-        let access = ["--fleet", &url, "--token", "file:op.token"];
-        run(here.path(), &[&arguments[..], &access[..]].concat())
+fn a_policy_is_tried_on_what_a_device_proved_last() {
+    let policy = r#"policy "next" version 2 {
+        control secure-boot { dimension configuration severity contraindicated
+            because "unsigned" require boot.secure-boot }
+        control agent { dimension executables severity warning
+            because "old agents have faults" require agent.version >= 2.0.0 }
+        control files { dimension file-system severity warning
+            because "nothing else may run" require ima.unknown-files is empty }
+    }"#;
+    let here = folder(&[("op.token", "t"), ("next.policy", policy)]);
+    let explain = |stale: bool, claims: Value, control: &str, more: &[&str]| {
+        let body = json!({
+            "schema": "touchstone.device.claims/1", "device": "d-17", "policy": "gateway/1",
+            "evidence_at": 8, "appraised_at": 9, "expires": 99, "stale": stale,
+            "claims": claims, "omitted": ["ima.unknown-files"], "later": 1,
+        });
+        let (url, asked) = fleet("200 OK", &body.to_string());
+        let arguments = ["policy", "explain", "next.policy", "--control", control, "--device"];
+        let access = ["d-17", "--fleet", &url, "--token", "file:op.token"];
+        let ran = run(here.path(), &[&arguments[..], &access[..], more].concat());
+        (ran, asked)
     };
-    assert!(explain("secure-boot").expect(0).out.contains("passed   secure-boot: it is on"));
-    let ran = explain("code-pages").expect(1);
-    assert!(ran.out.contains("failed   code-pages: 1 of 9 pages"), "{}", ran.out);
-    assert!(explain("agent-version").expect(3).err.contains("not in force"));
+    let known = json!({ "boot.secure-boot": true, "agent.version": "1.4.2" });
+    let (ran, asked) = explain(false, known.clone(), "secure-boot", &[]);
+    assert!(ran.expect(0).out.contains("passed   secure-boot: boot.secure-boot is true"));
+    assert!(asked.join().unwrap().starts_with("GET /api/v1/devices/d-17/claims HTTP/1.1\r\n"));
+
+    let (ran, _) = explain(false, known.clone(), "agent", &["--json"]);
+    let json = ran.expect(1).json("touchstone.policy.explain/1");
+    assert_eq!((&json["device"], &json["appraised_at"]), (&json!("d-17"), &json!(9)));
+    let control = &json["controls"][0];
+    assert_eq!(control["explanation"], "agent.version is 1.4.2, wanted at least 2.0.0");
+
+    let (ran, _) = explain(false, known.clone(), "files", &[]);
+    let ran = ran.expect(1);
+    assert!(ran.out.contains("unknown  files: ") && ran.err.contains("ima.unknown-files"));
+
+    let (ran, _) = explain(true, known, "secure-boot", &[]);
+    assert!(ran.expect(1).err.contains("how it was and not how it is"));
+    let (ran, _) = explain(false, json!({ "boot.from-tomorrow": 1 }), "agent", &[]);
+    assert!(ran.expect(3).err.contains("of one release"));
+}
+
+#[test]
+fn what_is_not_known_is_shown_as_such() {
+    let here = folder(&[("op.token", "t")]);
+    let mut device = device("warning", false);
+    device["controls"][0]["outcome"] = "unknown".into();
+    let (url, _) = fleet("200 OK", &json!({ "device": device }).to_string());
+    let arguments = ["device", "show", "d-17", "--fleet", &url, "--token", "file:op.token"];
+    let ran = run(here.path(), &arguments).expect(1);
+    assert!(ran.out.contains("unknown  code-pages: 1 of 9 pages"), "{}", ran.out);
 }
 
 #[test]

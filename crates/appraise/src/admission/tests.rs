@@ -3,6 +3,7 @@ use crate::appraisal::{ControlResult, TrustVector};
 use crate::ear::{Confirmation, VerifierId, to_jwt};
 use touchstone_crypto::{SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
+use touchstone_policy::Status;
 use touchstone_policy::ar4si::Dimension;
 
 const NOW: u64 = 1_800_000_000;
@@ -88,7 +89,7 @@ fn a_device_that_is_not_affirmed_is_told_why() {
         ear.vector = TrustVector::default();
         ear.controls = vec![ControlResult {
             name: "secure-boot".into(),
-            passed: false,
+            status: Status::Failed,
             dimension: "configuration".into(),
             value: 96,
             reason: "event 3 (PCR 7): SecureBoot is 0".into(),

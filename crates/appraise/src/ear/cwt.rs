@@ -6,6 +6,7 @@ use crate::appraisal::{ControlResult, EventRef, LogName, TrustVector};
 use ciborium::Value;
 use coset::{CoseSign1, CoseSign1Builder, HeaderBuilder, TaggedCborSerializable};
 use touchstone_crypto::{Crypto, Signer, Verified};
+use touchstone_policy::Status;
 use touchstone_policy::ar4si::{Dimension, Tier};
 
 // RFC 8392 §4, RFC 8747 §7.1, RFC 9711 §10.2, draft-ietf-rats-ear-04 §3.
@@ -116,7 +117,7 @@ fn claims(ear: &Ear) -> Value {
     Value::Map(claims)
 }
 
-/// `[name, passed, dimension, value, reason, [* [log, index]]]`.
+/// `[name, status, dimension, value, reason, [* [log, index]]]`.
 fn control(control: &ControlResult) -> Value {
     let events = control.events.iter().map(|event| {
         let log = match event.log {
@@ -127,7 +128,7 @@ fn control(control: &ControlResult) -> Value {
     });
     Value::Array(vec![
         text(&control.name),
-        Value::Bool(control.passed),
+        text(control.status.name()),
         text(&control.dimension),
         int(control.value),
         text(&control.reason),
@@ -227,12 +228,12 @@ fn vector(part: &Part<'_>) -> Result<TrustVector, Error> {
 
 fn control_result(value: &Value) -> Result<ControlResult, Error> {
     let part = |value| Part("controls", Some(value));
-    let [name, passed, dimension, number, reason, events] = part(value).array()? else {
+    let [name, status, dimension, number, reason, events] = part(value).array()? else {
         return Err(Error::Malformed("controls"));
     };
     Ok(ControlResult {
         name: part(name).text()?,
-        passed: passed.as_bool().ok_or(Error::Malformed("controls"))?,
+        status: Status::from_name(&part(status).text()?).ok_or(Error::Malformed("controls"))?,
         dimension: part(dimension).text()?,
         value: part(number).number()?,
         reason: part(reason).text()?,

@@ -3,6 +3,7 @@ use crate::appraisal::{EventRef, LogName};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use touchstone_crypto::{SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
+use touchstone_policy::Status;
 use touchstone_policy::ar4si::Dimension;
 
 fn ear(device_key: &SoftSigner) -> Ear {
@@ -23,7 +24,7 @@ fn ear(device_key: &SoftSigner) -> Ear {
         policy_id: "gateway/1".into(),
         controls: vec![ControlResult {
             name: "boot-images".into(),
-            passed: false,
+            status: Status::Unknown,
             dimension: "executables".into(),
             value: 96,
             reason: "event 23 (PCR 4): image is not known".into(),

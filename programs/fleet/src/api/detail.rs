@@ -1,11 +1,18 @@
 //! A device with everything that is known of it, for the API and the console alike.
 
-use super::types::{Certificate, DeviceDetail};
+use super::types::{Certificate, Control, DeviceDetail};
 use crate::Error;
 use crate::store::{Db, Rules};
 
 /// Rows of each kind.
 const ROWS: u32 = 50;
+
+/// What held once and was not shown again in time is not known now.
+fn forget(control: &mut Control) {
+    control.passed = false;
+    "unknown".clone_into(&mut control.outcome);
+    control.reason = format!("not shown any more in time; last: {}", control.reason);
+}
 
 /// The device of that id.
 pub(crate) fn device(db: &mut Db, id: &str, rules: Rules) -> Result<Option<DeviceDetail>, Error> {
@@ -15,6 +22,9 @@ pub(crate) fn device(db: &mut Db, id: &str, rules: Rules) -> Result<Option<Devic
     let result = db.latest_result(id)?;
     let (vector, mut controls, evidence) =
         result.map_or_else(Default::default, |last| (last.vector, last.controls, last.evidence));
+    if summary.stale {
+        controls.iter_mut().filter(|control| control.passed).for_each(forget);
+    }
     controls.sort_by_key(|control| control.passed);
     Ok(Some(DeviceDetail {
         summary,

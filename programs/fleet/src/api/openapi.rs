@@ -35,6 +35,15 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
     read("/api/v1/whoami", "Who the token belongs to", &[], "WhoAmI"),
     read("/api/v1/devices", "Every device with its trust tier", &[], "DeviceList"),
     read("/api/v1/devices/{id}", "One device, and why it is trusted as it is", &[], "DeviceShow"),
+    Endpoint {
+        role: Some("operator"),
+        ..read(
+            "/api/v1/devices/{id}/claims",
+            "What the last evidence of a device said, for another policy to judge",
+            &[],
+            "DeviceClaims",
+        )
+    },
     read("/api/v1/updates", "Update envelopes that were handed in", &[], "UpdateList"),
     Endpoint {
         method: "post",
@@ -140,6 +149,7 @@ fn register(generator: &mut SchemaGenerator) {
     add::<types::WhoAmI>(generator);
     add::<types::DeviceList>(generator);
     add::<types::DeviceShow>(generator);
+    add::<types::DeviceClaims>(generator);
     add::<types::UpdateOrder>(generator);
     add::<types::UpdateList>(generator);
     add::<types::ReferenceImport>(generator);

@@ -3,8 +3,8 @@
 use super::auth::{Hand, Viewer};
 use super::problem::{Good, Refusal};
 use super::types::{
-    AuditHead, ConsoleLink, DeviceList, DeviceShow, EventList, ReferenceImport, ReferenceList,
-    Update, UpdateList, UpdateOrder, WhoAmI,
+    AuditHead, ConsoleLink, DeviceClaims, DeviceList, DeviceShow, EventList, ReferenceImport,
+    ReferenceList, Update, UpdateList, UpdateOrder, WhoAmI,
 };
 use super::{detail, openapi, stream};
 use crate::authority::sha256_hex;
@@ -31,6 +31,7 @@ pub fn router() -> Router<Arc<Fleet>> {
         .route("/api/v1/whoami", get(whoami))
         .route("/api/v1/devices", get(devices))
         .route("/api/v1/devices/{id}", get(device))
+        .route("/api/v1/devices/{id}/claims", get(claims))
         .route("/api/v1/updates", get(updates).post(hand_in_update))
         .route("/api/v1/references", get(references).post(import_reference))
         .route("/api/v1/events", get(events))
@@ -64,6 +65,39 @@ async fn device(
     let name = id.clone();
     let found = fleet.store.call(move |db| detail::device(db, &id, rules)).await?;
     found.map(|device| Good(DeviceShow { device })).ok_or_else(|| Refusal::unknown("device", &name))
+}
+
+/// More than a viewer needs to know: a list of what runs on a device is a map for whoever attacks it.
+async fn claims(
+    State(fleet): State<Arc<Fleet>>,
+    _: Hand,
+    Path(id): Path<String>,
+) -> Result<Good<DeviceClaims>, Refusal> {
+    let name = id.clone();
+    let found =
+        fleet.store.call(move |db| Ok((db.device(&id)?.is_some(), db.claims(&id)?))).await?;
+    let stored = match found {
+        (false, _) => return Err(Refusal::unknown("device", &name)),
+        (true, Some(stored)) => stored,
+        (true, None) => {
+            let words = format!("nothing is known of `{name}`: no evidence that could be believed");
+            let next = "look at `why` of the device";
+            return Err(Refusal::new(StatusCode::NOT_FOUND, "api.no-claims", words, next));
+        }
+    };
+    let verifier = fleet.trust.verifier();
+    let mut claims = stored.claims;
+    claims.extend(touchstone_appraise::claims::to_json(&verifier.reference_claims()));
+    Ok(Good(DeviceClaims {
+        device: name,
+        policy: stored.policy,
+        evidence_at: stored.evidence_at,
+        appraised_at: stored.appraised_at,
+        expires: stored.expires,
+        stale: stored.expires < clock::now(),
+        claims,
+        omitted: stored.omitted,
+    }))
 }
 
 async fn updates(State(fleet): State<Arc<Fleet>>, _: Viewer) -> Result<Good<UpdateList>, Refusal> {

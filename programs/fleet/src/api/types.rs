@@ -31,6 +31,7 @@ bodies! {
     WhoAmI = "touchstone.whoami/1";
     DeviceList = "touchstone.device.list/1";
     DeviceShow = "touchstone.device.show/1";
+    DeviceClaims = "touchstone.device.claims/1";
     UpdateOrder = "touchstone.update.order/1";
     UpdateList = "touchstone.update.list/1";
     ReferenceImport = "touchstone.reference.import/1";
@@ -334,6 +335,28 @@ pub struct DeviceDetail {
     pub events: Vec<Event>,
 }
 
+/// What the last evidence of a device said, for another policy to judge.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct DeviceClaims {
+    /// The device's id.
+    pub device: String,
+    /// The policy that judged them: `<name>/<version>`.
+    pub policy: String,
+    /// When the nonce of the evidence was given out.
+    pub evidence_at: u64,
+    /// When the claims were made of the evidence.
+    pub appraised_at: u64,
+    /// Until when the result of that counts.
+    pub expires: u64,
+    /// The result does not count any more.
+    pub stale: bool,
+    /// Claims by name, in the form of `touchstone.claims/1`. `reference.*` is what the reference
+    /// values say that are in force now.
+    pub claims: Map<String, Value>,
+    /// Claims that were too long to keep; nothing is known of them here.
+    pub omitted: Vec<String>,
+}
+
 /// What identifies a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Identity {
@@ -371,7 +394,7 @@ pub struct Control {
     pub name: String,
     /// Whether it holds.
     pub passed: bool,
-    /// `pass`, `fail`, or `unknown` when evidence is missing.
+    /// `pass`, `fail`, or `unknown`: the evidence does not say, or is too old to count.
     pub outcome: String,
     /// The dimension of the vector it speaks to.
     pub dimension: String,

@@ -4,12 +4,12 @@ use super::{Judge, Memory, No};
 use crate::api::types::{AttestResult, Control, Fact, Named, VectorEntry};
 use crate::clock;
 use crate::serve::Peer;
-use crate::store::{DeviceRow, NewResult};
+use crate::store::{DeviceRow, NewResult, StoredClaims};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use std::sync::Arc;
 use touchstone_appraise::ear::{to_cwt, to_jwt};
 use touchstone_appraise::{
-    Appraisal, Confirmation, ControlResult, DeviceFacts, Ear, LogName, Tier, Verifier,
+    Appraisal, Confirmation, ControlResult, DeviceFacts, Ear, LogName, Status, Tier, Verifier,
 };
 use touchstone_crypto::{Crypto, HashAlgorithm, Verified};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
@@ -122,11 +122,16 @@ impl Case {
             tracing::error!(device = %device.id, %error, "the recorded attestation key is unusable");
             No::Failed
         })?;
-        let verified = Evidence::decode(&self.evidence)
+        let evidence = Evidence::decode(&self.evidence)
             .and_then(|evidence| evidence.verify(&AwsLc, &lak, &challenge));
-        let (appraisal, found) = match &verified {
-            Ok(evidence) => (self.verifier.appraise(&AwsLc, evidence, &facts, now), told(evidence)),
-            Err(error) => (self.verifier.appraise_unverified(error, &facts, now), Vec::new()),
+        let judge = &self.verifier;
+        let (appraisal, found, claims) = match &evidence {
+            Ok(evidence) => (
+                judge.appraise(&AwsLc, evidence, &facts, now),
+                told(evidence),
+                judge.claims(&AwsLc, evidence, &facts, now),
+            ),
+            Err(error) => (judge.appraise_unverified(error, &facts, now), Vec::new(), None),
         };
         let mut ear = Ear::new(&appraisal, &facts, self.lifetime).with_nonce(&challenge.nonce);
         let jkt = match &self.ldevid {
@@ -153,6 +158,16 @@ impl Case {
                 .map(|control| self::control(control, &self.verifier))
                 .collect(),
             evidence: found,
+            claims: claims.map(|claims| {
+                let times = StoredClaims {
+                    evidence_at: given_at,
+                    appraised_at: now,
+                    expires: ear.expires,
+                    policy: appraisal.policy_id.clone(),
+                    ..StoredClaims::default()
+                };
+                times.with(&claims)
+            }),
         })
     }
 }
@@ -206,8 +221,8 @@ fn control(result: &ControlResult, verifier: &Verifier) -> Control {
     });
     Control {
         name: result.name.clone(),
-        passed: result.passed,
-        outcome: if result.passed { "pass" } else { "fail" }.to_owned(),
+        passed: result.passed(),
+        outcome: outcome(result.status).to_owned(),
         dimension: result.dimension.clone(),
         severity: written
             .map_or_else(|| result.tier(), touchstone_policy::Control::severity)
@@ -216,6 +231,15 @@ fn control(result: &ControlResult, verifier: &Verifier) -> Control {
         reason: result.reason.clone(),
         because: written.map_or_else(String::new, |control| control.because().to_owned()),
         events: events.collect(),
+    }
+}
+
+/// The word for a status in answers.
+const fn outcome(status: Status) -> &'static str {
+    match status {
+        Status::Passed => "pass",
+        Status::Failed => "fail",
+        Status::Unknown => "unknown",
     }
 }
 

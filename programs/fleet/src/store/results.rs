@@ -1,6 +1,6 @@
 //! Attestation results, and what follows from one: the verdict, revocation, the feed.
 
-use super::{Db, NewEvent, Write};
+use super::{Db, NewEvent, StoredClaims, Write};
 use crate::Error;
 use crate::api::types::{Control, Fact, Feed, VectorEntry};
 use rusqlite::{OptionalExtension, params};
@@ -38,6 +38,8 @@ pub struct NewResult {
     pub controls: Vec<Control>,
     /// Facts of the evidence.
     pub evidence: Vec<Fact>,
+    /// What the evidence said, if it could be believed.
+    pub claims: Option<StoredClaims>,
 }
 
 /// What recording a result did.
@@ -97,6 +99,7 @@ impl Db {
                 0
             };
             let seq = write.insert_result(new)?;
+            write.replace_claims(&new.device, new.claims.as_ref())?;
             write
                 .tx
                 .prepare_cached(
@@ -193,11 +196,11 @@ fn verdict_changed(new: &NewResult, before: &str) -> NewEvent {
         .with("failed", failed)
 }
 
-fn to_json<T: Serialize>(value: &T, what: &'static str) -> Result<String, Error> {
+pub(super) fn to_json<T: Serialize>(value: &T, what: &'static str) -> Result<String, Error> {
     serde_json::to_string(value).map_err(|_| Error::Row { what })
 }
 
-fn from_json<T: DeserializeOwned>(text: &str, what: &'static str) -> Result<T, Error> {
+pub(super) fn from_json<T: DeserializeOwned>(text: &str, what: &'static str) -> Result<T, Error> {
     serde_json::from_str(text).map_err(|_| Error::Row { what })
 }
 
@@ -222,6 +225,7 @@ pub(crate) mod tests {
             vector: Vec::new(),
             controls: Vec::new(),
             evidence: Vec::new(),
+            claims: None,
         }
     }
 

@@ -1,30 +1,72 @@
-//! Claims from a JSON file, checked against the catalogue: nothing that the policy would not
-//! understand is passed over.
+//! Claims as JSON, which is how they travel: out of a fleet, and from a file of somebody who tries
+//! a policy. Nothing that a policy would not understand is passed over.
+//!
+//! ```json
+//! { "schema": "touchstone.claims/1",
+//!   "claims": { "boot.secure-boot": true, "evidence.age": "2s", "agent.version": "1.4.2" } }
+//! ```
 
-use crate::answer::Failure;
-use crate::files;
 use serde_json::{Map, Value as Json};
 use std::borrow::Cow;
-use std::path::Path;
+use std::fmt;
 use touchstone_crypto::Digest;
 use touchstone_policy::{Catalog, ClaimSet, Type, Value, parse_duration};
 
-const SCHEMA: &str = "touchstone.claims/1";
-/// Octets of a claims file.
-const LIMIT: u64 = 64 << 20;
+/// The schema that a file of claims names.
+pub const SCHEMA: &str = "touchstone.claims/1";
 
-pub(crate) fn load(path: &Path, catalog: &Catalog) -> Result<ClaimSet, Failure> {
-    let shown = path.display();
-    let bad = |message: String| {
-        let next = "`touchstone policy explain --help` shows the form, `policy claims` the types";
-        Failure::unknown("touchstone.claims", format!("{shown}: {message}"), next)
-    };
-    let json: Json = serde_json::from_slice(&files::read(path, LIMIT)?)
-        .map_err(|error| bad(format!("not JSON: {error}")))?;
-    claims(&json, catalog).map_err(bad)
+/// Claims that are not as the catalogue says: which, and what it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error(String);
+
+impl Error {
+    /// The stable code.
+    pub const fn code(&self) -> &'static str {
+        "appraise.claims"
+    }
 }
 
-fn claims(json: &Json, catalog: &Catalog) -> Result<ClaimSet, String> {
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Reads a whole file of claims.
+pub fn from_file(json: &[u8], catalog: &Catalog) -> Result<ClaimSet, Error> {
+    let json: Json =
+        serde_json::from_slice(json).map_err(|error| Error(format!("not JSON: {error}")))?;
+    file(&json, catalog).map_err(Error)
+}
+
+/// Reads claims by their names.
+pub fn from_json(claims: &Map<String, Json>, catalog: &Catalog) -> Result<ClaimSet, Error> {
+    read(claims, catalog).map_err(Error)
+}
+
+/// The claims by their names; [`from_json`] reads them back.
+pub fn to_json(claims: &ClaimSet) -> Map<String, Json> {
+    claims.iter().map(|(name, value)| (name.to_owned(), written(value))).collect()
+}
+
+fn written(value: &Value) -> Json {
+    match value {
+        Value::Boolean(truth) => (*truth).into(),
+        Value::Integer(number) => (*number).into(),
+        Value::Text(text) => text.as_str().into(),
+        Value::Version(_) | Value::Duration(_) | Value::Digest(_) => value.to_string().into(),
+        Value::List(values) => values.iter().map(written).collect(),
+        Value::Set(set) => set.as_slice().iter().map(written).collect(),
+        Value::Record(record) => {
+            let fields = record.fields().map(|(name, value)| (name.to_owned(), written(value)));
+            Json::Object(fields.collect())
+        }
+    }
+}
+
+fn file(json: &Json, catalog: &Catalog) -> Result<ClaimSet, String> {
     let object = json.as_object().ok_or("not an object")?;
     if object.get("schema").and_then(Json::as_str) != Some(SCHEMA) {
         return Err(format!("its `schema` is not \"{SCHEMA}\""));
@@ -34,6 +76,10 @@ fn claims(json: &Json, catalog: &Catalog) -> Result<ClaimSet, String> {
     }
     let given =
         object.get("claims").and_then(Json::as_object).ok_or("it has no object `claims`")?;
+    read(given, catalog)
+}
+
+fn read(given: &Map<String, Json>, catalog: &Catalog) -> Result<ClaimSet, String> {
     let mut claims = ClaimSet::new();
     for (name, json) in given {
         let known = catalog.claim(name).ok_or_else(|| {
@@ -92,8 +138,9 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn read(given: &Json) -> Result<ClaimSet, String> {
-        claims(&json!({ "schema": SCHEMA, "claims": given }), &touchstone_appraise::catalog())
+    fn read(given: &Json) -> Result<ClaimSet, Error> {
+        let json = json!({ "schema": SCHEMA, "claims": given }).to_string();
+        from_file(json.as_bytes(), &crate::catalog())
     }
 
     #[test]
@@ -106,9 +153,10 @@ mod tests {
         }))
         .unwrap();
         for (name, value) in claims.iter() {
-            assert!(value.is(&touchstone_appraise::catalog().claim(name).unwrap().kind), "{name}");
+            assert!(value.is(&crate::catalog().claim(name).unwrap().kind), "{name}");
         }
         assert_eq!(claims.iter().count(), 8);
+        assert_eq!(from_json(&to_json(&claims), &crate::catalog()).unwrap(), claims);
     }
 
     #[test]
@@ -122,9 +170,9 @@ mod tests {
             (json!({ "components": [{ "version": -0.5 }] }), "`components[0].version` is not"),
         ];
         for (given, wanted) in cases {
-            let told = read(&given).unwrap_err();
+            let told = read(&given).unwrap_err().to_string();
             assert!(told.contains(wanted), "{told}");
         }
-        assert!(claims(&json!({ "claims": {} }), &Catalog::new()).is_err());
+        assert!(from_file(br#"{ "claims": {} }"#, &Catalog::new()).is_err());
     }
 }
