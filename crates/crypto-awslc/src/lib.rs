@@ -17,7 +17,7 @@
 mod soft;
 mod tpm;
 
-pub use soft::SoftSigner;
+pub use soft::{RsaBits, SoftSigner};
 
 use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
 use aws_lc_rs::{digest, rand};
@@ -78,6 +78,9 @@ fn verification(
         SignatureAlgorithm::RsaPssSha384 => &signature::RSA_PSS_2048_8192_SHA384,
         SignatureAlgorithm::RsaPssSha512 => &signature::RSA_PSS_2048_8192_SHA512,
         SignatureAlgorithm::Ed25519 => &signature::ED25519,
+        SignatureAlgorithm::MlDsa44 => &signature::ML_DSA_44,
+        SignatureAlgorithm::MlDsa65 => &signature::ML_DSA_65,
+        SignatureAlgorithm::MlDsa87 => &signature::ML_DSA_87,
         _ => return Err(Error::Unsupported),
     })
 }
@@ -98,12 +101,11 @@ mod tests {
 
     #[test]
     fn what_a_soft_key_signs_verifies_and_nothing_else_does() {
-        for algorithm in [
-            SignatureAlgorithm::EcdsaP256Sha256,
-            SignatureAlgorithm::EcdsaP384Sha384,
-            SignatureAlgorithm::Ed25519,
-            SignatureAlgorithm::RsaPkcs1Sha256,
-        ] {
+        for algorithm in SignatureAlgorithm::ALL {
+            if algorithm == SignatureAlgorithm::EcdsaP384Sha256 {
+                assert_eq!(SoftSigner::generate(algorithm).unwrap_err(), Error::Unsupported);
+                continue;
+            }
             let key = SoftSigner::generate(algorithm).unwrap();
             let signature = key.sign(b"message").unwrap();
             let verify = |key: &[u8], message: &[u8], signature: &[u8]| {
@@ -114,10 +116,41 @@ mod tests {
             let other = SoftSigner::generate(algorithm).unwrap();
             assert_eq!(verify(other.spki_der(), b"message", &signature), Err(Error::BadSignature));
 
+            let again = SoftSigner::load_pkcs8_der(algorithm, key.pkcs8_der()).unwrap();
+            assert_eq!(again.spki_der(), key.spki_der());
+        }
+    }
+
+    #[test]
+    fn a_key_from_pem_is_the_same_key_and_signs_the_usual_way() {
+        for algorithm in [
+            SignatureAlgorithm::EcdsaP256Sha256,
+            SignatureAlgorithm::EcdsaP384Sha384,
+            SignatureAlgorithm::EcdsaP521Sha512,
+            SignatureAlgorithm::Ed25519,
+            SignatureAlgorithm::RsaPkcs1Sha256,
+            SignatureAlgorithm::MlDsa44,
+            SignatureAlgorithm::MlDsa65,
+            SignatureAlgorithm::MlDsa87,
+        ] {
+            let key = SoftSigner::generate(algorithm).unwrap();
             let again = SoftSigner::from_pkcs8_pem(&key.to_pkcs8_pem()).unwrap();
             assert_eq!(again.spki_der(), key.spki_der());
             assert_eq!(again.algorithm(), algorithm);
         }
+    }
+
+    #[test]
+    fn long_rsa_keys_sign_too() {
+        for (bits, octets) in [(RsaBits::B3072, 384), (RsaBits::B4096, 512)] {
+            let key = SoftSigner::generate_rsa(bits, SignatureAlgorithm::RsaPssSha512).unwrap();
+            let signature = key.sign(b"message").unwrap();
+            assert_eq!(signature.len(), octets);
+            let verified = AwsLc.verify(key.algorithm(), key.spki_der(), b"message", &signature);
+            assert_eq!(verified, Ok(()));
+        }
+        let odd = SoftSigner::generate_rsa(RsaBits::B2048, SignatureAlgorithm::Ed25519);
+        assert_eq!(odd.unwrap_err(), Error::Unsupported);
     }
 
     #[test]
