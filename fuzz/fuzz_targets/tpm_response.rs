@@ -4,4 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| touchstone_element_tpm2::hostile::parse(data));
+fuzz_target!(|data: &[u8]| {
+    touchstone_tpm2::hostile::parse(&touchstone_crypto_awslc::AwsLc, data);
+    touchstone_element_tpm2::hostile::parse(data);
+});

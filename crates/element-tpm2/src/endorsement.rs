@@ -1,12 +1,13 @@
 //! The endorsement key: which one this TPM has a certificate for, and its chain (TCG EK Credential
 //! Profile v2.5 §2.2).
 
-use crate::context::Object;
-use crate::nv::split_certificates;
-use crate::policy::RH_ENDORSEMENT;
-use crate::template::{ENDORSEMENT, EndorsementKind};
+use crate::told::local;
 use crate::tpm::Tpm;
+use touchstone_crypto_awslc::AwsLc;
 use touchstone_element::{Endorsement, Error};
+use touchstone_tpm2::nv::split_certificates;
+use touchstone_tpm2::template::{ENDORSEMENT, EndorsementKind};
+use touchstone_tpm2::{self as tpm2, Hierarchy, Object};
 
 /// Where makers store the certificates above the endorsement key's.
 const CHAIN_FIRST: u32 = 0x01C0_0100;
@@ -40,18 +41,20 @@ impl Tpm {
         &mut self,
     ) -> Result<(&'static EndorsementKind, Vec<Vec<u8>>), Error> {
         for kind in &ENDORSEMENT {
-            let Some(stored) = self.context.nv_read(kind.certificate)? else { continue };
-            let mut certificates = split_certificates(&stored)?;
+            let Some(stored) = self.ask(|tpm| tpm.nv_read_open(kind.certificate))? else {
+                continue;
+            };
+            let mut certificates = split_certificates(&stored).map_err(local)?;
             if certificates.is_empty() {
                 continue;
             }
             let mut chain = Vec::new();
-            let indices = self.context.nv_defined(CHAIN_FIRST, CHAIN_LAST)?;
+            let indices = self.ask(|tpm| tpm.nv_defined(CHAIN_FIRST, CHAIN_LAST))?;
             for index in indices.into_iter().take(CHAIN_INDICES) {
                 // §2.2.1.5: a certificate may continue in the next index.
-                chain.extend(self.context.nv_read(index)?.unwrap_or_default());
+                chain.extend(self.ask(|tpm| tpm.nv_read_open(index))?.unwrap_or_default());
             }
-            certificates.extend(split_certificates(&chain)?);
+            certificates.extend(split_certificates(&chain).map_err(local)?);
             return Ok((kind, certificates));
         }
         let [first, ..] = &ENDORSEMENT;
@@ -72,17 +75,20 @@ impl Tpm {
         kind: &EndorsementKind,
         serve: impl FnOnce(&mut Self, &Object) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let template = (kind.template)();
+        let template = (kind.template)(&AwsLc);
         // Making an RSA key takes a slow TPM half a minute; the maker may have kept it.
-        match self.context.read_public(kind.persistent) {
-            Ok(object) if object.public.is_like(&template) => return serve(self, &object),
+        let kept = self.ask(|tpm| match tpm.read_public(kind.persistent) {
+            Ok(object) if object.public.is_like(&template) => Ok(Some(object)),
             // Nothing is there, or something else: make it.
-            Ok(_) | Err(Error::Refused(_) | Error::Unsupported(_)) => {}
-            Err(error) => return Err(error),
+            Ok(_) | Err(tpm2::Error::Refused(_) | tpm2::Error::Unsupported(_)) => Ok(None),
+            Err(error) => Err(error),
+        })?;
+        if let Some(object) = kept {
+            return serve(self, &object);
         }
-        let object = self.context.create_primary(RH_ENDORSEMENT, &template)?;
+        let object = self.primary(Hierarchy::Endorsement, &template)?;
         let served = serve(self, &object);
-        let flushed = self.context.flush(object.entity.handle);
+        let flushed = self.ask(|tpm| tpm.flush(object.entity.handle));
         let served = served?;
         flushed?;
         Ok(served)

@@ -7,7 +7,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use touchstone_element::{Error, check_name};
 
-use crate::marshal::{Reader, Writer};
+use crate::told::local;
+use touchstone_tpm2::marshal::{Reader, Writer};
 
 /// Names the format and its version.
 const MAGIC: &[u8; 8] = b"TSTPMK\x00\x01";
@@ -26,16 +27,19 @@ pub(crate) struct StoredKey {
 impl StoredKey {
     pub(crate) fn decode(octets: &[u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(octets);
-        if reader.take(MAGIC.len())? != MAGIC {
+        if reader.take(MAGIC.len()).map_err(local)? != MAGIC {
             return Err(Error::Malformed("not a key file"));
         }
-        let (private, native) = (reader.sized()?.to_vec(), reader.sized()?.to_vec());
-        reader.end()?;
+        let mut part = || reader.sized().map(<[u8]>::to_vec).map_err(local);
+        let (private, native) = (part()?, part()?);
+        reader.end().map_err(local)?;
         Ok(Self { private, native })
     }
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>, Error> {
-        Ok(Writer::default().octets(MAGIC).sized(&self.private)?.sized(&self.native)?.done())
+        let start = Writer::default().octets(MAGIC);
+        let whole = start.sized(&self.private).and_then(|file| file.sized(&self.native));
+        Ok(whole.map_err(local)?.done())
     }
 }
 

@@ -1,9 +1,12 @@
 //! What the maker of a device does once: identity keys that come back from their template, and
 //! their certificates stored beside them (TCG TPM 2.0 Keys for Device Identity and Attestation §7.3).
 
-use crate::template::DeviceKey;
+use crate::storage::{self, MAX_CERTIFICATE};
+use crate::told::local;
 use crate::tpm::{Tpm, public_key};
 use touchstone_element::{DeviceIdentity, Error, PublicKey};
+use touchstone_tpm2::nv::split_certificates;
+use touchstone_tpm2::template::DeviceKey;
 
 /// Makes the IDevID: `sign_certificate` gets its public key and gives the certificate in DER,
 /// followed by those above it if they shall travel along; 2048 octets in all.
@@ -33,11 +36,14 @@ fn make<E: From<Error>>(
 ) -> Result<DeviceIdentity, E> {
     let public = tpm.with_device_key(key, |_, loaded| public_key(loaded.object.native.clone()))?;
     let stored = sign_certificate(&public)?;
-    let certificates = crate::nv::split_certificates(&stored)?;
+    let certificates = split_certificates(&stored).map_err(local)?;
     if certificates.is_empty() {
         return Err(Error::BadInput("the device identity's certificate is empty").into());
     }
-    tpm.context.nv_store_certificate(key.certificate(), &stored)?;
+    if stored.len() > usize::from(MAX_CERTIFICATE) {
+        return Err(Error::TooLarge { limit: usize::from(MAX_CERTIFICATE) }.into());
+    }
+    tpm.ask(|tpm| storage::store_certificate(tpm, key.certificate(), &stored))?;
     tpm.forget_identity();
     Ok(DeviceIdentity { public, certificates })
 }

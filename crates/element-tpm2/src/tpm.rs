@@ -1,25 +1,27 @@
 //! The element itself: a TPM and the folder with its keys.
 
-use crate::command::{self, Auth, Command, Entity};
-use crate::context::{Context, Object};
 use crate::endorsement::Found;
 use crate::key_files::{KeyFiles, StoredKey};
-use crate::marshal::{Reader, Writer};
-use crate::policy;
-use crate::public::attributes::RESTRICTED;
-use crate::public::{ALG_NULL, Public};
-use crate::session::Secret as Shielded;
-use crate::signature;
-use crate::template::{self, DeviceKey};
-use crate::transport::{Device, Stream, Transport};
-use crate::{nv, pcr};
+use crate::storage;
+use crate::told::{local, told, unreachable};
 use std::net::ToSocketAddrs;
 use std::path::Path;
-use touchstone_crypto::{Digest, HashAlgorithm, SignatureAlgorithm};
+use touchstone_crypto::{Curve, Digest, HashAlgorithm, SignatureAlgorithm};
+use touchstone_crypto_awslc::AwsLc;
 use touchstone_element::{
     About, Attested, Attesting, Capabilities, Credential, DeviceIdentity, Element, Endorsement,
     Error, KeyAlgorithm, KeySpec, KeyUse, NamedKey, PcrSelection, PublicKey, Registers, Secret,
     Storage, check_name,
+};
+use touchstone_tpm2::marshal::{Reader, Writer};
+use touchstone_tpm2::nv::split_certificates;
+use touchstone_tpm2::public::attributes::RESTRICTED;
+use touchstone_tpm2::public::{ALG_NULL, Key};
+use touchstone_tpm2::template::{self, DeviceKey};
+use touchstone_tpm2::transport::{Device, Stream, Transport};
+use touchstone_tpm2::{
+    self as tpm2, Auth, Command, Hierarchy, NewSession, Object, Public, Sensitive, SessionId, code,
+    policy, signature,
 };
 
 /// A TPM 2.0.
@@ -27,7 +29,9 @@ use touchstone_element::{
 /// Keys of one state folder belong to one `Tpm` at a time. Nothing stays loaded between calls but
 /// the storage root key, and that goes when the `Tpm` is dropped.
 pub struct Tpm {
-    pub(crate) context: Context,
+    talk: tpm2::Tpm,
+    /// Where it is, for people.
+    at: String,
     keys: KeyFiles,
     pub(crate) endorsement: Option<Found>,
     identity: Option<DeviceIdentity>,
@@ -37,8 +41,7 @@ impl Tpm {
     /// The TPM of this machine: `/dev/tpmrm0`, which keeps its users apart.
     pub fn open_device(path: impl AsRef<Path>, state: impl AsRef<Path>) -> Result<Self, Error> {
         let at = path.as_ref().display().to_string();
-        let device = Device::open(path.as_ref())
-            .map_err(|source| Error::Unreachable { at: at.clone(), source })?;
+        let device = Device::open(path).map_err(|error| unreachable(&at, error))?;
         Self::with_transport(Box::new(device), at, state.as_ref())
     }
 
@@ -46,9 +49,8 @@ impl Tpm {
     /// what is loaded in it is unloaded.
     pub fn connect_unix(path: impl AsRef<Path>, state: impl AsRef<Path>) -> Result<Self, Error> {
         let at = path.as_ref().display().to_string();
-        let stream = Stream::unix(path.as_ref())
-            .map_err(|source| Error::Unreachable { at: at.clone(), source })?;
-        Self::alone(Box::new(stream), at, state.as_ref())
+        let stream = Stream::unix(path).map_err(|error| unreachable(&at, error))?;
+        Self::with_transport(Box::new(stream), at, state.as_ref())
     }
 
     /// A software TPM at a TCP address, `127.0.0.1:2321`; otherwise as
@@ -58,25 +60,41 @@ impl Tpm {
         state: impl AsRef<Path>,
     ) -> Result<Self, Error> {
         let at = address.to_string();
-        let stream =
-            Stream::tcp(address).map_err(|source| Error::Unreachable { at: at.clone(), source })?;
-        Self::alone(Box::new(stream), at, state.as_ref())
+        let stream = Stream::tcp(address).map_err(|error| unreachable(&at, error))?;
+        Self::with_transport(Box::new(stream), at, state.as_ref())
     }
 
-    fn alone(transport: Box<dyn Transport>, at: String, state: &Path) -> Result<Self, Error> {
-        let mut tpm = Self::with_transport(transport, at, state)?;
-        tpm.context.flush_leftovers()?;
-        Ok(tpm)
-    }
-
-    /// A TPM behind any transport; `at` names it in errors.
+    /// A TPM behind any transport; `at` names it in errors. Where no resource manager keeps its
+    /// users apart nobody else may use it meanwhile: what is loaded in it is unloaded.
     pub fn with_transport(
-        transport: Box<dyn Transport>,
+        transport: Box<dyn Transport + Send>,
         at: String,
         state: &Path,
     ) -> Result<Self, Error> {
         let keys = KeyFiles::open(state)?;
-        Ok(Self { context: Context::new(transport, at), keys, endorsement: None, identity: None })
+        let talk = tpm2::Tpm::new(transport, &AwsLc);
+        let mut tpm = Self { talk, at, keys, endorsement: None, identity: None };
+        tpm.ask(tpm2::Tpm::recover)?;
+        Ok(tpm)
+    }
+
+    /// Talks to the TPM, and tells what went wrong in the words of elements.
+    pub(crate) fn ask<T>(
+        &mut self,
+        ask: impl FnOnce(&mut tpm2::Tpm) -> Result<T, tpm2::Error>,
+    ) -> Result<T, Error> {
+        ask(&mut self.talk).map_err(|error| told(&self.at, error))
+    }
+
+    pub(crate) fn primary(
+        &mut self,
+        hierarchy: Hierarchy,
+        template: &Public,
+    ) -> Result<Object, Error> {
+        self.ask(|tpm| {
+            let auth = tpm.hierarchy_auth(hierarchy);
+            tpm.create_primary(hierarchy, auth, template)
+        })
     }
 
     pub(crate) fn forget_identity(&mut self) {
@@ -84,10 +102,10 @@ impl Tpm {
     }
 
     fn maker_key(&mut self, key: DeviceKey) -> Result<Option<DeviceIdentity>, Error> {
-        let Some(stored) = self.context.nv_read(key.certificate())? else {
+        let Some(stored) = self.ask(|tpm| tpm.nv_read_open(key.certificate()))? else {
             return Ok(None);
         };
-        let certificates = nv::split_certificates(&stored)?;
+        let certificates = split_certificates(&stored).map_err(local)?;
         if certificates.is_empty() {
             return Err(Error::Malformed("the index of the device identity holds no certificate"));
         }
@@ -104,13 +122,16 @@ impl Tpm {
     ) -> Result<T, Error> {
         check_name(name)?;
         if let Some(key) = DeviceKey::from_name(name) {
-            if self.context.nv_index(key.certificate())?.is_none() {
+            if self.ask(|tpm| tpm.nv_index(key.certificate()))?.is_none() {
                 return Err(Error::UnknownKey(name.to_owned()));
             }
             return self.with_device_key(key, serve);
         }
         let stored = self.keys.load(name)?.ok_or_else(|| Error::UnknownKey(name.to_owned()))?;
-        let object = self.context.load(&stored.private, &stored.native)?;
+        let object = self.ask(|tpm| {
+            let srk = tpm.srk()?;
+            tpm.load(&srk, Auth::empty(), &stored.private, &stored.native)
+        })?;
         self.lend(&Loaded { object, maker: None }, serve)
     }
 
@@ -119,7 +140,7 @@ impl Tpm {
         key: DeviceKey,
         serve: impl FnOnce(&mut Self, &Loaded) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let object = self.context.create_primary(policy::RH_ENDORSEMENT, &key.template())?;
+        let object = self.primary(Hierarchy::Endorsement, &key.template(&AwsLc))?;
         self.lend(&Loaded { object, maker: Some(key) }, serve)
     }
 
@@ -129,7 +150,7 @@ impl Tpm {
         serve: impl FnOnce(&mut Self, &Loaded) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let served = serve(self, loaded);
-        let flushed = self.context.flush(loaded.object.entity.handle);
+        let flushed = self.ask(|tpm| tpm.flush(loaded.object.entity.handle));
         let served = served?;
         flushed?;
         Ok(served)
@@ -139,43 +160,46 @@ impl Tpm {
     fn with_admin<T>(
         &mut self,
         loaded: &Loaded,
-        command: u32,
+        command: code::Code,
         serve: impl FnOnce(&mut Self, Auth) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let Some(maker) = loaded.maker else { return serve(self, Auth::Empty) };
+        let Some(maker) = loaded.maker else { return serve(self, Auth::empty()) };
         self.with_policy(|tpm, session| {
-            tpm.context.policy_endorsement(session)?;
-            tpm.context.policy_command(session, command)?;
-            tpm.context.policy_or(session, &policy::device_key_branches(maker))?;
-            serve(tpm, Auth::Policy(session.handle))
+            tpm.ask(|tpm| {
+                tpm.policy_secret(session, Hierarchy::Endorsement)?;
+                tpm.policy_command(session, command)?;
+                tpm.policy_or(session, &policy::device_key_branches(&AwsLc, maker))
+            })?;
+            serve(tpm, Auth::policy(session))
         })
     }
 
     fn with_policy<T>(
         &mut self,
-        serve: impl FnOnce(&mut Self, &Entity) -> Result<T, Error>,
+        serve: impl FnOnce(&mut Self, SessionId) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let session = self.context.start_policy(HashAlgorithm::Sha256)?;
-        let served = serve(self, &session);
-        let flushed = self.context.flush(session.handle);
+        let session = self.ask(|tpm| tpm.start(&NewSession::policy(HashAlgorithm::Sha256)))?;
+        let served = serve(self, session);
+        let flushed = self.ask(|tpm| tpm.end(session));
         let served = served?;
         flushed?;
         Ok(served)
     }
 
     fn property(&mut self, property: u32) -> Result<[u8; 4], Error> {
-        let listed = self.context.capability(CAP_TPM_PROPERTIES, property, 1)?;
+        let listed = self.ask(|tpm| tpm.capability(CAP_TPM_PROPERTIES, property, 1))?;
         let mut reader = Reader::new(&listed);
-        if reader.u32()? == 0 || reader.u32()? != property {
+        let mut next = || reader.u32().map_err(local);
+        if next()? == 0 || next()? != property {
             return Err(Error::Malformed("the TPM does not know one of its own properties"));
         }
-        Ok(reader.u32()?.to_be_bytes())
+        Ok(next()?.to_be_bytes())
     }
 
     fn has_curve(&mut self, curve: u16) -> Result<bool, Error> {
-        let listed = self.context.capability(CAP_ECC_CURVES, u32::from(curve), 1)?;
+        let listed = self.ask(|tpm| tpm.capability(CAP_ECC_CURVES, u32::from(curve), 1))?;
         let mut reader = Reader::new(&listed);
-        Ok(reader.u32()? != 0 && reader.u16()? == curve)
+        Ok(reader.u32().map_err(local)? != 0 && reader.u16().map_err(local)? == curve)
     }
 }
 
@@ -194,17 +218,36 @@ pub(crate) struct Loaded {
 const UNNAMED: Error = Error::Unsupported("a key of an algorithm without a name here");
 
 pub(crate) fn public_key(native: Vec<u8>) -> Result<PublicKey, Error> {
-    let public = Public::decode(&native)?;
+    let public = Public::decode(&native).map_err(local)?;
     let signature = public.signature_algorithm().ok_or(UNNAMED)?;
     let algorithm = KeyAlgorithm::ALL
         .iter()
         .copied()
-        .find(|algorithm| algorithm.signatures().contains(&signature) && public.is_a(*algorithm))
+        .find(|algorithm| algorithm.signatures().contains(&signature) && is_a(&public, *algorithm))
         .ok_or(UNNAMED)?;
     let restricted = public.attributes & RESTRICTED != 0;
     let key_use = if restricted { KeyUse::Attest } else { KeyUse::Sign };
-    Ok(PublicKey { key_use, algorithm, spki_der: public.spki_der()?, native })
+    Ok(PublicKey { key_use, algorithm, spki_der: public.spki_der().map_err(local)?, native })
 }
+
+/// Whether it is a key of that kind and length.
+fn is_a(public: &Public, algorithm: KeyAlgorithm) -> bool {
+    match (algorithm, &public.key) {
+        (KeyAlgorithm::Rsa2048, Key::Rsa { bits, .. }) => *bits == 2048,
+        (KeyAlgorithm::Rsa3072, Key::Rsa { bits, .. }) => *bits == 3072,
+        (KeyAlgorithm::Rsa4096, Key::Rsa { bits, .. }) => *bits == 4096,
+        (KeyAlgorithm::P256, Key::Ecc { curve, .. }) => *curve == Curve::P256,
+        (KeyAlgorithm::P384, Key::Ecc { curve, .. }) => *curve == Curve::P384,
+        _ => false,
+    }
+}
+
+/// How keys of ours sign, given a TPM that has the algorithms.
+const SIGNATURES: [SignatureAlgorithm; 3] = [
+    SignatureAlgorithm::EcdsaP256Sha256,
+    SignatureAlgorithm::EcdsaP384Sha384,
+    SignatureAlgorithm::RsaPkcs1Sha256,
+];
 
 /// A name that a key of ours can have.
 fn own_name(name: &str) -> Result<(), Error> {
@@ -219,12 +262,12 @@ fn qualifying(data: &[u8]) -> Result<Writer, Error> {
     if data.len() > 64 {
         return Err(Error::BadInput("qualifying data is 64 octets at most"));
     }
-    Writer::default().sized(data)
+    Writer::default().sized(data).map_err(local)
 }
 
 fn attested(parameters: &[u8]) -> Result<Attested, Error> {
     let mut reader = Reader::new(parameters);
-    let attest = reader.sized()?.to_vec();
+    let attest = reader.sized().map_err(local)?.to_vec();
     Ok(Attested { attest, signature: reader.rest().to_vec() })
 }
 
@@ -261,30 +304,14 @@ impl Element for Tpm {
         let signs = |algorithm: &SignatureAlgorithm| {
             keys.iter().any(|(key, _)| key.signatures().contains(algorithm))
         };
-        let signatures = template::ALGORITHMS.into_iter().filter(signs).collect();
-        let pcr_banks = self.context.pcr_banks()?;
-        let storage = nv::STORAGE_LIMIT;
+        let signatures = SIGNATURES.into_iter().filter(signs).collect();
+        let pcr_banks = self.ask(tpm2::Tpm::pcr_banks)?;
+        let storage = storage::LIMIT;
         Ok(Capabilities { keys, signatures, pcr_banks, storage, ..Capabilities::default() })
     }
 
     fn random(&mut self, out: &mut [u8]) -> Result<(), Error> {
-        // A digest's worth is what every TPM gives at once (Part 3 §16.1).
-        for chunk in out.chunks_mut(32) {
-            let len = u16::try_from(chunk.len()).unwrap_or(u16::MAX);
-            let command = Command {
-                code: command::GET_RANDOM,
-                handles: &[],
-                auths: &[],
-                parameters: len.to_be_bytes().to_vec(),
-            };
-            let answer = self.context.run_secret(command, Shielded::Received)?;
-            let octets = Reader::new(&answer.parameters).sized()?;
-            if octets.len() != chunk.len() {
-                return Err(Error::Malformed("fewer random octets than asked for"));
-            }
-            chunk.copy_from_slice(octets);
-        }
-        Ok(())
+        self.ask(|tpm| tpm.random(out))
     }
 
     fn create_key(&mut self, name: &str, spec: &KeySpec) -> Result<PublicKey, Error> {
@@ -296,8 +323,17 @@ impl Element for Tpm {
         if self.keys.load(name)?.is_some() {
             return Err(Error::KeyExists(name.to_owned()));
         }
-        let (private, native) = self.context.create(&template::key(spec.key_use, signature)?)?;
-        let stored = StoredKey { private, native };
+        let restricted = match spec.key_use {
+            KeyUse::Sign => false,
+            KeyUse::Attest => true,
+            _ => return Err(Error::Unsupported("keys for this use")),
+        };
+        let created = self.ask(|tpm| {
+            let srk = tpm.srk()?;
+            let template = template::signing(signature, restricted)?;
+            tpm.create(&srk, Auth::empty(), &Sensitive::default(), &template)
+        })?;
+        let stored = StoredKey { private: created.private, native: created.native };
         self.keys.store(name, &stored)?;
         public_key(stored.native)
     }
@@ -353,22 +389,19 @@ impl Element for Tpm {
             if public.signature_algorithm() != Some(algorithm) {
                 return Err(Error::Unsupported("another signature algorithm than the key's own"));
             }
-            let digest = template::message_digest(algorithm, message)?;
-            // No ticket: TPMT_TK_HASHCHECK of the null hierarchy (Part 3 §20.2).
-            let parameters = Writer::default()
-                .sized(&digest)?
-                .u16(ALG_NULL)
-                .u16(ST_HASHCHECK)
-                .u32(RH_NULL)
-                .u16(0)
-                .done();
-            let answer = tpm.context.run(&Command {
-                code: command::SIGN,
-                handles: &[entity],
-                auths: &[Auth::Empty],
-                parameters,
-            })?;
-            signature::to_x509(&answer.parameters, algorithm)
+            tpm.ask(|tpm| {
+                let digest = template::message_digest(&AwsLc, algorithm, message)?;
+                // No ticket: TPMT_TK_HASHCHECK of the null hierarchy (Part 3 §20.2).
+                let parameters = Writer::default()
+                    .sized(digest.as_bytes())?
+                    .u16(ALG_NULL)
+                    .u16(ST_HASHCHECK)
+                    .u32(Hierarchy::Null.handle())
+                    .u16(0);
+                let sign = Command::new(code::SIGN).authorized(entity, Auth::empty());
+                let answer = tpm.run(&sign.parameters(parameters))?;
+                signature::to_x509(&answer.parameters, algorithm)
+            })
         })
     }
 
@@ -386,7 +419,6 @@ impl Element for Tpm {
 }
 
 const ST_HASHCHECK: u16 = 0x8024;
-const RH_NULL: u32 = 0x4000_0007;
 
 impl Attesting for Tpm {
     fn endorsement(&mut self) -> Result<Endorsement, Error> {
@@ -410,30 +442,25 @@ impl Attesting for Tpm {
         selection: &PcrSelection,
         data: &[u8],
     ) -> Result<Attested, Error> {
-        let selection = pcr::encode_selection(selection)?;
-        let parameters = qualifying(data)?.u16(ALG_NULL).octets(&selection).done();
+        let selection = selected(selection)?.encode();
+        let parameters = qualifying(data)?.u16(ALG_NULL).octets(&selection);
         self.with_key(key, |tpm, key| {
-            let answer = tpm.context.run(&Command {
-                code: command::QUOTE,
-                handles: &[&key.object.entity],
-                auths: &[Auth::Empty],
-                parameters,
-            })?;
+            let quote = Command::new(code::QUOTE).authorized(&key.object.entity, Auth::empty());
+            let answer = tpm.ask(|tpm| tpm.run(&quote.parameters(parameters)))?;
             attested(&answer.parameters)
         })
     }
 
     fn certify(&mut self, object: &str, by_key: &str, data: &[u8]) -> Result<Attested, Error> {
-        let parameters = qualifying(data)?.u16(ALG_NULL).done();
+        let parameters = qualifying(data)?.u16(ALG_NULL);
         self.with_key(object, |tpm, object| {
             tpm.with_key(by_key, |tpm, by| {
-                tpm.with_admin(object, policy::CC_CERTIFY, |tpm, auth| {
-                    let answer = tpm.context.run(&Command {
-                        code: command::CERTIFY,
-                        handles: &[&object.object.entity, &by.object.entity],
-                        auths: &[auth, Auth::Empty],
-                        parameters,
-                    })?;
+                tpm.with_admin(object, code::CERTIFY, |tpm, auth| {
+                    let certify = Command::new(code::CERTIFY)
+                        .authorized(&object.object.entity, auth)
+                        .authorized(&by.object.entity, Auth::empty())
+                        .parameters(parameters);
+                    let answer = tpm.ask(|tpm| tpm.run(&certify))?;
                     attested(&answer.parameters)
                 })
             })
@@ -441,23 +468,21 @@ impl Attesting for Tpm {
     }
 
     fn activate(&mut self, key: &str, credential: &Credential) -> Result<Secret, Error> {
-        let parameters =
-            Writer::default().sized(&credential.blob)?.sized(&credential.secret)?.done();
+        let start = Writer::default().sized(&credential.blob);
+        let parameters = start.and_then(|blob| blob.sized(&credential.secret)).map_err(local)?;
+        let activate = Command::new(code::ACTIVATE_CREDENTIAL).parameters(parameters);
         self.with_endorsement_key(|tpm, endorsement, by_policy| {
             tpm.with_key(key, |tpm, key| {
-                tpm.with_admin(key, policy::CC_ACTIVATE_CREDENTIAL, |tpm, admin| {
+                tpm.with_admin(key, code::ACTIVATE_CREDENTIAL, |tpm, admin| {
+                    let activate = activate.authorized(&key.object.entity, admin);
                     if !by_policy {
-                        return tpm.open_credential(
-                            key,
-                            endorsement,
-                            [admin, Auth::Empty],
-                            parameters,
-                        );
+                        let activate = activate.authorized(&endorsement.entity, Auth::empty());
+                        return tpm.open_credential(&activate);
                     }
                     tpm.with_policy(|tpm, session| {
-                        tpm.context.policy_endorsement(session)?;
-                        let auths = [admin, Auth::Policy(session.handle)];
-                        tpm.open_credential(key, endorsement, auths, parameters)
+                        tpm.ask(|tpm| tpm.policy_secret(session, Hierarchy::Endorsement))?;
+                        let auth = Auth::policy(session);
+                        tpm.open_credential(&activate.authorized(&endorsement.entity, auth))
                     })
                 })
             })
@@ -467,47 +492,42 @@ impl Attesting for Tpm {
 
 impl Registers for Tpm {
     fn read_pcrs(&mut self, selection: &PcrSelection) -> Result<Vec<Digest>, Error> {
-        self.context.pcr_read(selection)
+        let selection = selected(selection)?;
+        self.ask(|tpm| tpm.pcr_read(&selection))
     }
 
     fn extend_pcr(&mut self, pcr: u8, digests: &[Digest]) -> Result<(), Error> {
-        self.context.pcr_extend(pcr, digests)
+        self.ask(|tpm| tpm.pcr_extend(pcr, digests))
     }
 }
 
 impl Tpm {
-    fn open_credential(
-        &mut self,
-        key: &Loaded,
-        endorsement: &Object,
-        auths: [Auth; 2],
-        parameters: Vec<u8>,
-    ) -> Result<Secret, Error> {
-        let command = Command {
-            code: command::ACTIVATE_CREDENTIAL,
-            handles: &[&key.object.entity, &endorsement.entity],
-            auths: &auths,
-            parameters,
-        };
-        let answer = self.context.run_secret(command, Shielded::Received)?;
-        let parameters = Secret::new(answer.parameters);
-        Ok(Secret::new(Reader::new(parameters.expose()).sized()?.to_vec()))
+    fn open_credential(&mut self, activate: &Command) -> Result<Secret, Error> {
+        let answer = self.ask(|tpm| tpm.run(activate))?;
+        Ok(Secret::new(Reader::new(&answer.parameters).sized().map_err(local)?.to_vec()))
     }
+}
+
+fn selected(selection: &PcrSelection) -> Result<tpm2::PcrSelection, Error> {
+    tpm2::PcrSelection::new(selection.algorithm, &selection.pcrs).map_err(local)
 }
 
 impl Storage for Tpm {
     fn load(&mut self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         check_name(name)?;
-        self.context.load_value(name)
+        self.ask(|tpm| storage::load(tpm, name))
     }
 
     fn store(&mut self, name: &str, value: &[u8]) -> Result<(), Error> {
         check_name(name)?;
-        self.context.store_value(name, value)
+        if value.len() > storage::LIMIT {
+            return Err(Error::TooLarge { limit: storage::LIMIT });
+        }
+        self.ask(|tpm| storage::store(tpm, name, value))
     }
 
     fn remove(&mut self, name: &str) -> Result<(), Error> {
         check_name(name)?;
-        self.context.remove_value(name)
+        self.ask(|tpm| storage::remove(tpm, name))
     }
 }

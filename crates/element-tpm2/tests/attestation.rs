@@ -7,19 +7,20 @@
     reason = "tests fail loudly, and each uses its part of the rig"
 )]
 
-mod swtpm;
+mod open;
 
-use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
+use open::Open;
 use std::sync::{Arc, Mutex};
-use swtpm::{Swtpm, tool};
 use touchstone_crypto::{Crypto, HashAlgorithm};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_element::{
     Attested, Attesting, Credential, Element, Error, KeyAlgorithm, KeySpec, KeyUse, PcrSelection,
     PublicKey, Registers, Storage,
 };
-use touchstone_element_tpm2::{Tpm, Transport, credential, name_of, signature};
+use touchstone_element_tpm2::Tpm;
+use touchstone_peers::{Swtpm, tool};
+use touchstone_tpm2::transport::Stream;
+use touchstone_tpm2::{Public, Transport, TransportError, credential, name_of, signature};
 
 const P256: KeyAlgorithm = KeyAlgorithm::P256;
 
@@ -104,8 +105,8 @@ fn a_certified_key_is_named_in_the_statement() {
     let ldevid = tpm.create_key("ldevid", &KeySpec::new(KeyUse::Sign, P256)).unwrap();
     let certified = tpm.certify("ldevid", "lak", b"request").unwrap();
     verify(&certified, &lak);
-    assert!(contains(&certified.attest, &name_of(&ldevid.native).unwrap()));
-    assert!(!contains(&certified.attest, &name_of(&lak.native).unwrap()));
+    assert!(contains(&certified.attest, &name_of(&AwsLc, &ldevid.native).unwrap()));
+    assert!(!contains(&certified.attest, &name_of(&AwsLc, &lak.native).unwrap()));
     assert!(contains(&certified.attest, b"request"));
 }
 
@@ -118,7 +119,7 @@ fn the_endorsement_key_comes_with_the_certificate_of_its_maker() {
     let arguments =
         ["x509", "-inform", "DER", "-in", &certificate, "-noout", "-pubkey", "-out", "ek.pem"];
     tool("openssl", swtpm.dir.path(), &arguments);
-    let public = touchstone_element_tpm2::public::Public::decode(&endorsement.native_public);
+    let public = Public::decode(&endorsement.native_public);
     pem(&public.unwrap().spki_der().unwrap(), &swtpm, "ours.pem");
     assert_eq!(swtpm.read("ek.pem"), swtpm.read("ours.pem"));
     let chain = ["verify", "-CAfile", "swtpm-localca-rootca-cert.pem", "-untrusted"];
@@ -135,15 +136,25 @@ fn a_tpm_without_certificates_still_has_an_endorsement_key() {
     assert_eq!(swtpm.read("ek.pub")[2..], endorsement.native_public);
 }
 
+fn make(
+    ek: &[u8],
+    name: &[u8],
+    secret: &[u8],
+    crypto: AwsLc,
+) -> Result<Credential, touchstone_tpm2::Error> {
+    let touchstone_tpm2::Credential { blob, secret } = credential::make(ek, name, secret, &crypto)?;
+    Ok(Credential { blob, secret })
+}
+
 /// A credential for the key `lak` of this TPM, opened by this TPM.
 fn round_trip(tpm: &mut Tpm) {
     let lak = tpm.create_key("lak", &KeySpec::new(KeyUse::Attest, P256)).unwrap();
     let other = tpm.create_key("other", &KeySpec::new(KeyUse::Attest, P256)).unwrap();
     let ek = tpm.endorsement().unwrap().native_public;
-    let name = name_of(&lak.native).unwrap();
+    let name = name_of(&AwsLc, &lak.native).unwrap();
     for len in [1, 32] {
         let secret = vec![7; len];
-        let credential = credential::make(&ek, &name, &secret, &AwsLc).unwrap();
+        let credential = make(&ek, &name, &secret, AwsLc).unwrap();
         assert_eq!(tpm.activate("lak", &credential).unwrap().expose(), secret);
         assert!(tpm.activate("other", &credential).is_err());
         let mut bad = credential.clone();
@@ -185,7 +196,7 @@ fn a_credential_of_ours_is_opened_by_tpm2_activatecredential() {
     swtpm.tool(&["tpm2_createek", "-c", "ek.ctx", "-G", "rsa", "-u", "ek.pub"]);
     swtpm.tool(&["tpm2_createak", "-C", "ek.ctx", "-c", "ak.ctx", "-G", "ecc", "-n", "ak.name"]);
     swtpm.tool(&["tpm2_flushcontext", "-t"]);
-    let made = credential::make(&ek, &swtpm.read("ak.name"), b"our secret", &AwsLc).unwrap();
+    let made = make(&ek, &swtpm.read("ak.name"), b"our secret", AwsLc).unwrap();
     swtpm.write("credential", &tools_file(&made));
     swtpm.tool(&["tpm2_startauthsession", "--policy-session", "-S", "session.ctx"]);
     swtpm.tool(&["tpm2_policysecret", "-S", "session.ctx", "-c", "e"]);
@@ -205,7 +216,7 @@ fn a_credential_of_tpm2_makecredential_is_opened_by_us() {
     swtpm.write("ek.pub", &[&size, ek.as_slice()].concat());
     swtpm.write("secret", b"their secret");
     let show = |hex: String, octet: &u8| format!("{hex}{octet:02x}");
-    let name = name_of(&lak.native).unwrap().iter().fold(String::new(), show);
+    let name = name_of(&AwsLc, &lak.native).unwrap().iter().fold(String::new(), show);
     let make = ["-T", "none", "-u", "ek.pub", "-s", "secret", "-n", &name, "-o", "credential"];
     tool("tpm2_makecredential", swtpm.dir.path(), &make);
     let credential = from_tools_file(&swtpm.read("credential"));
@@ -235,7 +246,7 @@ fn from_tools_file(file: &[u8]) -> Credential {
 /// Somebody between us and the TPM: listens, and from some moment on flips the bit at `flip`
 /// counted from the end.
 struct Interposer {
-    stream: UnixStream,
+    stream: Stream<std::os::unix::net::UnixStream>,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -246,28 +257,28 @@ struct Seen {
 }
 
 impl Transport for Interposer {
-    fn transact(&mut self, command: &[u8]) -> io::Result<Vec<u8>> {
-        self.stream.write_all(command)?;
-        let mut response = vec![0; 4096];
-        let len = self.stream.read(&mut response)?;
-        response.truncate(len);
+    fn transact(&mut self, command: &[u8], response: &mut [u8]) -> Result<usize, TransportError> {
+        let len = self.stream.transact(command, response)?;
         let mut seen = self.seen.lock().unwrap();
-        seen.octets.extend([command, &response].concat());
+        seen.octets.extend([command, &response[..len]].concat());
         // Tag of a response with sessions, and not that of a policy: one with an HMAC at its end.
         if let Some(flip) = seen.flip
             && response[..2] == [0x80, 0x02]
-            && response.len() > 60
+            && len > 60
         {
-            let at = response.len() - 1 - flip;
-            response[at] ^= 1;
+            response[len - 1 - flip] ^= 1;
         }
-        Ok(response)
+        Ok(len)
+    }
+
+    fn pause(&mut self, millis: u32) {
+        self.stream.pause(millis);
     }
 }
 
 fn interposed(swtpm: &Swtpm) -> (Tpm, Arc<Mutex<Seen>>) {
     let seen = Arc::<Mutex<Seen>>::default();
-    let stream = UnixStream::connect(swtpm.socket()).unwrap();
+    let stream = Stream::unix(swtpm.socket()).unwrap();
     let transport = Interposer { stream, seen: Arc::clone(&seen) };
     let state = swtpm.dir.path().join("state");
     let at = "an interposer".to_owned();
@@ -281,7 +292,7 @@ fn who_listens_between_us_and_the_tpm_learns_no_secret() {
     let lak = tpm.create_key("lak", &KeySpec::new(KeyUse::Attest, P256)).unwrap();
     let ek = tpm.endorsement().unwrap().native_public;
     let secret = b"a secret of thirty-two octets...";
-    let credential = credential::make(&ek, &name_of(&lak.native).unwrap(), secret, &AwsLc).unwrap();
+    let credential = make(&ek, &name_of(&AwsLc, &lak.native).unwrap(), secret, AwsLc).unwrap();
     assert_eq!(tpm.activate("lak", &credential).unwrap().expose(), secret);
     tpm.store("value", secret).unwrap();
     assert_eq!(tpm.load("value").unwrap().unwrap(), secret);

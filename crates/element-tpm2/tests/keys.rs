@@ -7,16 +7,17 @@
     reason = "tests fail loudly, and each uses its part of the rig"
 )]
 
-mod swtpm;
+mod open;
 
+use open::Open;
 use std::sync::{Arc, Mutex};
-use swtpm::Swtpm;
 use touchstone_crypto::{Crypto, HashAlgorithm, SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_element::{
     Ability, Element, Error, KeyAlgorithm, KeySpec, KeyUse, PcrSelection, Registers, Storage,
 };
 use touchstone_element_tpm2::{Tpm, TpmSigner};
+use touchstone_peers::Swtpm;
 
 const P256: KeyAlgorithm = KeyAlgorithm::P256;
 const SIGNATURE: SignatureAlgorithm = SignatureAlgorithm::EcdsaP256Sha256;

@@ -7,15 +7,18 @@
     reason = "tests fail loudly, and each uses its part of the rig"
 )]
 
-mod swtpm;
+mod open;
 
-use swtpm::{Swtpm, tool};
+use open::Open;
 use touchstone_crypto::{Crypto, HashAlgorithm, SignatureAlgorithm};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_element::{
-    Attested, Attesting, Element, Error, KeyAlgorithm, KeySpec, KeyUse, PcrSelection, PublicKey,
+    Attested, Attesting, Credential, Element, Error, KeyAlgorithm, KeySpec, KeyUse, PcrSelection,
+    PublicKey,
 };
-use touchstone_element_tpm2::{Tpm, credential, manufacture, name_of, signature};
+use touchstone_element_tpm2::{Tpm, manufacture};
+use touchstone_peers::{Swtpm, tool};
+use touchstone_tpm2::{credential, name_of, signature};
 
 const P256: KeyAlgorithm = KeyAlgorithm::P256;
 
@@ -119,8 +122,9 @@ fn a_credential_for_the_iak_opens() {
     let mut tpm = manufactured(&swtpm);
     let iak = tpm.initial_attestation().unwrap().unwrap().public;
     let ek = tpm.endorsement().unwrap().native_public;
-    let name = name_of(&iak.native).unwrap();
-    let credential = credential::make(&ek, &name, b"secret", &AwsLc).unwrap();
+    let name = name_of(&AwsLc, &iak.native).unwrap();
+    let made = credential::make(&ek, &name, b"secret", &AwsLc).unwrap();
+    let credential = Credential { blob: made.blob, secret: made.secret };
     assert_eq!(tpm.activate("iak", &credential).unwrap().expose(), b"secret");
     drop(tpm);
     swtpm.assert_nothing_is_loaded();

@@ -1,9 +1,17 @@
 //! Carrying a command to a TPM and its response back.
 
+#[cfg(feature = "std")]
+mod device;
 mod locality;
+#[cfg(feature = "std")]
+mod stream;
 pub mod tis;
 
+#[cfg(feature = "std")]
+pub use device::Device;
 pub use locality::Locality;
+#[cfg(feature = "std")]
+pub use stream::Stream;
 
 use core::fmt;
 
@@ -82,5 +90,24 @@ impl From<tis::Fault> for TransportError {
 impl From<core::convert::Infallible> for TransportError {
     fn from(never: core::convert::Infallible) -> Self {
         match never {}
+    }
+}
+
+#[cfg(feature = "std")]
+impl From<std::io::Error> for TransportError {
+    fn from(error: std::io::Error) -> Self {
+        use std::io::ErrorKind;
+        match (error.kind(), error.raw_os_error()) {
+            (ErrorKind::WouldBlock | ErrorKind::TimedOut, _) => Self::TimedOut,
+            (
+                ErrorKind::UnexpectedEof
+                | ErrorKind::WriteZero
+                | ErrorKind::ConnectionReset
+                | ErrorKind::BrokenPipe,
+                _,
+            ) => Self::Closed,
+            (_, Some(number)) => Self::Os(number),
+            (_, None) => Self::Interface("the operating system gave no reason"),
+        }
     }
 }

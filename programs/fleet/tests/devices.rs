@@ -10,18 +10,16 @@
 )]
 
 mod support;
-#[path = "../../../crates/element-tpm2/tests/swtpm/mod.rs"]
-mod swtpm;
 #[path = "support/tpm_device.rs"]
 mod tpm_device;
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use support::{Lab, Party, until};
-use swtpm::Swtpm;
 use touchstone_appraise::{VerifierKey, ear};
 use touchstone_certs::issue::Kind;
 use touchstone_crypto_awslc::AwsLc;
+use touchstone_peers::Swtpm;
 use tpm_device::{Device, request};
 
 /// A TPM with a certificate of its maker, and a fleet that believes this maker.

@@ -13,9 +13,9 @@ use touchstone_audit::Code;
 use touchstone_certs::Certificate;
 use touchstone_crypto::{Crypto, Signer};
 use touchstone_crypto_awslc::AwsLc;
-use touchstone_element_tpm2::credential;
 use touchstone_evidence::endorse::{Bundle, Endorsed};
 use touchstone_evidence::tpm::spki_of;
+use touchstone_tpm2::credential;
 use zeroize::Zeroizing;
 
 /// Octets of the secret that the TPM has to open: what every EK's name algorithm allows.

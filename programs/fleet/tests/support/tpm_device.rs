@@ -1,7 +1,6 @@
 //! A device with a software TPM of its own, that speaks to a fleet as an agent would.
 
 use crate::support::{Lab, now};
-use crate::swtpm::Swtpm;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
@@ -22,6 +21,7 @@ use touchstone_enroll::{AttestedRequest, TpmCertify, est};
 use touchstone_evidence::endorse::{Bundle, CertifiedKey, identity_binding};
 use touchstone_evidence::runtime::{Process, RuntimeClaims};
 use touchstone_evidence::{Challenge, Evidence, QuoteParts, binding};
+use touchstone_peers::Swtpm;
 use touchstone_tls::{ClientSetup, Identity, ServerName};
 
 /// A device with its maker's identity.
@@ -46,7 +46,8 @@ pub(crate) type Answer = (u16, String, Vec<u8>);
 impl Device {
     /// Comes out of the maker's factory.
     pub(crate) fn new(swtpm: &Swtpm, lab: &Lab, name: &str) -> Self {
-        let mut tpm = swtpm.open();
+        let state = swtpm.dir.path().join("state");
+        let mut tpm = Tpm::connect_tcp(swtpm.address().to_string(), state).unwrap();
         let identity = manufacture::idevid(&mut tpm, |public| {
             let certificate =
                 lab.maker.issue(touchstone_certs::issue::Kind::Device, name, &public.spki_der);

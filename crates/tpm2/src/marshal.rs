@@ -1,11 +1,12 @@
 //! The TPM's canonical form: big-endian numbers and sized buffers (TPM 2.0 Part 1 §30).
 
-use touchstone_element::Error;
+use crate::Error;
+use alloc::vec::Vec;
 use touchstone_wire::{self as wire, Malformed, Why};
 
 /// Reads from the front; every method fails when the octets run out.
-#[derive(Clone, Copy)]
-pub(crate) struct Reader<'a>(wire::Reader<'a>);
+#[derive(Clone, Copy, Debug)]
+pub struct Reader<'a>(wire::Reader<'a>);
 
 const fn bad(malformed: Malformed) -> Error {
     Error::Malformed(match malformed.why {
@@ -15,74 +16,102 @@ const fn bad(malformed: Malformed) -> Error {
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) const fn new(octets: &'a [u8]) -> Self {
+    /// Reads these octets.
+    pub const fn new(octets: &'a [u8]) -> Self {
         Self(wire::Reader::new(octets))
     }
 
-    pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], Error> {
+    /// The next `len` octets.
+    pub fn take(&mut self, len: usize) -> Result<&'a [u8], Error> {
         self.0.take(len).map_err(bad)
     }
 
-    pub(crate) fn u8(&mut self) -> Result<u8, Error> {
+    /// One octet.
+    pub fn u8(&mut self) -> Result<u8, Error> {
         self.0.u8().map_err(bad)
     }
 
-    pub(crate) fn u16(&mut self) -> Result<u16, Error> {
+    /// Two octets.
+    pub fn u16(&mut self) -> Result<u16, Error> {
         self.0.u16().map_err(bad)
     }
 
-    pub(crate) fn u32(&mut self) -> Result<u32, Error> {
+    /// Four octets.
+    pub fn u32(&mut self) -> Result<u32, Error> {
         self.0.u32().map_err(bad)
     }
 
+    /// Eight octets.
+    pub fn u64(&mut self) -> Result<u64, Error> {
+        self.0.u64().map_err(bad)
+    }
+
     /// A `TPM2B`: a 16-bit size and that many octets.
-    pub(crate) fn sized(&mut self) -> Result<&'a [u8], Error> {
+    pub fn sized(&mut self) -> Result<&'a [u8], Error> {
         let len = self.u16()?;
         self.take(usize::from(len))
     }
 
-    pub(crate) fn rest(mut self) -> &'a [u8] {
+    /// All that is left.
+    pub fn rest(mut self) -> &'a [u8] {
         self.0.rest()
     }
 
-    pub(crate) fn end(self) -> Result<(), Error> {
+    /// Ends the reading: octets left over are a fault.
+    pub fn end(self) -> Result<(), Error> {
         self.0.finish().map_err(bad)
     }
 }
 
 /// Appends in canonical form, one value after another.
-#[derive(Clone, Default)]
-pub(crate) struct Writer(wire::Writer);
+#[derive(Clone, Debug, Default)]
+pub struct Writer(wire::Writer);
 
 impl Writer {
-    pub(crate) fn u8(mut self, value: u8) -> Self {
+    /// One octet.
+    #[must_use]
+    pub fn u8(mut self, value: u8) -> Self {
         self.0.u8(value);
         self
     }
 
-    pub(crate) fn u16(mut self, value: u16) -> Self {
+    /// Two octets.
+    #[must_use]
+    pub fn u16(mut self, value: u16) -> Self {
         self.0.u16(value);
         self
     }
 
-    pub(crate) fn u32(mut self, value: u32) -> Self {
+    /// Four octets.
+    #[must_use]
+    pub fn u32(mut self, value: u32) -> Self {
         self.0.u32(value);
         self
     }
 
-    pub(crate) fn octets(mut self, octets: &[u8]) -> Self {
+    /// Eight octets.
+    #[must_use]
+    pub fn u64(mut self, value: u64) -> Self {
+        self.0.u64(value);
+        self
+    }
+
+    /// These octets.
+    #[must_use]
+    pub fn octets(mut self, octets: &[u8]) -> Self {
         self.0.bytes(octets);
         self
     }
 
     /// A `TPM2B`.
-    pub(crate) fn sized(self, octets: &[u8]) -> Result<Self, Error> {
+    pub fn sized(self, octets: &[u8]) -> Result<Self, Error> {
         let len = u16::try_from(octets.len())
             .map_err(|_| Error::BadInput("a value is larger than a TPM takes"))?;
         Ok(self.u16(len).octets(octets))
     }
 
-    pub(crate) fn done(self) -> Vec<u8> {
+    /// What was written.
+    pub fn done(self) -> Vec<u8> {
         self.0.into_bytes()
     }
 }

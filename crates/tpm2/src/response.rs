@@ -1,7 +1,8 @@
 //! Responses as they come off the transport (TPM 2.0 Part 1 §18).
 
 use crate::marshal::Reader;
-use touchstone_element::Error;
+use crate::Error;
+use alloc::vec::Vec;
 
 const ST_NO_SESSIONS: u16 = 0x8001;
 const ST_SESSIONS: u16 = 0x8002;
@@ -71,6 +72,7 @@ fn session<'a>(reader: &mut Reader<'a>) -> Result<SessionResponse<'a>, Error> {
 mod tests {
     use super::*;
     use crate::marshal::Writer;
+    use alloc::vec;
 
     fn with_session(parameters: &[u8]) -> Vec<u8> {
         let body = Writer::default()

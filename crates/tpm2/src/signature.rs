@@ -1,10 +1,11 @@
 //! Signatures, `TPMT_SIGNATURE` (TPM 2.0 Part 2 §11.3.4), in the form that X.509 uses.
 
+use crate::Error;
 use crate::kdf::padded;
 use crate::marshal::Reader;
 use crate::public::{ALG_ECDSA, ALG_RSAPSS, ALG_RSASSA};
+use alloc::vec::Vec;
 use touchstone_crypto::{SignatureAlgorithm, ecdsa};
-use touchstone_element::Error;
 
 /// ECDSA in DER (RFC 3279 §2.2.3), RSA as it is.
 pub fn to_x509(signature: &[u8], algorithm: SignatureAlgorithm) -> Result<Vec<u8>, Error> {

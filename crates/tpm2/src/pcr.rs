@@ -1,10 +1,14 @@
 //! Platform Configuration Registers: selections, values, extending (TPM 2.0 Part 3 §22).
 
-use crate::command::{self, Auth, Command, Entity};
-use crate::context::Context;
+use crate::Error;
+use crate::auth::Auth;
+use crate::code;
+use crate::command::Command;
+use crate::handle::Entity;
 use crate::marshal::{Reader, Writer};
+use crate::tpm::Tpm;
+use alloc::vec::Vec;
 use touchstone_crypto::{Digest, HashAlgorithm};
-use touchstone_element::{Error, PcrSelection};
 
 const CAP_PCRS: u32 = 5;
 /// Three octets select registers 0 to 23 (PC Client Platform TPM Profile §4.6).
@@ -15,23 +19,44 @@ const READ_TRIES: usize = 5;
 /// Registers as a bit each.
 type Bits = u32;
 
-fn bits_of(selection: &PcrSelection) -> Result<Bits, Error> {
-    if selection.pcrs.is_empty() {
-        return Err(Error::BadInput("no PCR is selected"));
+/// Registers of one bank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PcrSelection {
+    algorithm: HashAlgorithm,
+    bits: Bits,
+}
+
+impl PcrSelection {
+    /// Some of the registers 0 to 23; order and repetition carry no meaning.
+    pub fn new(algorithm: HashAlgorithm, pcrs: &[u8]) -> Result<Self, Error> {
+        if pcrs.is_empty() {
+            return Err(Error::BadInput("no PCR is selected"));
+        }
+        let bits = pcrs.iter().try_fold(0, |bits, &pcr| {
+            if pcr < 24 { Ok(bits | 1 << pcr) } else { Err(Error::BadInput("PCRs are 0 to 23")) }
+        })?;
+        Ok(Self { algorithm, bits })
     }
-    selection.pcrs.iter().try_fold(0, |bits, &pcr| {
-        if pcr < 24 { Ok(bits | 1 << pcr) } else { Err(Error::BadInput("PCRs are 0 to 23")) }
-    })
+
+    /// The bank.
+    pub const fn algorithm(&self) -> HashAlgorithm {
+        self.algorithm
+    }
+
+    /// The registers, lowest first.
+    pub fn pcrs(&self) -> Vec<u8> {
+        (0..24).filter(|pcr| self.bits & (1 << pcr) != 0).collect()
+    }
+
+    /// `TPML_PCR_SELECTION` (Part 2 §10.9.7).
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self.algorithm, self.bits)
+    }
 }
 
 fn encode(algorithm: HashAlgorithm, bits: Bits) -> Vec<u8> {
     let [a, b, c, _] = bits.to_le_bytes();
     Writer::default().u32(1).u16(algorithm.tpm_id()).u8(SELECT_OCTETS).octets(&[a, b, c]).done()
-}
-
-/// `TPML_PCR_SELECTION` of a selection.
-pub(crate) fn encode_selection(selection: &PcrSelection) -> Result<Vec<u8>, Error> {
-    Ok(encode(selection.algorithm, bits_of(selection)?))
 }
 
 /// Reads a `TPML_PCR_SELECTION`: per bank its identifier and registers.
@@ -80,9 +105,9 @@ pub(crate) fn decode_batch(algorithm: HashAlgorithm, parameters: &[u8]) -> Resul
     Ok(Batch { counter, bits, digests })
 }
 
-impl Context {
+impl Tpm {
     /// The banks that have registers.
-    pub(crate) fn pcr_banks(&mut self) -> Result<Vec<HashAlgorithm>, Error> {
+    pub fn pcr_banks(&mut self) -> Result<Vec<HashAlgorithm>, Error> {
         let listed = self.capability(CAP_PCRS, 0, 1)?;
         let banks = decode_selections(&mut Reader::new(&listed))?;
         let used = banks.into_iter().filter(|(_, bits)| *bits != 0);
@@ -90,10 +115,9 @@ impl Context {
     }
 
     /// The values of the selected registers, lowest first, all of one moment.
-    pub(crate) fn pcr_read(&mut self, selection: &PcrSelection) -> Result<Vec<Digest>, Error> {
-        let wanted = bits_of(selection)?;
+    pub fn pcr_read(&mut self, selection: &PcrSelection) -> Result<Vec<Digest>, Error> {
         for _ in 0..READ_TRIES {
-            if let Some(digests) = self.pcr_read_once(selection.algorithm, wanted)? {
+            if let Some(digests) = self.pcr_read_once(selection.algorithm, selection.bits)? {
                 return Ok(digests);
             }
         }
@@ -108,12 +132,10 @@ impl Context {
     ) -> Result<Option<Vec<Digest>>, Error> {
         let (mut digests, mut left, mut counter) = (Vec::new(), wanted, None);
         while left != 0 {
-            let answer = self.run(&Command {
-                code: command::PCR_READ,
-                handles: &[],
-                auths: &[],
-                parameters: encode(algorithm, left),
-            })?;
+            let answer = self.run(
+                &Command::new(code::PCR_READ)
+                    .parameters(Writer::default().octets(&encode(algorithm, left))),
+            )?;
             let batch = decode_batch(algorithm, &answer.parameters)?;
             if batch.bits == 0 {
                 return Err(Error::Unsupported("this PCR bank, which is not in use"));
@@ -132,7 +154,7 @@ impl Context {
     }
 
     /// Extends a register with a digest per bank.
-    pub(crate) fn pcr_extend(&mut self, pcr: u8, digests: &[Digest]) -> Result<(), Error> {
+    pub fn pcr_extend(&mut self, pcr: u8, digests: &[Digest]) -> Result<(), Error> {
         if pcr >= 24 {
             return Err(Error::BadInput("PCRs are 0 to 23"));
         }
@@ -141,12 +163,11 @@ impl Context {
         let parameters = digests.iter().fold(Writer::default().u32(count), |writer, digest| {
             writer.u16(digest.algorithm().tpm_id()).octets(digest.as_bytes())
         });
-        self.run(&Command {
-            code: command::PCR_EXTEND,
-            handles: &[&Entity::fixed(u32::from(pcr))],
-            auths: &[Auth::Empty],
-            parameters: parameters.done(),
-        })?;
+        self.run(
+            &Command::new(code::PCR_EXTEND)
+                .authorized(&Entity::pcr(pcr), Auth::empty())
+                .parameters(parameters),
+        )?;
         Ok(())
     }
 }
@@ -154,18 +175,19 @@ impl Context {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec;
 
     #[test]
     fn a_selection_is_written_as_part_2_says() {
-        let selection = PcrSelection::new(HashAlgorithm::Sha256, &[10, 0, 23, 0]);
-        assert_eq!(selection.pcrs, [0, 10, 23]);
+        let selection = PcrSelection::new(HashAlgorithm::Sha256, &[10, 0, 23, 0]).unwrap();
+        assert_eq!(selection.pcrs(), [0, 10, 23]);
         assert_eq!(
-            encode_selection(&selection).unwrap(),
+            selection.encode(),
             [0, 0, 0, 1, 0, 0x0B, 3, 0b1, 0b100, 0b1000_0000]
         );
         for bad in [&[][..], &[24], &[255]] {
             let selection = PcrSelection::new(HashAlgorithm::Sha256, bad);
-            assert!(matches!(encode_selection(&selection), Err(Error::BadInput(_))));
+            assert!(matches!(selection, Err(Error::BadInput(_))));
         }
     }
 

@@ -4,13 +4,14 @@
 //! What this is not: a judge. Whether a key is restricted or fixed to its TPM is in
 //! [`Public::attributes`]; what that is worth is for `touchstone-evidence` to say.
 
+use crate::Error;
 use crate::kdf;
 use crate::marshal::{Reader, Writer};
+use alloc::vec::Vec;
 use der::asn1::{Any, BitString, ObjectIdentifier, UintRef};
 use der::{Encode, Sequence};
 use spki::{AlgorithmIdentifier, SubjectPublicKeyInfo};
-use touchstone_crypto::{HashAlgorithm, SignatureAlgorithm};
-use touchstone_element::{Error, KeyAlgorithm};
+use touchstone_crypto::{Crypto, Curve, HashAlgorithm, SignatureAlgorithm};
 
 /// `TPMA_OBJECT` bits (TPM 2.0 Part 2 §8.3).
 pub mod attributes {
@@ -36,11 +37,12 @@ pub mod attributes {
 
 pub(crate) const ALG_RSA: u16 = 0x0001;
 pub(crate) const ALG_AES: u16 = 0x0006;
-pub(crate) const ALG_NULL: u16 = 0x0010;
+/// No algorithm.
+pub const ALG_NULL: u16 = 0x0010;
 pub(crate) const ALG_RSASSA: u16 = 0x0014;
 const ALG_RSAES: u16 = 0x0015;
 pub(crate) const ALG_RSAPSS: u16 = 0x0016;
-const ALG_OAEP: u16 = 0x0017;
+pub(crate) const ALG_OAEP: u16 = 0x0017;
 pub(crate) const ALG_ECDSA: u16 = 0x0018;
 const ALG_ECDH: u16 = 0x0019;
 const ALG_ECDAA: u16 = 0x001A;
@@ -49,61 +51,66 @@ pub(crate) const ALG_CFB: u16 = 0x0043;
 
 /// A symmetric cipher of a storage key: AES in CFB mode, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Symmetric {
+pub enum Symmetric {
+    /// None: no key for storage.
     None,
-    AesCfb { bits: u16 },
+    /// AES in CFB mode.
+    AesCfb {
+        /// The key's size.
+        bits: u16,
+    },
 }
 
-/// A curve of `TPM_ECC_CURVE` (TCG Algorithm Registry §6.5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Curve {
-    P256,
-    P384,
-}
-
-impl Curve {
-    pub(crate) const fn id(self) -> u16 {
-        match self {
-            Self::P256 => 0x0003,
-            Self::P384 => 0x0004,
-        }
-    }
-
-    /// Octets in a coordinate.
-    pub(crate) const fn len(self) -> usize {
-        match self {
-            Self::P256 => 32,
-            Self::P384 => 48,
-        }
-    }
-
-    const fn oid(self) -> ObjectIdentifier {
-        match self {
-            Self::P256 => ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7"),
-            Self::P384 => ObjectIdentifier::new_unwrap("1.3.132.0.34"),
-        }
-    }
+const fn oid(curve: Curve) -> Result<ObjectIdentifier, Error> {
+    Ok(match curve {
+        Curve::P256 => ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7"),
+        Curve::P384 => ObjectIdentifier::new_unwrap("1.3.132.0.34"),
+        Curve::P521 => ObjectIdentifier::new_unwrap("1.3.132.0.35"),
+        _ => return Err(Error::Unsupported("a curve without an object identifier")),
+    })
 }
 
 /// A signing scheme, or none: the algorithm and its hash.
-pub(crate) type Scheme = Option<(u16, HashAlgorithm)>;
+pub type Scheme = Option<(u16, HashAlgorithm)>;
 
 /// What depends on the kind of key.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Key {
-    Rsa { bits: u16, exponent: u32, modulus: Vec<u8> },
-    Ecc { curve: Curve, x: Vec<u8>, y: Vec<u8> },
+pub enum Key {
+    /// RSA.
+    Rsa {
+        /// The modulus' size.
+        bits: u16,
+        /// The exponent; zero stands for 65537.
+        exponent: u32,
+        /// The modulus, empty in a template.
+        modulus: Vec<u8>,
+    },
+    /// Elliptic curve.
+    Ecc {
+        /// The curve.
+        curve: Curve,
+        /// The point, or what a template has in its place.
+        x: Vec<u8>,
+        /// The point, or what a template has in its place.
+        y: Vec<u8>,
+    },
 }
 
 /// A decoded `TPMT_PUBLIC` of an RSA or elliptic-curve key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Public {
-    pub(crate) name_algorithm: HashAlgorithm,
-    pub(crate) attributes: u32,
-    pub(crate) policy: Vec<u8>,
-    pub(crate) symmetric: Symmetric,
-    pub(crate) scheme: Scheme,
-    pub(crate) key: Key,
+    /// The hash algorithm of the name.
+    pub name_algorithm: HashAlgorithm,
+    /// `TPMA_OBJECT`; see [`attributes`].
+    pub attributes: u32,
+    /// The digest of its policy, or nothing.
+    pub policy: Vec<u8>,
+    /// The cipher that protects what is stored under it.
+    pub symmetric: Symmetric,
+    /// How it signs or decrypts; none leaves that to each use.
+    pub scheme: Scheme,
+    /// What depends on the kind of key.
+    pub key: Key,
 }
 
 impl Public {
@@ -122,11 +129,8 @@ impl Public {
                 Key::Rsa { bits, exponent, modulus: reader.sized()?.to_vec() }
             }
             ALG_ECC => {
-                let curve = match reader.u16()? {
-                    0x0003 => Curve::P256,
-                    0x0004 => Curve::P384,
-                    _ => return Err(Error::Unsupported("a curve other than P-256 and P-384")),
-                };
+                let curve = Curve::from_tpm_id(reader.u16()?)
+                    .ok_or(Error::Unsupported("a curve other than P-256, P-384 and P-521"))?;
                 if reader.u16()? != ALG_NULL {
                     return Err(Error::Unsupported("an elliptic-curve key with its own KDF"));
                 }
@@ -161,19 +165,9 @@ impl Public {
             Key::Rsa { bits, exponent, modulus } => {
                 writer.u16(*bits).u32(*exponent).sized(modulus)?
             }
-            Key::Ecc { curve, x, y } => writer.u16(curve.id()).u16(ALG_NULL).sized(x)?.sized(y)?,
+            Key::Ecc { curve, x, y } => writer.u16(curve.tpm_id()).u16(ALG_NULL).sized(x)?.sized(y)?,
         }
         .done())
-    }
-
-    /// The `TPMA_OBJECT` bits; see [`attributes`].
-    pub const fn attributes(&self) -> u32 {
-        self.attributes
-    }
-
-    /// The hash algorithm of the key's name.
-    pub const fn name_algorithm(&self) -> HashAlgorithm {
-        self.name_algorithm
     }
 
     /// How the key signs; `None` for one that does not, or leaves that to the caller.
@@ -212,7 +206,7 @@ impl Public {
                 let len = curve.len();
                 let (x, y) = (kdf::padded(x, len)?, kdf::padded(y, len)?);
                 let point = [[4].as_slice(), &x, &y].concat();
-                (EC_PUBLIC_KEY, Any::from(curve.oid()), point)
+                (EC_PUBLIC_KEY, Any::from(oid(*curve)?), point)
             }
         };
         SubjectPublicKeyInfo {
@@ -223,20 +217,8 @@ impl Public {
         .map_err(bad)
     }
 
-    /// Whether it is a key of that kind and length.
-    pub(crate) fn is_a(&self, algorithm: KeyAlgorithm) -> bool {
-        matches!(
-            (algorithm, &self.key),
-            (KeyAlgorithm::Rsa2048, Key::Rsa { bits: 2048, .. })
-                | (KeyAlgorithm::Rsa3072, Key::Rsa { bits: 3072, .. })
-                | (KeyAlgorithm::Rsa4096, Key::Rsa { bits: 4096, .. })
-                | (KeyAlgorithm::P256, Key::Ecc { curve: Curve::P256, .. })
-                | (KeyAlgorithm::P384, Key::Ecc { curve: Curve::P384, .. })
-        )
-    }
-
     /// Whether both are of the same template: equal but for the key itself.
-    pub(crate) fn is_like(&self, template: &Self) -> bool {
+    pub fn is_like(&self, template: &Self) -> bool {
         let blank = |public: &Self| {
             let mut public = public.clone();
             match &mut public.key {
@@ -273,12 +255,12 @@ pub fn to_spki(native: &[u8]) -> Result<(Vec<u8>, SignatureAlgorithm), Error> {
 
 /// The name of an object: its name algorithm and the digest of its `TPMT_PUBLIC` (TPM 2.0 Part 1
 /// §16).
-pub fn name_of(native: &[u8]) -> Result<Vec<u8>, Error> {
+pub fn name_of(crypto: &dyn Crypto, native: &[u8]) -> Result<Vec<u8>, Error> {
     let mut reader = Reader::new(native);
     reader.u16()?;
     let algorithm = hash_algorithm(reader.u16()?)?;
-    let digest = kdf::hash(algorithm, &[native]);
-    Ok(Writer::default().u16(algorithm.tpm_id()).octets(&digest).done())
+    let digest = crypto.hash(algorithm, &[native]);
+    Ok(Writer::default().u16(algorithm.tpm_id()).octets(digest.as_bytes()).done())
 }
 
 pub(crate) fn hash_algorithm(id: u16) -> Result<HashAlgorithm, Error> {
@@ -316,13 +298,14 @@ fn decode_scheme(reader: &mut Reader<'_>) -> Result<Scheme, Error> {
 mod tests {
     use super::*;
     use crate::template;
-    use touchstone_element::KeyUse;
+    use alloc::vec;
+    use touchstone_crypto_awslc::AwsLc;
 
     fn samples() -> Vec<Public> {
         let mut samples = vec![template::srk()];
-        samples.extend(template::ENDORSEMENT.iter().map(|kind| (kind.template)()));
+        samples.extend(template::ENDORSEMENT.iter().map(|kind| (kind.template)(&AwsLc)));
         for algorithm in [SignatureAlgorithm::EcdsaP384Sha384, SignatureAlgorithm::RsaPssSha256] {
-            samples.push(template::key(KeyUse::Attest, algorithm).unwrap());
+            samples.push(template::signing(algorithm, true).unwrap());
         }
         samples
     }
@@ -332,7 +315,7 @@ mod tests {
         for sample in samples() {
             let native = sample.encode().unwrap();
             assert_eq!(Public::decode(&native).unwrap(), sample);
-            assert_eq!(name_of(&native).unwrap().len(), 2 + sample.name_algorithm.len());
+            assert_eq!(name_of(&AwsLc, &native).unwrap().len(), 2 + sample.name_algorithm.len());
             for cut in 0..native.len() {
                 assert!(Public::decode(&native[..cut]).is_err());
             }
@@ -360,7 +343,7 @@ mod tests {
     #[test]
     fn a_key_made_for_one_algorithm_says_so() {
         for algorithm in template::ALGORITHMS {
-            let public = template::key(KeyUse::Sign, algorithm).unwrap();
+            let public = template::signing(algorithm, false).unwrap();
             assert_eq!(public.signature_algorithm(), Some(algorithm));
         }
         assert_eq!(template::srk().signature_algorithm(), None);

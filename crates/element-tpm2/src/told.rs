@@ -1,0 +1,41 @@
+//! The TPM's errors in the words of elements.
+
+use std::io;
+use touchstone_element::{Error, Refusal};
+use touchstone_tpm2::{self as tpm2, TransportError};
+
+/// What went wrong with the TPM at `at`.
+pub(crate) fn told(at: &str, error: tpm2::Error) -> Error {
+    match error {
+        tpm2::Error::Transport(error) => unreachable(at, error),
+        tpm2::Error::Refused(refusal) => Error::Refused(Refusal {
+            command: refusal.command,
+            response: refusal.response,
+            name: refusal.name().to_owned(),
+            about: refusal.about(),
+            words: refusal.words(),
+        }),
+        tpm2::Error::Malformed(what) => Error::Malformed(what),
+        tpm2::Error::Tampered => {
+            Error::Malformed("its HMAC is wrong: somebody sits between us and the TPM")
+        }
+        tpm2::Error::BadInput(what) => Error::BadInput(what),
+        tpm2::Error::Unsupported(what) => Error::Unsupported(what),
+        tpm2::Error::Busy => Error::Busy,
+        tpm2::Error::Crypto(error) => Error::Crypto(error),
+        _ => Error::Unsupported("what the TPM answered"),
+    }
+}
+
+/// What is wrong with octets that have nothing to do with where the TPM is.
+pub(crate) fn local(error: tpm2::Error) -> Error {
+    told("the TPM", error)
+}
+
+pub(crate) fn unreachable(at: &str, error: TransportError) -> Error {
+    let source = match error {
+        TransportError::Os(number) => io::Error::from_raw_os_error(number),
+        other => io::Error::other(other),
+    };
+    Error::Unreachable { at: at.to_owned(), source }
+}

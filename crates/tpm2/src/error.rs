@@ -1,0 +1,116 @@
+//! What can go wrong in a conversation with a TPM.
+
+use crate::response_code;
+use crate::transport::TransportError;
+use core::fmt;
+
+/// Why a TPM did not do as asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// The command or its response was lost on the way.
+    Transport(TransportError),
+    /// The TPM said no.
+    Refused(Refusal),
+    /// What came from a TPM, or was said to, does not parse.
+    Malformed(&'static str),
+    /// A response's HMAC is wrong: somebody sits between us and the TPM.
+    Tampered,
+    /// What was handed in is out of range.
+    BadInput(&'static str),
+    /// The TPM, this kind of key, or this code, cannot do that.
+    Unsupported(&'static str),
+    /// The TPM was busy for as long as we waited.
+    Busy,
+    /// The crypto provider failed.
+    Crypto(touchstone_crypto::Error),
+}
+
+impl Error {
+    /// The stable code of this error.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Transport(error) => error.code(),
+            Self::Refused(_) => "tpm2.refused",
+            Self::Malformed(_) => "tpm2.malformed",
+            Self::Tampered => "tpm2.tampered",
+            Self::BadInput(_) => "tpm2.input.bad",
+            Self::Unsupported(_) => "tpm2.unsupported",
+            Self::Busy => "tpm2.busy",
+            Self::Crypto(_) => "tpm2.crypto",
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Transport(error) => write!(f, "{error}"),
+            Self::Refused(refusal) => write!(f, "{refusal}"),
+            Self::Malformed(what) => write!(f, "the TPM's answer does not parse: {what}"),
+            Self::Tampered => f.write_str(
+                "a response's HMAC is wrong: somebody sits between us and the TPM; \
+                 do not trust this device until the connection to its TPM was examined",
+            ),
+            Self::BadInput(what) => f.write_str(what),
+            Self::Unsupported(what) => write!(f, "not supported by this TPM: {what}"),
+            Self::Busy => f.write_str("the TPM stayed busy; try again later"),
+            Self::Crypto(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+impl From<TransportError> for Error {
+    fn from(error: TransportError) -> Self {
+        Self::Transport(error)
+    }
+}
+
+impl From<touchstone_crypto::Error> for Error {
+    fn from(error: touchstone_crypto::Error) -> Self {
+        Self::Crypto(error)
+    }
+}
+
+/// The TPM's own no: which command, and its response code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The command, as Part 3 names it: `TPM2_Quote`.
+    pub command: &'static str,
+    /// The response code, as the TPM gave it (TPM 2.0 Part 2 §6.6).
+    pub response: u32,
+}
+
+impl Refusal {
+    /// The code's name without its position: `TPM_RC_AUTH_FAIL`.
+    pub fn name(&self) -> &'static str {
+        response_code::name(self.response)
+    }
+
+    /// What it complains of: `parameter 2`, `handle 1`, `session 1`, or nothing.
+    pub const fn about(&self) -> Option<(&'static str, u8)> {
+        response_code::about(self.response)
+    }
+
+    /// What it means, and what to do.
+    pub fn words(&self) -> &'static str {
+        response_code::words(self.response)
+    }
+
+    /// Whether it is this code, wherever it points; see [`response_code`](crate::response_code).
+    pub const fn is(&self, base: u32) -> bool {
+        response_code::base(self.response) == base
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} refused with {} (0x{:03x}", self.command, self.name(), self.response)?;
+        if let Some((what, number)) = self.about() {
+            write!(f, ", {what} {number}")?;
+        }
+        write!(f, "): {}", self.words())
+    }
+}
