@@ -24,7 +24,12 @@ use touchstone_policy::ar4si::Dimension;
 use touchstone_policy::{ClaimSet, Claims, Policy, tier};
 
 const NOW: u64 = 1_800_000_000;
-const APP: &str = "/data/app/sensor";
+const APP: &str = "/data/app/pump";
+
+/// Events of the rig's log.
+const IMAGE: usize = 23;
+const COMMAND_LINE: [usize; 2] = [27, 30];
+const INITRD: usize = 31;
 
 /// A policy that reads every claim that this catalogue has about a boot and what runs after it.
 const POLICY: &str = r#"policy "golden" version 3 {
@@ -127,8 +132,10 @@ fn released() -> Document {
     let log = EventLog::decode(&support::rig("binary_bios_measurements")).unwrap();
     let value = |at: usize| log.events()[at].digest(SHA256).unwrap();
     let mut document = Document::new("acme", "gateway-os", 7);
-    document.values.push(ReferenceValue::BootImage { name: "uki.efi".into(), digest: value(23) });
-    for at in (24..32).chain([33]).filter(|at| *at != 29) {
+    document
+        .values
+        .push(ReferenceValue::BootImage { name: "uki.efi".into(), digest: value(IMAGE) });
+    for at in (IMAGE + 1..=INITRD).filter(|at| !COMMAND_LINE.contains(at)) {
         let name = format!("event {at}");
         document.values.push(ReferenceValue::Measurement { name, digest: value(at) });
     }
@@ -139,9 +146,12 @@ fn released() -> Document {
         let (path, digest) = (entry.path.clone(), entry.digest);
         document.values.push(ReferenceValue::File { path, digest });
     }
-    let certificate = support::rig("secure-boot-db.der");
-    for database in [Database::Pk, Database::Kek, Database::Db] {
-        document.secure_boot_key(&AwsLc, database, &certificate);
+    for (database, file) in [
+        (Database::Pk, "secure-boot-pk.der"),
+        (Database::Kek, "secure-boot-kek.der"),
+        (Database::Db, "secure-boot-db.der"),
+    ] {
+        document.secure_boot_key(&AwsLc, database, &support::rig(file));
     }
     document
 }
@@ -288,7 +298,7 @@ fn a_foreign_key_in_db_is_caught() {
 #[test]
 fn an_unknown_boot_image_is_caught() {
     let mut attester = attester();
-    with_event(&mut attester, 23, |event| event.digests = vec![digest(b"evil")]);
+    with_event(&mut attester, IMAGE, |event| event.digests = vec![digest(b"evil")]);
     let words = [
         "event 23 (PCR 4, EV_EFI_BOOT_SERVICES_APPLICATION): image sha256:",
         "is not in the reference values of boot-image",
@@ -318,9 +328,9 @@ fn an_image_that_hides_behind_another_event_type_is_caught() {
 #[test]
 fn another_initrd_is_caught() {
     let mut attester = attester();
-    with_event(&mut attester, 33, |event| event.digests = vec![digest(b"initrd with a shell")]);
-    let words = ["event 33 (PCR 9, EV_EVENT_TAG)", "reference values of measurement"];
-    assert_caught(&appraise(&attester), "boot-images", &[(LogName::EventLog, 33)], &words);
+    with_event(&mut attester, INITRD, |event| event.digests = vec![digest(b"initrd with a shell")]);
+    let words = ["event 31 (PCR 9, EV_EVENT_TAG)", "reference values of measurement"];
+    assert_caught(&appraise(&attester), "boot-images", &[(LogName::EventLog, 31)], &words);
 }
 
 #[test]
@@ -336,17 +346,17 @@ fn another_command_line_is_caught_and_shown() {
     let forms = touchstone_evidence::claims::measured_forms(line);
     let tampered = |told: &str| {
         let mut attester = attester();
-        with_event(&mut attester, 29, |event| event.digests = vec![digest(&forms[0])]);
-        with_event(&mut attester, 32, |event| event.digests = vec![digest(&forms[3])]);
+        with_event(&mut attester, COMMAND_LINE[0], |event| event.digests = vec![digest(&forms[0])]);
+        with_event(&mut attester, COMMAND_LINE[1], |event| event.digests = vec![digest(&forms[3])]);
         attester.runtime.command_line = told.into();
         appraise(&attester)
     };
-    let events = [(LogName::EventLog, 29), (LogName::EventLog, 32)];
+    let events = [(LogName::EventLog, 27), (LogName::EventLog, 30)];
     // The device tells its command line, and it is the measured one.
-    let words = ["event 29 (PCR 11): the kernel's command line is `console=", line, "expected `"];
+    let words = ["event 27 (PCR 11): the kernel's command line is `console=", line, "expected `"];
     assert_caught(&tampered(line), "kernel-command-line", &events, &words);
     // It lies.
-    let words = ["event 29 (PCR 11): the kernel's command line is unknown (sha256:"];
+    let words = ["event 27 (PCR 11): the kernel's command line is unknown (sha256:"];
     let told = String::from_utf8(support::rig("cmdline.txt")).unwrap();
     assert_caught(&tampered(&told), "kernel-command-line", &events, &words);
 }
@@ -364,21 +374,21 @@ fn a_changed_or_unknown_file_is_caught() {
     let mut changed = attester();
     changed.ima_log.extend(ima_entry(APP, digest(b"trojan"), false));
     let expected = digest(b"sensor").to_string();
-    let words = ["IMA entry 5: /data/app/sensor is sha256:", "expected sha256:", &expected];
-    assert_caught(&appraise(&changed), "known-files", &[(LogName::Ima, 5)], &words);
+    let words = ["IMA entry 4: /data/app/pump is sha256:", "expected sha256:", &expected];
+    assert_caught(&appraise(&changed), "known-files", &[(LogName::Ima, 4)], &words);
 
     let mut unknown = attester();
     unknown.ima_log.extend(ima_entry("/data/app/miner", digest(b"sensor"), false));
-    let words = ["IMA entry 5: /data/app/miner (sha256:", "is not in the reference values of file"];
-    assert_caught(&appraise(&unknown), "known-files", &[(LogName::Ima, 5)], &words);
+    let words = ["IMA entry 4: /data/app/miner (sha256:", "is not in the reference values of file"];
+    assert_caught(&appraise(&unknown), "known-files", &[(LogName::Ima, 4)], &words);
 }
 
 #[test]
 fn a_measurement_violation_is_caught() {
     let mut attester = attester();
     attester.ima_log.extend(ima_entry(APP, Digest::zero(SHA256), true));
-    let words = ["IMA entry 5: /data/app/sensor was open for writing while it was measured"];
-    assert_caught(&appraise(&attester), "known-files", &[(LogName::Ima, 5)], &words);
+    let words = ["IMA entry 4: /data/app/pump was open for writing while it was measured"];
+    assert_caught(&appraise(&attester), "known-files", &[(LogName::Ima, 4)], &words);
 }
 
 #[test]
@@ -399,7 +409,7 @@ fn code_that_was_patched_in_memory_is_caught() {
     page[100] = 0xCC;
     attester.runtime.processes[0].ranges[0].digest = code_digest(&AwsLc, &page);
     let words = [
-        "process 212 (/data/app/sensor): /data/app/sensor at 0x1000, 4096 octets of code, is sha256:",
+        "process 212 (/data/app/pump): /data/app/pump at 0x1000, 4096 octets of code, is sha256:",
         "in memory, expected sha256:",
     ];
     assert_caught(&appraise(&attester), "code-pages", &[], &words);
@@ -409,7 +419,7 @@ fn code_that_was_patched_in_memory_is_caught() {
 fn code_from_nowhere_is_caught() {
     let mut injected = attester();
     injected.runtime.processes[0].anonymous_executable = 1;
-    let words = ["process 212 (/data/app/sensor) has 1 executable mappings that no file backs"];
+    let words = ["process 212 (/data/app/pump) has 1 executable mappings that no file backs"];
     assert_caught(&appraise(&injected), "code-pages", &[], &words);
 
     let mut foreign = attester();

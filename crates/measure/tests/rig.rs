@@ -36,9 +36,8 @@ fn event_log_and_ima_list_lead_to_every_pcr_of_the_device() {
 }
 
 #[test]
-fn the_log_says_that_secure_boot_was_on_with_our_key() {
+fn the_log_says_that_secure_boot_was_on_with_our_keys() {
     let log = EventLog::decode(&support::rig("binary_bios_measurements")).unwrap();
-    let key = support::rig("secure-boot-db.der");
     let variable = |wanted: &str| {
         let event = log
             .events()
@@ -50,7 +49,8 @@ fn the_log_says_that_secure_boot_was_on_with_our_key() {
         describe(event).variable(wanted).unwrap().to_vec()
     };
     assert_eq!(variable("SecureBoot"), [1]);
-    for name in ["PK", "KEK", "db"] {
+    for (name, file) in [("PK", "pk"), ("KEK", "kek"), ("db", "db")] {
+        let key = support::rig(&format!("secure-boot-{file}.der"));
         let database = SignatureDatabase::decode(&variable(name)).unwrap();
         assert_eq!(database.entries.len(), 1, "{name}");
         assert_eq!(database.entries[0].data, key, "{name}");

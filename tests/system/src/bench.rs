@@ -18,7 +18,11 @@ use touchstone_policy::Policy;
 const EVENT_LOG: &[u8] = include_bytes!("../../vectors/rig/binary_bios_measurements");
 const IMA_LOG: &[u8] = include_bytes!("../../vectors/rig/binary_runtime_measurements");
 const COMMAND_LINE: &str = include_str!("../../vectors/rig/cmdline.txt");
-const DB_KEY: &[u8] = include_bytes!("../../vectors/rig/secure-boot-db.der");
+const SECURE_BOOT_KEYS: [(Database, &[u8]); 3] = [
+    (Database::Pk, include_bytes!("../../vectors/rig/secure-boot-pk.der")),
+    (Database::Kek, include_bytes!("../../vectors/rig/secure-boot-kek.der")),
+    (Database::Db, include_bytes!("../../vectors/rig/secure-boot-db.der")),
+];
 const POLICY: &str = include_str!("../scene/gateway.policy");
 const NONCE: [u8; 32] = [7; 32];
 const SHA256: HashAlgorithm = HashAlgorithm::Sha256;
@@ -214,8 +218,8 @@ fn tpmt_ecdsa(der: &[u8]) -> Result<Vec<u8>> {
 fn verifier(log: &EventLog, list: &ima::Log, files: Vec<(String, Digest)>) -> Result<Verifier> {
     let mut document = Document::new("default", "bench", 1);
     document.command_line(COMMAND_LINE).file_scope("/data/app/");
-    for database in [Database::Pk, Database::Kek, Database::Db] {
-        document.secure_boot_key(&AwsLc, database, DB_KEY);
+    for (database, key) in SECURE_BOOT_KEYS {
+        document.secure_boot_key(&AwsLc, database, key);
     }
     let images =
         log.events().iter().filter(|event| event.kind == EventType::EFI_BOOT_SERVICES_APPLICATION);

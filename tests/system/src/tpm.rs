@@ -46,9 +46,9 @@ impl EndorsementAuthority {
         Ok(Self { folder: folder.into() })
     }
 
-    /// The trust store: root and issuing authority, PEM. Present once a TPM was made.
+    /// The trust store: issuing authority, then its root, PEM. Present once a TPM was made.
     pub fn chain_pem(&self) -> Result<String> {
-        ["swtpm-localca-rootca-cert.pem", "issuer.pem"]
+        ["issuer.pem", "swtpm-localca-rootca-cert.pem"]
             .iter()
             .map(|name| {
                 std::fs::read_to_string(self.folder.join(name))
