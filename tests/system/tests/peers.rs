@@ -43,10 +43,26 @@ impl Pki {
         self.scratch.path().join(name)
     }
 
-    /// Sends bytes over TLS 1.3, with the client's certificate or without; what came back.
-    fn exchange(&self, to: SocketAddr, with_certificate: bool, bytes: &[u8]) -> Vec<u8> {
-        let mut openssl = Command::new(tools::find("openssl", "openssl").unwrap());
-        openssl.args(["s_client", "-quiet", "-tls1_3", "-verify_return_error", "-connect"]);
+    /// Sends bytes over TLS 1.3, with the client's certificate or without; what came back, of an
+    /// answer with `answer_len` octets.
+    fn exchange(
+        &self,
+        to: SocketAddr,
+        with_certificate: bool,
+        bytes: &[u8],
+        answer_len: u64,
+    ) -> Vec<u8> {
+        // Whatever goes wrong, this ends.
+        let mut openssl = Command::new(tools::find("timeout", "coreutils").unwrap());
+        openssl.arg("60").arg(tools::find("openssl", "openssl").unwrap());
+        openssl.args([
+            "s_client",
+            "-quiet",
+            "-no_ign_eof",
+            "-tls1_3",
+            "-verify_return_error",
+            "-connect",
+        ]);
         openssl.arg(to.to_string()).arg("-CAfile").arg(self.file("ca.pem"));
         if with_certificate {
             openssl.arg("-cert").arg(self.file("client.pem"));
@@ -61,11 +77,11 @@ impl Pki {
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(bytes).unwrap();
         stdin.flush().unwrap();
-        std::thread::sleep(Duration::from_millis(700));
-        drop(stdin);
-        child.kill().unwrap();
+        // openssl ends when its input does, or when the other end closes.
+        let mut stdin = Some(stdin).filter(|_| answer_len > 0);
         let mut answer = Vec::new();
-        child.stdout.take().unwrap().read_to_end(&mut answer).unwrap();
+        child.stdout.take().unwrap().take(answer_len).read_to_end(&mut answer).unwrap();
+        drop(stdin.take());
         child.wait().unwrap();
         answer
     }
@@ -86,8 +102,8 @@ fn the_broker_takes_nobody_without_a_certificate() {
     let (roots, chain, key) = (pki.file("ca.pem"), pki.file("server.pem"), pki.file("server.key"));
     let folder = pki.scratch.folder("broker").unwrap();
     let broker = Broker::start(&folder, &credentials(&roots, &chain, &key)).unwrap();
-    assert_eq!(pki.exchange(broker.address, true, CONNECT), ACCEPTED);
-    assert_eq!(pki.exchange(broker.address, false, CONNECT), b"");
+    assert_eq!(pki.exchange(broker.address, true, CONNECT, 4), ACCEPTED);
+    assert_eq!(pki.exchange(broker.address, false, CONNECT, 4), b"");
     let log = broker.process.log().unwrap();
     assert!(log.contains("as rig"), "{log}");
 
@@ -111,9 +127,9 @@ fn the_collector_keeps_what_certified_senders_say() {
     let message =
         "<110>1 2026-11-23T10:00:00Z fleet touchstone - verdict [t@32473 a=\"b\"] changed";
     let framed = |text: &str| format!("{} {text}", text.len());
-    pki.exchange(collector.address, false, framed("<110>1 - - - - - - forged").as_bytes());
-    pki.exchange(collector.address, true, framed(message).as_bytes());
-    let end = Instant::now() + Duration::from_secs(5);
+    pki.exchange(collector.address, false, framed("<110>1 - - - - - - forged").as_bytes(), 0);
+    pki.exchange(collector.address, true, framed(message).as_bytes(), 0);
+    let end = Instant::now() + Duration::from_secs(30);
     while collector.received().unwrap().is_empty() && Instant::now() < end {
         std::thread::sleep(Duration::from_millis(50));
     }
