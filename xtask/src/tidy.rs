@@ -26,6 +26,7 @@ const ROOMS: &[(&str, Layer)] = &[
     ("engine", Layer::Base),
     ("crypto", Layer::Base),
     ("crypto-awslc", Layer::Base),
+    ("crypto-soft", Layer::Base),
     ("settings", Layer::Base),
     ("certs", Layer::Certs),
     ("cms", Layer::Certs),
@@ -54,6 +55,7 @@ const ROOMS: &[(&str, Layer)] = &[
 /// Arrows inside a layer.
 const SIBLINGS: &[(&str, &[&str])] = &[
     ("crypto-awslc", &["crypto"]),
+    ("crypto-soft", &["crypto"]),
     ("cms", &["certs"]),
     ("element-tpm2", &["element", "tpm2"]),
     ("evidence", &["measure"]),

@@ -1,0 +1,96 @@
+//! The crypto traits on RustCrypto, in Rust alone: for microcontrollers and other places without an
+//! operating system or a C compiler.
+//!
+//! It does SHA-1 and SHA-2, HMAC, AES-CFB, ECDH on P-256 and P-384, and verifies ECDSA on those
+//! curves and Ed25519. What it does not do is [`Error::Unsupported`]: RSA, which has no stable
+//! library here (so a session with such a TPM is salted with a P-256 key), and P-521.
+//!
+//! What this is not: a place for algorithms of our own, nor a source of randomness: whoever makes a
+//! [`Soft`] says where random octets come from.
+//!
+//! ```
+//! use touchstone_crypto::{Crypto, Error, HashAlgorithm};
+//! use touchstone_crypto_soft::Soft;
+//!
+//! fn from_hardware(out: &mut [u8]) -> Result<(), Error> {
+//!     // A register of the microcontroller goes here; this one has none.
+//!     Err(Error::NoRandom)
+//! }
+//! static SOFT: Soft = Soft::new(from_hardware);
+//!
+//! assert_eq!(SOFT.hash(HashAlgorithm::Sha256, &[b"a", b"bc"]).as_bytes().len(), 32);
+//! assert_eq!(SOFT.random(&mut [0; 16]), Err(Error::NoRandom));
+//! ```
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    test,
+    allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")
+)]
+
+extern crate alloc;
+
+mod tpm;
+mod verify;
+
+use core::fmt;
+use sha1::Sha1;
+use sha2::{Sha256, Sha384, Sha512};
+use touchstone_crypto::{Crypto, Digest, Error, HashAlgorithm, SignatureAlgorithm};
+
+/// Fills its argument with random octets fit for keys, or says that it cannot.
+pub type Random = fn(&mut [u8]) -> Result<(), Error>;
+
+/// The provider.
+#[derive(Clone, Copy)]
+pub struct Soft {
+    random: Random,
+}
+
+impl Soft {
+    /// A provider that takes its random octets from there: a hardware source, or a generator that
+    /// one seeds.
+    pub const fn new(random: Random) -> Self {
+        Self { random }
+    }
+}
+
+impl fmt::Debug for Soft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Soft")
+    }
+}
+
+impl Crypto for Soft {
+    fn hash(&self, algorithm: HashAlgorithm, parts: &[&[u8]]) -> Digest {
+        match algorithm {
+            HashAlgorithm::Sha1 => hash::<Sha1>(algorithm, parts),
+            HashAlgorithm::Sha384 => hash::<Sha384>(algorithm, parts),
+            HashAlgorithm::Sha512 => hash::<Sha512>(algorithm, parts),
+            _ => hash::<Sha256>(algorithm, parts),
+        }
+    }
+
+    fn verify(
+        &self,
+        algorithm: SignatureAlgorithm,
+        spki_der: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), Error> {
+        verify::verify(algorithm, spki_der, message, signature)
+    }
+
+    fn random(&self, out: &mut [u8]) -> Result<(), Error> {
+        (self.random)(out)
+    }
+}
+
+fn hash<H: sha2::Digest>(algorithm: HashAlgorithm, parts: &[&[u8]]) -> Digest {
+    let mut hasher = H::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    // The digest has the algorithm's length by construction.
+    Digest::new(algorithm, &hasher.finalize()).unwrap_or(Digest::zero(algorithm))
+}
