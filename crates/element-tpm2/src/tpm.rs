@@ -20,7 +20,7 @@ use touchstone_tpm2::public::{ALG_NULL, Key};
 use touchstone_tpm2::template::{self, DeviceKey};
 use touchstone_tpm2::transport::{Device, Stream, Transport};
 use touchstone_tpm2::{
-    self as tpm2, Auth, Command, Hierarchy, NewSession, Object, Public, Sensitive, SessionId, code,
+    self as tpm2, Auth, Command, Hierarchy, NewObject, NewSession, Object, Public, SessionId, code,
     policy, signature,
 };
 
@@ -93,7 +93,8 @@ impl Tpm {
     ) -> Result<Object, Error> {
         self.ask(|tpm| {
             let auth = tpm.hierarchy_auth(hierarchy);
-            tpm.create_primary(hierarchy, auth, template)
+            let new = NewObject::new(template.clone());
+            tpm.create_primary(hierarchy, auth, &new).map(|(key, _)| key)
         })
     }
 
@@ -330,8 +331,8 @@ impl Element for Tpm {
         };
         let created = self.ask(|tpm| {
             let srk = tpm.srk()?;
-            let template = template::signing(signature, restricted)?;
-            tpm.create(&srk, Auth::empty(), &Sensitive::default(), &template)
+            let template = template::signing_for(signature, restricted)?;
+            tpm.create(&srk, Auth::empty(), &NewObject::new(template))
         })?;
         let stored = StoredKey { private: created.private, native: created.native };
         self.keys.store(name, &stored)?;

@@ -2,13 +2,12 @@
 //! endorsement key can read, and only while it holds the key of this name.
 
 use crate::Error;
-use crate::kdf;
 use crate::marshal::Writer;
-use crate::public::attributes::{DECRYPT, RESTRICTED};
-use crate::public::{Public, Symmetric};
+use crate::protect::Wrapping;
+use crate::public::Public;
 use crate::session::secret_for;
 use alloc::vec::Vec;
-use touchstone_crypto::{Direction, TpmCrypto};
+use touchstone_crypto::TpmCrypto;
 use zeroize::Zeroizing;
 
 /// A secret only one TPM can open, and only while it holds a certain key.
@@ -19,8 +18,6 @@ pub struct Credential {
     /// What is inside `TPM2B_ENCRYPTED_SECRET`.
     pub secret: Vec<u8>,
 }
-
-const LABEL: &[u8] = b"IDENTITY";
 
 /// A credential for the endorsement key `ek` (`TPMT_PUBLIC`) that holds `secret`: 1 octet to the
 /// digest's length of the endorsement key's name algorithm. `name` is the attestation key's, see
@@ -34,24 +31,12 @@ pub fn make(
     crypto: &dyn TpmCrypto,
 ) -> Result<Credential, Error> {
     let ek = Public::decode(ek)?;
-    if ek.attributes & (DECRYPT | RESTRICTED) != DECRYPT | RESTRICTED {
-        return Err(Error::BadInput("the endorsement key is not a restricted decryption key"));
-    }
-    let hash = ek.name_algorithm;
-    if !(1..=hash.len()).contains(&secret.len()) {
+    if !(1..=ek.name_algorithm.len()).contains(&secret.len()) {
         return Err(Error::BadInput("a credential's secret is 1 octet to a digest's length"));
     }
-    let Symmetric::AesCfb { bits } = ek.symmetric else {
-        return Err(Error::BadInput("the endorsement key has no cipher for credentials"));
-    };
-    let (seed, encrypted_seed) = secret_for(crypto, &ek, LABEL)?;
-    let key = kdf::kdfa(crypto, hash, &seed, b"STORAGE", name, &[], usize::from(bits) / 8)?;
-    let mut identity = Zeroizing::new(Writer::default().sized(secret)?.done());
-    // Part 1 §24.4: the key serves once, so the initial vector is zero.
-    crypto.aes_cfb(&key, &[0; 16], &mut identity, Direction::Encrypt)?;
-    let integrity_key = kdf::kdfa(crypto, hash, &seed, b"INTEGRITY", &[], &[], hash.len())?;
-    let integrity = crypto.hmac(hash, &integrity_key, &[&identity, name])?;
-    let blob = Writer::default().sized(integrity.as_bytes())?.octets(&identity).done();
+    let (seed, encrypted_seed) = secret_for(crypto, &ek, b"IDENTITY")?;
+    let identity = Zeroizing::new(Writer::default().sized(secret)?.done());
+    let blob = Wrapping::new(&ek, &seed, name, crypto)?.seal(identity)?;
     Ok(Credential { blob, secret: encrypted_seed })
 }
 
@@ -65,7 +50,7 @@ mod tests {
     #[test]
     fn a_key_that_is_no_endorsement_key_gets_no_credential() {
         let algorithm = touchstone_crypto::SignatureAlgorithm::EcdsaP256Sha256;
-        let signing = template::signing(algorithm, false).unwrap();
+        let signing = template::signing_for(algorithm, false).unwrap();
         let blank = template::srk();
         for (ek, secret) in [(&signing, 32), (&blank, 0), (&blank, 33), (&blank, 32)] {
             let ek = ek.encode().unwrap();

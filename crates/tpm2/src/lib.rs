@@ -63,6 +63,7 @@ with_alloc! {
     pub mod pcr;
     pub mod pem;
     pub mod policy;
+    mod protect;
     pub mod public;
     pub mod response;
     pub mod response_code;
@@ -76,7 +77,7 @@ with_alloc! {
     pub use credential::Credential;
     pub use error::{Error, Refusal};
     pub use handle::{Entity, HandleKind, Hierarchy};
-    pub use object::{Created, Object, Sensitive};
+    pub use object::{Created, NewObject, Object, Sensitive};
     pub use pcr::PcrSelection;
     pub use public::{Public, name_of};
     pub use session::{NewSession, SessionId, SessionKind};

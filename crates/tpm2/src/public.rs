@@ -36,20 +36,24 @@ pub mod attributes {
 }
 
 pub(crate) const ALG_RSA: u16 = 0x0001;
+pub(crate) const ALG_HMAC: u16 = 0x0005;
 pub(crate) const ALG_AES: u16 = 0x0006;
+pub(crate) const ALG_KEYEDHASH: u16 = 0x0008;
 /// No algorithm.
 pub const ALG_NULL: u16 = 0x0010;
 pub(crate) const ALG_RSASSA: u16 = 0x0014;
-const ALG_RSAES: u16 = 0x0015;
+pub(crate) const ALG_RSAES: u16 = 0x0015;
 pub(crate) const ALG_RSAPSS: u16 = 0x0016;
 pub(crate) const ALG_OAEP: u16 = 0x0017;
 pub(crate) const ALG_ECDSA: u16 = 0x0018;
 const ALG_ECDH: u16 = 0x0019;
 const ALG_ECDAA: u16 = 0x001A;
+pub(crate) const ALG_ECSCHNORR: u16 = 0x001C;
 pub(crate) const ALG_ECC: u16 = 0x0023;
+pub(crate) const ALG_SYMCIPHER: u16 = 0x0025;
 pub(crate) const ALG_CFB: u16 = 0x0043;
 
-/// A symmetric cipher of a storage key: AES in CFB mode, or none.
+/// The cipher of a storage key or of a key that is one: AES in CFB mode, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Symmetric {
     /// None: no key for storage.
@@ -94,9 +98,19 @@ pub enum Key {
         /// The point, or what a template has in its place.
         y: Vec<u8>,
     },
+    /// An HMAC key, or sealed data.
+    KeyedHash {
+        /// The digest that tells it from others, empty in a template.
+        unique: Vec<u8>,
+    },
+    /// A cipher's key: [`Public::symmetric`] says of which.
+    Cipher {
+        /// The digest that tells it from others, empty in a template.
+        unique: Vec<u8>,
+    },
 }
 
-/// A decoded `TPMT_PUBLIC` of an RSA or elliptic-curve key.
+/// A decoded `TPMT_PUBLIC`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Public {
     /// The hash algorithm of the name.
@@ -121,8 +135,15 @@ impl Public {
         let name_algorithm = hash_algorithm(reader.u16()?)?;
         let attributes = reader.u32()?;
         let policy = reader.sized()?.to_vec();
-        let symmetric = decode_symmetric(&mut reader)?;
-        let scheme = decode_scheme(&mut reader)?;
+        // Part 2 §12.2.3.7: what parameters there are depends on the kind.
+        let symmetric = match kind {
+            ALG_KEYEDHASH => Symmetric::None,
+            _ => decode_symmetric(&mut reader)?,
+        };
+        let scheme = match kind {
+            ALG_SYMCIPHER => None,
+            _ => decode_scheme(&mut reader)?,
+        };
         let key = match kind {
             ALG_RSA => {
                 let (bits, exponent) = (reader.u16()?, reader.u32()?);
@@ -136,7 +157,9 @@ impl Public {
                 }
                 Key::Ecc { curve, x: reader.sized()?.to_vec(), y: reader.sized()?.to_vec() }
             }
-            _ => return Err(Error::Unsupported("a key that is neither RSA nor elliptic-curve")),
+            ALG_KEYEDHASH => Key::KeyedHash { unique: reader.sized()?.to_vec() },
+            ALG_SYMCIPHER => Key::Cipher { unique: reader.sized()?.to_vec() },
+            _ => return Err(Error::Unsupported("an object of a kind not known here")),
         };
         reader.end()?;
         Ok(Self { name_algorithm, attributes, policy, symmetric, scheme, key })
@@ -147,6 +170,8 @@ impl Public {
         let kind = match self.key {
             Key::Rsa { .. } => ALG_RSA,
             Key::Ecc { .. } => ALG_ECC,
+            Key::KeyedHash { .. } => ALG_KEYEDHASH,
+            Key::Cipher { .. } => ALG_SYMCIPHER,
         };
         let mut writer = Writer::default()
             .u16(kind)
@@ -154,10 +179,12 @@ impl Public {
             .u32(self.attributes)
             .sized(&self.policy)?;
         writer = match self.symmetric {
+            _ if kind == ALG_KEYEDHASH => writer,
             Symmetric::None => writer.u16(ALG_NULL),
             Symmetric::AesCfb { bits } => writer.u16(ALG_AES).u16(bits).u16(ALG_CFB),
         };
         writer = match self.scheme {
+            _ if kind == ALG_SYMCIPHER => writer,
             None => writer.u16(ALG_NULL),
             Some((scheme, hash)) => writer.u16(scheme).u16(hash.tpm_id()),
         };
@@ -165,7 +192,10 @@ impl Public {
             Key::Rsa { bits, exponent, modulus } => {
                 writer.u16(*bits).u32(*exponent).sized(modulus)?
             }
-            Key::Ecc { curve, x, y } => writer.u16(curve.tpm_id()).u16(ALG_NULL).sized(x)?.sized(y)?,
+            Key::Ecc { curve, x, y } => {
+                writer.u16(curve.tpm_id()).u16(ALG_NULL).sized(x)?.sized(y)?
+            }
+            Key::KeyedHash { unique } | Key::Cipher { unique } => writer.sized(unique)?,
         }
         .done())
     }
@@ -181,10 +211,14 @@ impl Public {
             (Key::Ecc { curve: Curve::P256, .. }, (ALG_ECDSA, Sha256)) => S::EcdsaP256Sha256,
             (Key::Ecc { curve: Curve::P384, .. }, (ALG_ECDSA, Sha384)) => S::EcdsaP384Sha384,
             (Key::Ecc { curve: Curve::P384, .. }, (ALG_ECDSA, Sha256)) => S::EcdsaP384Sha256,
+            (Key::Ecc { curve: Curve::P521, .. }, (ALG_ECDSA, Sha384)) => S::EcdsaP521Sha384,
+            (Key::Ecc { curve: Curve::P521, .. }, (ALG_ECDSA, Sha512)) => S::EcdsaP521Sha512,
             (Key::Rsa { .. }, (ALG_RSASSA, Sha256)) => S::RsaPkcs1Sha256,
             (Key::Rsa { .. }, (ALG_RSASSA, Sha384)) => S::RsaPkcs1Sha384,
             (Key::Rsa { .. }, (ALG_RSASSA, Sha512)) => S::RsaPkcs1Sha512,
             (Key::Rsa { .. }, (ALG_RSAPSS, Sha256)) => S::RsaPssSha256,
+            (Key::Rsa { .. }, (ALG_RSAPSS, Sha384)) => S::RsaPssSha384,
+            (Key::Rsa { .. }, (ALG_RSAPSS, Sha512)) => S::RsaPssSha512,
             _ => return None,
         })
     }
@@ -208,6 +242,9 @@ impl Public {
                 let point = [[4].as_slice(), &x, &y].concat();
                 (EC_PUBLIC_KEY, Any::from(oid(*curve)?), point)
             }
+            Key::KeyedHash { .. } | Key::Cipher { .. } => {
+                return Err(Error::BadInput("a symmetric key has no public half"));
+            }
         };
         SubjectPublicKeyInfo {
             algorithm: AlgorithmIdentifier { oid, parameters: Some(parameters) },
@@ -227,6 +264,7 @@ impl Public {
                     x.clear();
                     y.clear();
                 }
+                Key::KeyedHash { unique } | Key::Cipher { unique } => unique.clear(),
             }
             public
         };
@@ -284,13 +322,12 @@ fn decode_symmetric(reader: &mut Reader<'_>) -> Result<Symmetric, Error> {
 fn decode_scheme(reader: &mut Reader<'_>) -> Result<Scheme, Error> {
     Ok(match reader.u16()? {
         ALG_NULL => None,
-        scheme @ (ALG_RSASSA | ALG_RSAPSS | ALG_ECDSA | ALG_OAEP | ALG_ECDH) => {
-            Some((scheme, hash_algorithm(reader.u16()?)?))
-        }
+        scheme @ (ALG_RSASSA | ALG_RSAPSS | ALG_ECDSA | ALG_ECSCHNORR | ALG_OAEP | ALG_ECDH
+        | ALG_HMAC) => Some((scheme, hash_algorithm(reader.u16()?)?)),
         ALG_RSAES | ALG_ECDAA => {
             return Err(Error::Unsupported("an RSAES or ECDAA key"));
         }
-        _ => return Err(Error::Unsupported("a signature scheme not known here")),
+        _ => return Err(Error::Unsupported("a scheme not known here")),
     })
 }
 
@@ -305,7 +342,7 @@ mod tests {
         let mut samples = vec![template::srk()];
         samples.extend(template::ENDORSEMENT.iter().map(|kind| (kind.template)(&AwsLc)));
         for algorithm in [SignatureAlgorithm::EcdsaP384Sha384, SignatureAlgorithm::RsaPssSha256] {
-            samples.push(template::signing(algorithm, true).unwrap());
+            samples.push(template::signing_for(algorithm, true).unwrap());
         }
         samples
     }
@@ -342,8 +379,8 @@ mod tests {
 
     #[test]
     fn a_key_made_for_one_algorithm_says_so() {
-        for algorithm in template::ALGORITHMS {
-            let public = template::signing(algorithm, false).unwrap();
+        for algorithm in [SignatureAlgorithm::EcdsaP256Sha256, SignatureAlgorithm::EcdsaP521Sha512, SignatureAlgorithm::RsaPssSha384] {
+            let public = template::signing_for(algorithm, false).unwrap();
             assert_eq!(public.signature_algorithm(), Some(algorithm));
         }
         assert_eq!(template::srk().signature_algorithm(), None);

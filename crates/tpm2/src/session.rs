@@ -383,5 +383,8 @@ pub(crate) fn secret_for(
             let point = Writer::default().sized(&agreed.x)?.sized(&agreed.y)?.done();
             Ok((secret, point))
         }
+        Key::KeyedHash { .. } | Key::Cipher { .. } => {
+            Err(Error::BadInput("a secret can be encrypted to an RSA or elliptic-curve key only"))
+        }
     }
 }

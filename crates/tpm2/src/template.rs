@@ -1,4 +1,8 @@
-//! Templates of keys: the storage root key, endorsement keys, device identities and our own.
+//! Templates of objects: what a TPM is asked to make. Storage root keys, endorsement keys, device
+//! identities, and keys and data of our own.
+//!
+//! Those of our own are fixed to their TPM, made inside it, free to use with their authorization
+//! value and not subject to the lockout; [`Public::exportable`] and its neighbours change that.
 
 use crate::Error;
 use crate::policy;
@@ -6,59 +10,179 @@ use crate::public::attributes::{
     ADMIN_WITH_POLICY, DECRYPT, FIXED_PARENT, FIXED_TPM, NO_DA, RESTRICTED, SENSITIVE_DATA_ORIGIN,
     SIGN, USER_WITH_AUTH,
 };
-use crate::public::{ALG_ECDSA, ALG_RSAPSS, ALG_RSASSA, Key, Public, Symmetric};
+use crate::public::{ALG_HMAC, ALG_OAEP, Key, Public, Symmetric};
+use crate::object::SigningScheme;
 use alloc::vec;
 use alloc::vec::Vec;
-use touchstone_crypto::HashAlgorithm::{self, Sha256, Sha384};
+use touchstone_crypto::HashAlgorithm::{self, Sha256, Sha384, Sha512};
 use touchstone_crypto::{Crypto, Curve, Digest, SignatureAlgorithm};
 
-/// The algorithms a key can be created for, given a TPM that has them.
-pub const ALGORITHMS: [SignatureAlgorithm; 4] = [
-    SignatureAlgorithm::EcdsaP256Sha256,
-    SignatureAlgorithm::EcdsaP384Sha384,
-    SignatureAlgorithm::RsaPkcs1Sha256,
-    SignatureAlgorithm::RsaPssSha256,
-];
-
 const BOUND: u32 = FIXED_TPM | FIXED_PARENT | SENSITIVE_DATA_ORIGIN;
+const OURS: u32 = BOUND | USER_WITH_AUTH | NO_DA;
 
-/// A signing key without an authorization value: signs anything or, `restricted`, only what the TPM
-/// states.
-pub fn signing(algorithm: SignatureAlgorithm, restricted: bool) -> Result<Public, Error> {
-    let (scheme, key) = match algorithm {
-        SignatureAlgorithm::EcdsaP256Sha256 => ((ALG_ECDSA, Sha256), blank_ecc(Curve::P256)),
-        SignatureAlgorithm::EcdsaP384Sha384 => ((ALG_ECDSA, Sha384), blank_ecc(Curve::P384)),
-        SignatureAlgorithm::RsaPkcs1Sha256 => ((ALG_RSASSA, Sha256), blank_rsa()),
-        SignatureAlgorithm::RsaPssSha256 => ((ALG_RSAPSS, Sha256), blank_rsa()),
-        _ => return Err(Error::Unsupported("keys of this signature algorithm")),
-    };
-    let restricted = if restricted { RESTRICTED } else { 0 };
-    Ok(Public {
-        name_algorithm: Sha256,
-        attributes: BOUND | USER_WITH_AUTH | NO_DA | SIGN | restricted,
-        policy: Vec::new(),
-        symmetric: Symmetric::None,
-        scheme: Some(scheme),
-        key,
-    })
+/// A kind of key pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyPair {
+    /// RSA with a modulus of so many bits.
+    Rsa(u16),
+    /// On a curve.
+    Ecc(Curve),
 }
 
-/// The storage root key: ECC P-256 of the TCG TPM v2.0 Provisioning Guidance §7.5.1.
+impl KeyPair {
+    const fn blank(self) -> Key {
+        match self {
+            Self::Rsa(bits) => Key::Rsa { bits, exponent: 0, modulus: Vec::new() },
+            Self::Ecc(curve) => Key::Ecc { curve, x: Vec::new(), y: Vec::new() },
+        }
+    }
+}
+
+/// A signing key. With [`SigningScheme::OfKey`] each signature chooses its own scheme.
+pub fn signing(pair: KeyPair, scheme: SigningScheme) -> Public {
+    ours(OURS | SIGN, Symmetric::None, scheme, pair.blank())
+}
+
+/// An attestation key: it signs only what the TPM states or hashed itself.
+pub fn attestation(pair: KeyPair, scheme: SigningScheme) -> Result<Public, Error> {
+    if scheme == SigningScheme::OfKey {
+        return Err(Error::BadInput("an attestation key has one scheme for all it signs"));
+    }
+    Ok(ours(OURS | SIGN | RESTRICTED, Symmetric::None, scheme, pair.blank()))
+}
+
+/// A key with the scheme of a signature algorithm of X.509: signs anything or, `restricted`, only
+/// what the TPM states. RSA keys have 2048 bits.
+pub fn signing_for(algorithm: SignatureAlgorithm, restricted: bool) -> Result<Public, Error> {
+    use SignatureAlgorithm as S;
+    let pair = match algorithm {
+        S::EcdsaP256Sha256 => KeyPair::Ecc(Curve::P256),
+        S::EcdsaP384Sha256 | S::EcdsaP384Sha384 => KeyPair::Ecc(Curve::P384),
+        S::EcdsaP521Sha384 | S::EcdsaP521Sha512 => KeyPair::Ecc(Curve::P521),
+        _ => KeyPair::Rsa(2048),
+    };
+    let scheme = SigningScheme::of(algorithm)?;
+    if restricted { attestation(pair, scheme) } else { Ok(signing(pair, scheme)) }
+}
+
+/// An RSA key that decrypts: with OAEP and one hash, or as each use says.
+pub fn decryption(bits: u16, oaep: Option<HashAlgorithm>) -> Public {
+    let blank = KeyPair::Rsa(bits).blank();
+    let mut template = ours(OURS | DECRYPT, Symmetric::None, SigningScheme::OfKey, blank);
+    template.scheme = oaep.map(|hash| (ALG_OAEP, hash));
+    template
+}
+
+/// A key that agrees on secrets.
+pub fn agreement(curve: Curve) -> Public {
+    let blank = KeyPair::Ecc(curve).blank();
+    ours(OURS | DECRYPT, Symmetric::None, SigningScheme::OfKey, blank)
+}
+
+/// An HMAC key.
+pub fn hmac(hash: HashAlgorithm) -> Public {
+    let key = Key::KeyedHash { unique: Vec::new() };
+    let mut template = ours(OURS | SIGN, Symmetric::None, SigningScheme::OfKey, key);
+    template.scheme = Some((ALG_HMAC, hash));
+    template
+}
+
+/// An AES key of 128 or 256 bits in CFB mode, for both directions.
+pub fn cipher(bits: u16) -> Public {
+    let key = Key::Cipher { unique: Vec::new() };
+    ours(OURS | SIGN | DECRYPT, Symmetric::AesCfb { bits }, SigningScheme::OfKey, key)
+}
+
+/// Sealed data. It was not made inside the TPM, and does not say so.
+pub fn sealed() -> Public {
+    let key = Key::KeyedHash { unique: Vec::new() };
+    let attributes = OURS & !SENSITIVE_DATA_ORIGIN;
+    ours(attributes, Symmetric::None, SigningScheme::OfKey, key)
+}
+
+/// A storage key, under which others are kept.
+pub fn storage(pair: KeyPair) -> Public {
+    let attributes = OURS | RESTRICTED | DECRYPT;
+    ours(attributes, Symmetric::AesCfb { bits: 128 }, SigningScheme::OfKey, pair.blank())
+}
+
+/// The storage root key: ECC P-256 of the TCG TPM v2.0 Provisioning Guidance §7.5.1, whose unique
+/// field is zeros.
 pub fn srk() -> Public {
+    let key = Key::Ecc { curve: Curve::P256, x: vec![0; 32], y: vec![0; 32] };
+    Public { key, ..storage(KeyPair::Ecc(Curve::P256)) }
+}
+
+/// The same of RSA 2048.
+pub fn srk_rsa() -> Public {
+    let key = Key::Rsa { bits: 2048, exponent: 0, modulus: vec![0; 256] };
+    Public { key, ..storage(KeyPair::Rsa(2048)) }
+}
+
+/// The parent that TSS2 key files mean by a hierarchy's handle: the unique field is empty
+/// (draft-bottomley-tpm-keys §3.1.8).
+pub fn key_file_parent(rsa: bool) -> Public {
+    storage(if rsa { KeyPair::Rsa(2048) } else { KeyPair::Ecc(Curve::P256) })
+}
+
+fn ours(attributes: u32, symmetric: Symmetric, scheme: SigningScheme, key: Key) -> Public {
     Public {
         name_algorithm: Sha256,
-        attributes: BOUND | USER_WITH_AUTH | NO_DA | RESTRICTED | DECRYPT,
+        attributes,
         policy: Vec::new(),
-        symmetric: Symmetric::AesCfb { bits: 128 },
-        scheme: None,
-        key: Key::Ecc { curve: Curve::P256, x: vec![0; 32], y: vec![0; 32] },
+        symmetric,
+        scheme: scheme.parts(),
+        key,
+    }
+}
+
+/// Changes to a template.
+impl Public {
+    /// Usable with this policy, too.
+    #[must_use]
+    pub fn with_policy(mut self, policy: &Digest) -> Self {
+        self.policy = policy.as_bytes().to_vec();
+        self
+    }
+
+    /// Usable with this policy alone: knowing the authorization value is not enough.
+    #[must_use]
+    pub fn only_with_policy(mut self, policy: &Digest) -> Self {
+        self.attributes &= !USER_WITH_AUTH;
+        self.with_policy(policy)
+    }
+
+    /// Free to be duplicated to another TPM, when its policy allows that.
+    #[must_use]
+    pub const fn exportable(mut self) -> Self {
+        self.attributes &= !(FIXED_TPM | FIXED_PARENT);
+        self
+    }
+
+    /// Holding a secret that was made outside.
+    #[must_use]
+    pub const fn from_outside(mut self) -> Self {
+        self.attributes &= !SENSITIVE_DATA_ORIGIN;
+        self
+    }
+
+    /// Wrong authorizations count towards a lockout.
+    #[must_use]
+    pub const fn guarded_by_lockout(mut self) -> Self {
+        self.attributes &= !NO_DA;
+        self
     }
 }
 
 /// One of the endorsement keys of the TCG EK Credential Profile (v2.5 §2.2.1, Annex B).
 pub struct EndorsementKind {
+    /// The profile's name: `L-1`.
+    pub name: &'static str,
     /// Where the maker puts the certificate.
     pub certificate: u32,
+    /// Where the maker may have put a nonce that goes into the template's unique field, and where
+    /// another template; only in the low range.
+    pub nonce_and_template: Option<(u32, u32)>,
     /// Where the maker may have put the key.
     pub persistent: u32,
     /// Whether use takes the policy, as keys of the low range do.
@@ -67,38 +191,47 @@ pub struct EndorsementKind {
     pub template: fn(&dyn Crypto) -> Public,
 }
 
-/// The kinds, the ones found most first.
-pub static ENDORSEMENT: [EndorsementKind; 5] = [
+const fn in_high_range(
+    name: &'static str,
+    place: u32,
+    template: fn(&dyn Crypto) -> Public,
+) -> EndorsementKind {
     EndorsementKind {
+        name,
+        certificate: 0x01C0_0000 + place,
+        nonce_and_template: None,
+        persistent: 0x8101_0000 + place,
+        by_policy: false,
+        template,
+    }
+}
+
+/// The kinds, the ones found most first. H-5 is on the curve SM2, which nothing here computes with.
+pub static ENDORSEMENT: [EndorsementKind; 8] = [
+    EndorsementKind {
+        name: "L-1",
         certificate: 0x01C0_0002,
+        nonce_and_template: Some((0x01C0_0003, 0x01C0_0004)),
         persistent: 0x8101_0001,
         by_policy: true,
         template: |crypto| low(crypto, Key::Rsa { bits: 2048, exponent: 0, modulus: vec![0; 256] }),
     },
     EndorsementKind {
+        name: "L-2",
         certificate: 0x01C0_000A,
+        nonce_and_template: Some((0x01C0_000B, 0x01C0_000C)),
         persistent: 0x8101_0002,
         by_policy: true,
-        template: |crypto| low(crypto, Key::Ecc { curve: Curve::P256, x: vec![0; 32], y: vec![0; 32] }),
+        template: |crypto| {
+            low(crypto, Key::Ecc { curve: Curve::P256, x: vec![0; 32], y: vec![0; 32] })
+        },
     },
-    EndorsementKind {
-        certificate: 0x01C0_0012,
-        persistent: 0x8101_0012,
-        by_policy: false,
-        template: |crypto| high(crypto, Sha256, blank_rsa()),
-    },
-    EndorsementKind {
-        certificate: 0x01C0_0014,
-        persistent: 0x8101_0014,
-        by_policy: false,
-        template: |crypto| high(crypto, Sha256, blank_ecc(Curve::P256)),
-    },
-    EndorsementKind {
-        certificate: 0x01C0_0016,
-        persistent: 0x8101_0016,
-        by_policy: false,
-        template: |crypto| high(crypto, Sha384, blank_ecc(Curve::P384)),
-    },
+    in_high_range("H-1", 0x12, |crypto| high(crypto, Sha256, KeyPair::Rsa(2048))),
+    in_high_range("H-2", 0x14, |crypto| high(crypto, Sha256, KeyPair::Ecc(Curve::P256))),
+    in_high_range("H-3", 0x16, |crypto| high(crypto, Sha384, KeyPair::Ecc(Curve::P384))),
+    in_high_range("H-4", 0x18, |crypto| high(crypto, Sha512, KeyPair::Ecc(Curve::P521))),
+    in_high_range("H-6", 0x1C, |crypto| high(crypto, Sha384, KeyPair::Rsa(3072))),
+    in_high_range("H-7", 0x1E, |crypto| high(crypto, Sha512, KeyPair::Rsa(4096))),
 ];
 
 /// Templates L-1 and L-2.
@@ -113,15 +246,15 @@ fn low(crypto: &dyn Crypto, key: Key) -> Public {
     }
 }
 
-/// Templates H-1 to H-3.
-fn high(crypto: &dyn Crypto, hash: HashAlgorithm, key: Key) -> Public {
+/// Templates H-1 to H-7.
+fn high(crypto: &dyn Crypto, hash: HashAlgorithm, pair: KeyPair) -> Public {
     Public {
         name_algorithm: hash,
         attributes: BOUND | USER_WITH_AUTH | ADMIN_WITH_POLICY | RESTRICTED | DECRYPT,
         policy: policy::endorsement_or_nv(crypto, hash),
         symmetric: Symmetric::AesCfb { bits: if hash.len() > 32 { 256 } else { 128 } },
         scheme: None,
-        key,
+        key: pair.blank(),
     }
 }
 
@@ -175,18 +308,10 @@ impl DeviceKey {
             attributes: BOUND | USER_WITH_AUTH | ADMIN_WITH_POLICY | SIGN | restricted,
             policy: policy::device_key(crypto, self),
             symmetric: Symmetric::None,
-            scheme: Some((ALG_ECDSA, Sha256)),
+            scheme: SigningScheme::Ecdsa(Sha256).parts(),
             key: Key::Ecc { curve: Curve::P256, x: unique.to_vec(), y: unique.to_vec() },
         }
     }
-}
-
-const fn blank_ecc(curve: Curve) -> Key {
-    Key::Ecc { curve, x: Vec::new(), y: Vec::new() }
-}
-
-const fn blank_rsa() -> Key {
-    Key::Rsa { bits: 2048, exponent: 0, modulus: Vec::new() }
 }
 
 /// The digest of a message under the hash of a signature algorithm.
@@ -195,13 +320,6 @@ pub fn message_digest(
     algorithm: SignatureAlgorithm,
     message: &[u8],
 ) -> Result<Digest, Error> {
-    let hash = match algorithm {
-        SignatureAlgorithm::EcdsaP384Sha384 | SignatureAlgorithm::RsaPkcs1Sha384 => Sha384,
-        SignatureAlgorithm::EcdsaP256Sha256
-        | SignatureAlgorithm::EcdsaP384Sha256
-        | SignatureAlgorithm::RsaPkcs1Sha256
-        | SignatureAlgorithm::RsaPssSha256 => Sha256,
-        _ => return Err(Error::Unsupported("signing with this algorithm")),
-    };
+    let hash = SigningScheme::of(algorithm)?.hash().unwrap_or(Sha256);
     Ok(crypto.hash(hash, &[message]))
 }

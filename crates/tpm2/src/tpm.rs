@@ -6,7 +6,7 @@ use crate::command::{Answer, Command};
 use crate::handle::{HandleKind, Hierarchy};
 use crate::kdf::Octets;
 use crate::marshal::{Reader, Writer};
-use crate::object::Object;
+use crate::object::{NewObject, Object};
 use crate::public::Public;
 use crate::response::Response;
 use crate::session::{NewSession, Plan, Session};
@@ -353,12 +353,14 @@ impl Tpm {
     /// secret all the same, for an unsalted session proves it.
     fn salt_key_of(&mut self, hierarchy: Hierarchy, template: &Public) -> Result<Object, Error> {
         let auth = self.hierarchy_auth(hierarchy);
+        let new = NewObject::new(template.clone());
         if auth.own().is_empty() || self.plain {
-            return self.create_primary(hierarchy, auth, template);
+            return self.create_primary(hierarchy, auth, &new).map(|(key, _)| key);
         }
         let value = auth.own().clone();
         self.with_session(&NewSession::hmac().dangerous_unsalted(), |tpm, session| {
-            tpm.create_primary(hierarchy, Auth::Session(session, value), template)
+            let auth = Auth::Session(session, value);
+            tpm.create_primary(hierarchy, auth, &new).map(|(key, _)| key)
         })
     }
 
