@@ -7,10 +7,10 @@
     reason = "tests fail loudly"
 )]
 
-#[path = "../../evidence/tests/support/mod.rs"]
-mod support;
+#[path = "../../evidence/tests/attester/mod.rs"]
+mod attester;
 
-use support::attester::{Attester, SHA256, challenge};
+use attester::{Attester, SHA256, challenge};
 use touchstone_appraise::references::{Database, Document, ReferenceValue, References};
 use touchstone_appraise::{
     Appraisal, DeviceFacts, EventRef, LogName, Status, Tier, Verifier, catalog, claims, reason,
@@ -20,6 +20,7 @@ use touchstone_crypto_awslc::AwsLc;
 use touchstone_evidence::runtime::{CodeRange, Component, Process, code_digest};
 use touchstone_evidence::{Error, Evidence};
 use touchstone_measure::tcg::{Event, EventLog, EventType};
+use touchstone_peers::rig;
 use touchstone_policy::ar4si::Dimension;
 use touchstone_policy::{ClaimSet, Claims, Policy, tier};
 
@@ -129,7 +130,7 @@ fn references() -> References {
 }
 
 fn released() -> Document {
-    let log = EventLog::decode(&support::rig("binary_bios_measurements")).unwrap();
+    let log = EventLog::decode(&rig("binary_bios_measurements")).unwrap();
     let value = |at: usize| log.events()[at].digest(SHA256).unwrap();
     let mut document = Document::new("acme", "gateway-os", 7);
     document
@@ -140,8 +141,8 @@ fn released() -> Document {
         document.values.push(ReferenceValue::Measurement { name, digest: value(at) });
     }
     document.firmware("OVMF", log.replay(&AwsLc, SHA256).value(0).unwrap());
-    document.command_line(&String::from_utf8(support::rig("cmdline.txt")).unwrap());
-    let list = support::rig("binary_runtime_measurements");
+    document.command_line(&String::from_utf8(rig("cmdline.txt")).unwrap());
+    let list = rig("binary_runtime_measurements");
     for entry in &touchstone_measure::ima::Log::decode(&list).unwrap().entries()[1..] {
         let (path, digest) = (entry.path.clone(), entry.digest);
         document.values.push(ReferenceValue::File { path, digest });
@@ -151,7 +152,7 @@ fn released() -> Document {
         (Database::Kek, "secure-boot-kek.der"),
         (Database::Db, "secure-boot-db.der"),
     ] {
-        document.secure_boot_key(&AwsLc, database, &support::rig(file));
+        document.secure_boot_key(&AwsLc, database, &rig(file));
     }
     document
 }
@@ -357,7 +358,7 @@ fn another_command_line_is_caught_and_shown() {
     assert_caught(&tampered(line), "kernel-command-line", &events, &words);
     // It lies.
     let words = ["event 27 (PCR 11): the kernel's command line is unknown (sha256:"];
-    let told = String::from_utf8(support::rig("cmdline.txt")).unwrap();
+    let told = String::from_utf8(rig("cmdline.txt")).unwrap();
     assert_caught(&tampered(&told), "kernel-command-line", &events, &words);
 }
 

@@ -2,14 +2,12 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
 
-mod support;
-
 use serde::Deserialize;
 use std::path::Path;
 use std::process::Command;
-use support::{corpus, files};
 use touchstone_certs::{AlternativeName, Certificate, Error, Purpose, Refusal, TrustStore};
 use touchstone_crypto_awslc::AwsLc;
+use touchstone_peers::{corpus, files};
 
 fn read(path: &Path) -> Option<Result<Vec<Certificate>, Error>> {
     let bytes = std::fs::read(path).unwrap();

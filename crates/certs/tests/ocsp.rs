@@ -2,18 +2,16 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
 
-mod support;
-
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
-use support::{corpus, openssl, openssl_ok};
 use touchstone_certs::issue::{Issuer, Kind, Template};
 use touchstone_certs::ocsp::{self, Reason, Request, Responder, Response, Status, Trouble};
 use touchstone_certs::{Certificate, Error, Name, Refusal};
 use touchstone_crypto::{SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
+use touchstone_peers::{attempt, corpus, openssl};
 
 struct Ca {
     certificate: Certificate,
@@ -108,7 +106,7 @@ fn ask_with_openssl(ca: &Ca, leaf: &Certificate, delegated: bool, extra: &[&str]
         ca.answer(&ca.responder(delegate.as_ref()), &request)
     });
     let args = ["-issuer", "ca.pem", "-cert", "leaf.pem", "-CAfile", "ca.pem", "-url", &url];
-    openssl_ok(dir.path(), &[&["ocsp"], extra, &args[..]].concat())
+    openssl(dir.path(), &[&["ocsp"], extra, &args[..]].concat())
 }
 
 #[test]
@@ -151,7 +149,7 @@ fn we_are_content_with_what_openssl_answers() {
     write("request.der", &request.encode().unwrap());
     let line = "ocsp -index index.txt -CA ca.pem -rsigner ocsp.pem -rkey ocsp.key -reqin request.der \
                 -respout response.der -nmin 5";
-    openssl_ok(dir.path(), &line.split_whitespace().collect::<Vec<_>>());
+    openssl(dir.path(), &line.split_whitespace().collect::<Vec<_>>());
     let der = std::fs::read(dir.path().join("response.der")).unwrap();
     let response = Response::decode(&der).unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
@@ -249,7 +247,8 @@ fn trouble_is_said_in_a_way_that_openssl_reads() {
     ] {
         let der = ocsp::error_response(trouble);
         std::fs::write(dir.path().join("response.der"), &der).unwrap();
-        let (_, said) = openssl(dir.path(), &["ocsp", "-respin", "response.der", "-noverify"]);
+        let (_, said) =
+            attempt("openssl", dir.path(), &["ocsp", "-respin", "response.der", "-noverify"]);
         assert!(said.contains(words), "{said}");
         assert_eq!(refusal(Response::decode(&der)), Refusal::ResponderFailed);
     }

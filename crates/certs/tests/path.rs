@@ -2,13 +2,11 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
 
-mod support;
-
-use support::openssl_ok;
 use touchstone_certs::issue::{Issuer, Kind, Template};
 use touchstone_certs::{AlternativeName, Certificate, Error, FOREVER, Name, Purpose, TrustStore};
 use touchstone_crypto::{SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
+use touchstone_peers::openssl;
 
 const NOW: u64 = 1_800_000_000;
 const DAY: u64 = 86_400;
@@ -175,9 +173,9 @@ fn what_was_asked_for_is_in_the_certificate_and_openssl_reads_it() {
     let at = NOW.to_string();
     let args =
         ["verify", "-x509_strict", "-attime", &at, "-purpose", "sslserver", "-CAfile", "ca.pem"];
-    let said = openssl_ok(dir.path(), &[&args[..], &["leaf.pem"]].concat());
+    let said = openssl(dir.path(), &[&args[..], &["leaf.pem"]].concat());
     assert!(said.contains("leaf.pem: OK"), "{said}");
-    let text = openssl_ok(dir.path(), &["x509", "-in", "leaf.pem", "-noout", "-serial", "-text"]);
+    let text = openssl(dir.path(), &["x509", "-in", "leaf.pem", "-noout", "-serial", "-text"]);
     assert!(text.to_lowercase().contains(&certificate.serial()), "{text}");
     assert!(text.contains("DNS:fleet.example") && text.contains("OCSP - URI"), "{text}");
 }
@@ -187,7 +185,7 @@ fn by_openssl(root: &str, leaf: &str) -> (TrustStore, Certificate) {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("root.cnf"), root).unwrap();
     std::fs::write(dir.path().join("leaf.cnf"), leaf).unwrap();
-    let run = |line: &str| openssl_ok(dir.path(), &line.split(' ').collect::<Vec<_>>());
+    let run = |line: &str| openssl(dir.path(), &line.split(' ').collect::<Vec<_>>());
     for name in ["root", "leaf"] {
         run(&format!(
             "req -new -newkey ec -pkeyopt ec_paramgen_curve:P-384 -nodes -keyout {name}.key -out {name}.csr -subj /CN={name}"

@@ -2,13 +2,11 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
 
-mod support;
-
-use support::openssl_ok;
 use touchstone_certs::request::{Attribute, build};
 use touchstone_certs::{AlternativeName, CertificateRequest, Name};
 use touchstone_crypto::{SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
+use touchstone_peers::openssl;
 
 const KINDS: [SignatureAlgorithm; 4] = [
     SignatureAlgorithm::EcdsaP256Sha256,
@@ -30,7 +28,7 @@ fn openssl_believes_our_requests() {
         let der = build(&subject, &names, &[attribute], &key).unwrap();
         std::fs::write(dir.path().join("request.der"), &der).unwrap();
         let line = "req -in request.der -inform DER -verify -noout -text";
-        let said = openssl_ok(dir.path(), &line.split(' ').collect::<Vec<_>>());
+        let said = openssl(dir.path(), &line.split(' ').collect::<Vec<_>>());
         assert!(said.contains("verify OK") && said.contains("DNS:pump.example"), "{said}");
 
         let request = CertificateRequest::decode(&der).unwrap().verify(&AwsLc).unwrap();
@@ -50,7 +48,7 @@ fn we_believe_the_requests_of_openssl_until_a_bit_flips() {
             "req -new -newkey {kind} -nodes -keyout key.pem -subj /O=Acme/CN=pump \
              -addext subjectAltName=URI:urn:x,IP:192.0.2.1 -out request.pem"
         );
-        openssl_ok(dir.path(), &line.split_whitespace().collect::<Vec<_>>());
+        openssl(dir.path(), &line.split_whitespace().collect::<Vec<_>>());
         let pem = std::fs::read(dir.path().join("request.pem")).unwrap();
         let request = CertificateRequest::from_pem(&pem).unwrap().verify(&AwsLc).unwrap();
         assert_eq!(request.subject().to_string(), "CN=pump,O=Acme");

@@ -2,15 +2,13 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
 
-mod support;
-
 use std::path::Path;
-use support::{corpus, openssl_ok};
 use touchstone_certs::issue::{Kind, Template};
 use touchstone_certs::{Certificate, Name};
 use touchstone_cms::{DATA, Error, Refusal, SignedData, certs_only, read_certs_only};
 use touchstone_crypto::{SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
+use touchstone_peers::{corpus, openssl};
 
 const NOW: u64 = 1_800_000_000;
 const P256: SignatureAlgorithm = SignatureAlgorithm::EcdsaP256Sha256;
@@ -44,7 +42,7 @@ fn openssl_believes_two_signers_of_ours_and_gives_the_content() {
         write(dir, "roots.pem", roots.as_bytes());
         let line = "cms -verify -binary -inform DER -in envelope.der -CAfile roots.pem -purpose any \
                     -partial_chain -no_check_time -out content -signer signers.pem";
-        let said = openssl_ok(dir, &line.split_whitespace().collect::<Vec<_>>());
+        let said = openssl(dir, &line.split_whitespace().collect::<Vec<_>>());
         assert!(said.to_lowercase().contains("verification successful"), "{said}");
         assert_eq!(std::fs::read(dir.join("content")).unwrap(), b"content");
         let signers = Certificate::from_pem(&std::fs::read(dir.join("signers.pem")).unwrap());
@@ -75,7 +73,7 @@ fn we_believe_two_signers_of_openssl_until_a_bit_flips() {
             "cms -sign -binary -nodetach -outform DER -in content -out envelope.der \
              -signer 0.pem -inkey 0.key -signer {second}.pem -inkey {second}.key {extra}"
         );
-        openssl_ok(dir, &line.split_whitespace().collect::<Vec<_>>());
+        openssl(dir, &line.split_whitespace().collect::<Vec<_>>());
         let der = std::fs::read(dir.join("envelope.der")).unwrap();
         let verified = SignedData::decode(&der).unwrap().verify(&AwsLc);
         let signed = verified.unwrap_or_else(|error| panic!("{extra}: {error}"));
@@ -110,7 +108,7 @@ fn detached_content_is_given_beside_the_envelope() {
     write(dir, "s.key", key.to_pkcs8_pem().as_bytes());
     let line =
         "cms -sign -binary -outform DER -in content -out envelope.der -signer s.pem -inkey s.key";
-    openssl_ok(dir, &line.split(' ').collect::<Vec<_>>());
+    openssl(dir, &line.split(' ').collect::<Vec<_>>());
     let der = std::fs::read(dir.join("envelope.der")).unwrap();
     let decoded = SignedData::decode(&der).unwrap();
     assert_eq!(decoded.unverified_content(), None);
@@ -159,12 +157,12 @@ fn a_bag_of_certificates_goes_both_ways() {
     let dir = dir.path();
     let certificates: Vec<_> = KINDS.into_iter().map(|kind| signer(kind, "s").0).collect();
     write(dir, "bag.der", &certs_only(&certificates).unwrap());
-    let said = openssl_ok(dir, &["pkcs7", "-inform", "DER", "-in", "bag.der", "-print_certs"]);
+    let said = openssl(dir, &["pkcs7", "-inform", "DER", "-in", "bag.der", "-print_certs"]);
     assert_eq!(Certificate::from_pem(said.as_bytes()).unwrap().len(), 3);
 
     write(dir, "all.pem", said.as_bytes());
     let line = "crl2pkcs7 -nocrl -certfile all.pem -outform DER -out theirs.der";
-    openssl_ok(dir, &line.split(' ').collect::<Vec<_>>());
+    openssl(dir, &line.split(' ').collect::<Vec<_>>());
     let read = read_certs_only(&std::fs::read(dir.join("theirs.der")).unwrap()).unwrap();
     assert_eq!(read.len(), 3);
     assert!(certificates.iter().all(|certificate| read.contains(certificate)));

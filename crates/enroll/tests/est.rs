@@ -2,16 +2,14 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
 
-mod support;
-
 use proptest::prelude::*;
-use support::{corpus, openssl_ok};
 use touchstone_certs::issue::{Kind, Template};
 use touchstone_certs::{Certificate, Name};
 use touchstone_crypto::{SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_enroll::est::{self, Operation};
 use touchstone_enroll::{AttestedRequest, Error, TpmCertify};
+use touchstone_peers::{corpus, openssl};
 
 fn entity(name: &str) -> (Certificate, SoftSigner) {
     let key = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256).unwrap();
@@ -24,9 +22,9 @@ fn a_request_of_openssl_comes_through_however_its_lines_are_broken() {
     let dir = tempfile::tempdir().unwrap();
     let line = "req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout key.pem \
                 -subj /CN=pump -outform DER -out request.der";
-    openssl_ok(dir.path(), &line.split_whitespace().collect::<Vec<_>>());
-    openssl_ok(dir.path(), &["base64", "-in", "request.der", "-out", "lines.b64"]);
-    openssl_ok(dir.path(), &["base64", "-A", "-in", "request.der", "-out", "one.b64"]);
+    openssl(dir.path(), &line.split_whitespace().collect::<Vec<_>>());
+    openssl(dir.path(), &["base64", "-in", "request.der", "-out", "lines.b64"]);
+    openssl(dir.path(), &["base64", "-A", "-in", "request.der", "-out", "one.b64"]);
     for body in ["lines.b64", "one.b64"] {
         let body = std::fs::read(dir.path().join(body)).unwrap();
         let request = est::decode_request("application/pkcs10", &body).unwrap();
@@ -36,7 +34,7 @@ fn a_request_of_openssl_comes_through_however_its_lines_are_broken() {
     let body = est::encode_request(&der);
     assert!(body.lines().all(|line| line.len() <= 76));
     std::fs::write(dir.path().join("ours.b64"), &body).unwrap();
-    openssl_ok(dir.path(), &["base64", "-d", "-in", "ours.b64", "-out", "ours.der"]);
+    openssl(dir.path(), &["base64", "-d", "-in", "ours.b64", "-out", "ours.der"]);
     assert_eq!(std::fs::read(dir.path().join("ours.der")).unwrap(), der);
 
     let wrong = est::decode_request("application/json", body.as_bytes());
@@ -50,9 +48,8 @@ fn openssl_reads_the_certificates_of_our_responses() {
     let (one, two) = (entity("one").0, entity("two").0);
     let body = est::encode_certs(&[one.clone(), two.clone()]).unwrap();
     std::fs::write(dir.path().join("body"), &body).unwrap();
-    openssl_ok(dir.path(), &["base64", "-d", "-in", "body", "-out", "bag.der"]);
-    let said =
-        openssl_ok(dir.path(), &["pkcs7", "-inform", "DER", "-in", "bag.der", "-print_certs"]);
+    openssl(dir.path(), &["base64", "-d", "-in", "body", "-out", "bag.der"]);
+    let said = openssl(dir.path(), &["pkcs7", "-inform", "DER", "-in", "bag.der", "-print_certs"]);
     assert_eq!(Certificate::from_pem(said.as_bytes()).unwrap().len(), 2);
     let issued = est::decode_enrolled(est::ENROLLED_TYPE, body.as_bytes(), two.spki_der());
     assert_eq!(issued.unwrap(), two);
@@ -115,7 +112,7 @@ fn an_attested_request_carries_what_the_tpm_said() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("request.der"), &der).unwrap();
     let line = "req -in request.der -inform DER -verify -noout -text";
-    let said = openssl_ok(dir.path(), &line.split(' ').collect::<Vec<_>>());
+    let said = openssl(dir.path(), &line.split(' ').collect::<Vec<_>>());
     assert!(said.contains("verify OK"), "{said}");
     assert!(said.contains("1.2.840.113549.1.9.16.2.59"), "{said}");
 }

@@ -67,6 +67,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// The same about this item, if it says where one does not parse.
+    pub(crate) fn in_item(self, item: &'static str) -> Self {
+        match self {
+            Self::Malformed { at, .. } => Self::Malformed { item, at },
+            other => other,
+        }
+    }
+
     /// The stable code of this error.
     pub const fn code(&self) -> &'static str {
         match self {
@@ -86,6 +94,13 @@ impl Error {
             Self::EndorsementKey => "evidence.ek.mismatch",
             Self::NoEndorsementCertificate => "evidence.ek.no-certificate",
         }
+    }
+}
+
+/// Octets that do not parse; [`Error::in_item`] says of which item.
+impl From<touchstone_wire::Malformed> for Error {
+    fn from(malformed: touchstone_wire::Malformed) -> Self {
+        Self::Malformed { item: "the evidence", at: malformed.at as usize }
     }
 }
 

@@ -26,7 +26,6 @@ mod cmw;
 pub mod endorse;
 mod error;
 mod quoted;
-mod reader;
 pub mod runtime;
 pub mod tpm;
 

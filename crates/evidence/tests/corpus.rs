@@ -6,13 +6,12 @@
     reason = "tests fail loudly"
 )]
 
-mod support;
-
 use touchstone_crypto::{Digest, HashAlgorithm};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_evidence::Error;
 use touchstone_evidence::tpm::{Attested, LakPublic, PublicArea, Signature, verify_attest};
 use touchstone_measure::{ima, tcg::EventLog};
+use touchstone_peers::corpus;
 
 /// The structure inside a TPM2B.
 fn inner(bytes: &[u8]) -> &[u8] {
@@ -23,7 +22,7 @@ fn inner(bytes: &[u8]) -> &[u8] {
 
 #[test]
 fn rsa_and_ecc_quotes_of_a_tpm_verify_and_the_logs_lead_to_them() {
-    let Some(folder) = support::corpus("lab/tcb-secboot") else { return };
+    let Some(folder) = corpus("lab/tcb-secboot") else { return };
     let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
     let log = EventLog::decode(&read("binary_bios_measurements")).unwrap();
     let list = ima::Log::decode(&read("binary_runtime_measurements")).unwrap();
@@ -57,7 +56,7 @@ fn rsa_and_ecc_quotes_of_a_tpm_verify_and_the_logs_lead_to_them() {
 
 #[test]
 fn endorsement_keys_match_their_certificates() {
-    let Some(folder) = support::corpus("lab/tcb-secboot") else { return };
+    let Some(folder) = corpus("lab/tcb-secboot") else { return };
     let public = std::fs::read(folder.join("ek.pub")).unwrap();
     let ek = PublicArea::decode(inner(&public)).unwrap();
     assert!(ek.attributes.decrypts() && ek.attributes.is_restricted() && ek.attributes.is_bound());

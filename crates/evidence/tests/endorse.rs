@@ -6,14 +6,15 @@
     reason = "tests fail loudly"
 )]
 
-mod support;
+mod attester;
 
-use support::attester::{LAK_ATTRIBUTES, SIGN_ATTRIBUTES, certify, ecc_public, key, sized};
+use attester::{LAK_ATTRIBUTES, SIGN_ATTRIBUTES, certify, ecc_public, key, sized};
 use touchstone_certs::{Certificate, TrustStore};
 use touchstone_crypto::Signer;
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_evidence::Error;
 use touchstone_evidence::endorse::{Bundle, CertifiedKey, identity_binding};
+use touchstone_peers::rig;
 
 /// fixedTPM, fixedParent, sensitiveDataOrigin, adminWithPolicy, restricted, decrypt.
 const EK_ATTRIBUTES: u32 = 0x0003_00B2;
@@ -40,8 +41,8 @@ struct Device {
 
 impl Device {
     fn new() -> Self {
-        let leaf = Certificate::decode(&support::rig("ek-rsa2048.der")).unwrap();
-        let chain = Certificate::from_pem(&support::rig("ek-chain.pem")).unwrap();
+        let leaf = Certificate::decode(&rig("ek-rsa2048.der")).unwrap();
+        let chain = Certificate::from_pem(&rig("ek-chain.pem")).unwrap();
         Self { lak: key(), identity: key(), leaf, chain }
     }
 

@@ -6,14 +6,15 @@
     reason = "tests fail loudly"
 )]
 
-mod support;
+mod attester;
 
+use attester::{Attester, LAK_ATTRIBUTES, SHA256, SIGN_ATTRIBUTES, attest, challenge};
+use attester::{certify, ecc_public, key, signature};
 use proptest::prelude::*;
-use support::attester::{Attester, LAK_ATTRIBUTES, SHA256, SIGN_ATTRIBUTES, attest, challenge};
-use support::attester::{certify, ecc_public, key, signature};
 use touchstone_crypto::{Crypto, Digest, Signer};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_evidence::{Challenge, Error, Evidence, PcrSelection, QuoteParts, claims, tpm};
+use touchstone_peers::rig;
 
 fn verify(attester: &Attester, challenge: &Challenge, bytes: &[u8]) -> Result<usize, Error> {
     let evidence = Evidence::decode(bytes)?.verify(&AwsLc, &attester.lak(), challenge)?;
@@ -38,7 +39,7 @@ fn honest_evidence_verifies_and_tells_its_claims() {
         (&claims.boot.authorities, "secure-boot-db.der"),
     ] {
         assert_eq!(keys.len(), 1);
-        assert_eq!(keys[0].fingerprint, AwsLc.hash(SHA256, &[&support::rig(file)]));
+        assert_eq!(keys[0].fingerprint, AwsLc.hash(SHA256, &[&rig(file)]));
     }
     assert_eq!(claims.boot.images.len(), 1);
     assert_eq!((claims.boot.images[0].event, claims.boot.images[0].pcr), (23, 4));
@@ -47,7 +48,7 @@ fn honest_evidence_verifies_and_tells_its_claims() {
     assert_eq!(claims.ima.entries().len(), 2);
 
     // The command line is measured twice, and neither event carries it.
-    let line = String::from_utf8(support::rig("cmdline.txt")).unwrap();
+    let line = String::from_utf8(rig("cmdline.txt")).unwrap();
     let forms = touchstone_evidence::claims::measured_forms(&line);
     let lines = &claims.boot.command_lines;
     assert_eq!(lines.iter().map(|line| line.pcr).collect::<Vec<_>>(), [11, 9]);

@@ -2,10 +2,10 @@
 //! PCR 4 (Microsoft, "Windows Authenticode Portable Executable Signature Format"; PFP §3.3.4.5).
 //! Adding or removing signatures does not change it.
 
-use crate::reader::Reader;
 use crate::{Error, Problem};
 use alloc::vec::Vec;
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm};
+use touchstone_wire::Reader;
 
 /// The Authenticode digest of a PE image as it lies in a file.
 pub fn digest(
@@ -38,13 +38,13 @@ fn named_sections(image: &[u8], table: usize, count: usize) -> Option<Vec<Sectio
     let mut reader = Reader::new(image.get(table..)?);
     let mut sections = Vec::new();
     for _ in 0..count {
-        let name = reader.take(8)?;
+        let name = reader.take(8).ok()?;
         let name = name.split(|&octet| octet == 0).next().unwrap_or(name);
-        let in_memory = usize::try_from(reader.u32()?).ok()?;
-        reader.u32()?;
-        let in_file = usize::try_from(reader.u32()?).ok()?;
-        let at = usize::try_from(reader.u32()?).ok()?;
-        reader.take(16)?;
+        let in_memory = usize::try_from(reader.u32_le().ok()?).ok()?;
+        reader.u32_le().ok()?;
+        let in_file = usize::try_from(reader.u32_le().ok()?).ok()?;
+        let at = usize::try_from(reader.u32_le().ok()?).ok()?;
+        reader.take(16).ok()?;
         let data = image.get(at..at.checked_add(in_file.min(in_memory))?)?;
         sections.push(Section { name: core::str::from_utf8(name).ok()?, data });
     }
@@ -134,10 +134,10 @@ fn raw_sections(image: &[u8], table: usize, count: usize) -> Option<Vec<(usize, 
     let mut reader = Reader::new(image.get(table..)?);
     let mut sections = Vec::new();
     for _ in 0..count {
-        reader.take(16)?;
-        let len = usize::try_from(reader.u32()?).ok()?;
-        let at = usize::try_from(reader.u32()?).ok()?;
-        reader.take(16)?;
+        reader.take(16).ok()?;
+        let len = usize::try_from(reader.u32_le().ok()?).ok()?;
+        let at = usize::try_from(reader.u32_le().ok()?).ok()?;
+        reader.take(16).ok()?;
         if len > 0 {
             sections.push((at, len));
         }
@@ -147,11 +147,11 @@ fn raw_sections(image: &[u8], table: usize, count: usize) -> Option<Vec<(usize, 
 }
 
 fn u16_at(image: &[u8], at: usize) -> Option<u16> {
-    Reader::new(image.get(at..)?).u16()
+    Reader::new(image.get(at..)?).u16_le().ok()
 }
 
 fn u32_at(image: &[u8], at: usize) -> Option<u32> {
-    Reader::new(image.get(at..)?).u32()
+    Reader::new(image.get(at..)?).u32_le().ok()
 }
 
 #[cfg(test)]

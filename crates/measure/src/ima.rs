@@ -6,11 +6,11 @@
 //! [`Log::prefix`] finds that prefix. What lies behind it is not evidence.
 
 use crate::pcrs::ones;
-use crate::reader::Reader;
 use crate::{Error, Problem};
 use alloc::string::String;
 use alloc::vec::Vec;
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm};
+use touchstone_wire::Reader;
 
 /// The PCR that the kernel extends, unless it was built otherwise.
 pub const PCR: u32 = 10;
@@ -69,7 +69,7 @@ impl Log {
         while !reader.is_empty() {
             let index = u32::try_from(entries.len()).unwrap_or(u32::MAX);
             if entries.len() >= MAX_ENTRIES {
-                return Err(Error::new(Problem::ImaTooLarge, reader.at(), index));
+                return Err(Error::new(Problem::ImaTooLarge, reader.position(), index));
             }
             entries.push(entry(&mut reader, index)?);
         }
@@ -132,24 +132,25 @@ impl Entry {
 }
 
 fn entry(reader: &mut Reader<'_>, index: u32) -> Result<Entry, Error> {
-    let at = reader.at();
+    let at = reader.position();
     let fail = |problem| Error::new(problem, at, index);
     let truncated = fail(Problem::ImaTruncated);
-    if reader.u32().ok_or(truncated)? != PCR {
+    if reader.u32_le().map_err(|_| truncated)? != PCR {
         return Err(fail(Problem::ImaPcr));
     }
-    let template_digest = reader.take(20).ok_or(truncated)?;
-    let name = reader.block().ok_or(truncated)?;
+    let template_digest = reader.take(20).map_err(|_| truncated)?;
+    let name = reader.sized_u32_le().map_err(|_| truncated)?;
     let template = Template::named(name).ok_or(fail(Problem::ImaTemplate))?;
-    let data = reader.block().ok_or(truncated)?;
+    let data = reader.sized_u32_le().map_err(|_| truncated)?;
     if data.len() > MAX_FIELD {
         return Err(fail(Problem::ImaTooLarge));
     }
     let violation = template_digest.iter().all(|&octet| octet == 0);
     let mut fields = Reader::new(data);
-    let digest = fields.block().ok_or(fail(Problem::ImaField))?;
-    let path = fields.block().ok_or(fail(Problem::ImaField))?;
-    let third = if template.third == Third::Missing { Some(&[][..]) } else { fields.block() };
+    let digest = fields.sized_u32_le().map_err(|_| fail(Problem::ImaField))?;
+    let path = fields.sized_u32_le().map_err(|_| fail(Problem::ImaField))?;
+    let third =
+        if template.third == Third::Missing { Some(&[][..]) } else { fields.sized_u32_le().ok() };
     let third = third.ok_or(fail(Problem::ImaField))?;
     if !template.more && !fields.is_empty() {
         return Err(fail(Problem::ImaField));

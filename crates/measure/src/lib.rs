@@ -24,7 +24,6 @@ pub mod authenticode;
 mod error;
 pub mod ima;
 mod pcrs;
-mod reader;
 pub mod tcg;
 
 pub use error::{Error, Problem};

@@ -11,10 +11,10 @@ mod kind;
 pub use describe::{Description, DevicePath, Guid, Signature, SignatureDatabase, describe};
 pub use kind::EventType;
 
-use crate::reader::Reader;
 use crate::{Error, PCR_COUNT, Pcrs, Problem};
 use alloc::vec::Vec;
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm};
+use touchstone_wire::Reader;
 
 /// The largest log that is read, in octets.
 pub const MAX_LOG: usize = 4 * 1024 * 1024;
@@ -59,7 +59,7 @@ impl EventLog {
         while !reader.is_empty() {
             let index = u32::try_from(events.len()).unwrap_or(u32::MAX);
             if events.len() >= MAX_EVENTS {
-                return Err(Error::new(Problem::EventLogTooLarge, reader.at(), index));
+                return Err(Error::new(Problem::EventLogTooLarge, reader.position(), index));
             }
             events.push(match &banks {
                 Some(banks) => agile_event(&mut reader, index, banks)?,
@@ -162,23 +162,23 @@ impl Banks {
 
     fn decode(reader: &mut Reader<'_>) -> Option<Self> {
         // Platform class, minor and major version, errata, size of UINTN.
-        reader.take(8)?;
-        let count = reader.u32()?;
+        reader.take(8).ok()?;
+        let count = reader.u32_le().ok()?;
         // More banks than any TPM has would only make every event slower to read.
         if count == 0 || count > 16 {
             return None;
         }
         let mut banks = Vec::new();
         for _ in 0..count {
-            let (id, len) = (reader.u16()?, usize::from(reader.u16()?));
+            let (id, len) = (reader.u16_le().ok()?, usize::from(reader.u16_le().ok()?));
             let known = HashAlgorithm::from_tpm_id(id).is_none_or(|known| known.len() == len);
             if !known || len == 0 || len > 64 || banks.iter().any(|&(seen, _)| seen == id) {
                 return None;
             }
             banks.push((id, len));
         }
-        let vendor = usize::from(reader.u8()?);
-        reader.take(vendor)?;
+        let vendor = usize::from(reader.u8().ok()?);
+        reader.take(vendor).ok()?;
         reader.is_empty().then_some(Self(banks))
     }
 
@@ -189,14 +189,14 @@ impl Banks {
 
 /// TCG_PCR_EVENT (PFP §10.2.1).
 fn sha1_event(reader: &mut Reader<'_>, index: u32) -> Result<Event, Error> {
-    let at = reader.at();
+    let at = reader.position();
     if index == 0 && reader.is_empty() {
         return Err(Error::new(Problem::EventLogEmpty, 0, 0));
     }
     let event = (|| {
-        let (pcr, kind) = (reader.u32()?, EventType(reader.u32()?));
-        let digest = Digest::new(HashAlgorithm::Sha1, reader.take(20)?)?;
-        let data = reader.block()?.to_vec();
+        let (pcr, kind) = (reader.u32_le().ok()?, EventType(reader.u32_le().ok()?));
+        let digest = Digest::new(HashAlgorithm::Sha1, reader.take(20).ok()?)?;
+        let data = reader.sized_u32_le().ok()?.to_vec();
         Some(Event { index, pcr, kind, digests: alloc::vec![digest], data })
     })();
     let event = event.ok_or(Error::new(Problem::EventLogTruncated, at, index))?;
@@ -205,30 +205,30 @@ fn sha1_event(reader: &mut Reader<'_>, index: u32) -> Result<Event, Error> {
 
 /// TCG_PCR_EVENT2 (PFP §10.2.2).
 fn agile_event(reader: &mut Reader<'_>, index: u32, banks: &Banks) -> Result<Event, Error> {
-    let at = reader.at();
+    let at = reader.position();
     let truncated = Error::new(Problem::EventLogTruncated, at, index);
     let bad_digests = Error::new(Problem::EventLogDigests, at, index);
-    let pcr = reader.u32().ok_or(truncated)?;
-    let kind = EventType(reader.u32().ok_or(truncated)?);
-    let count = reader.u32().ok_or(truncated)?;
+    let pcr = reader.u32_le().map_err(|_| truncated)?;
+    let kind = EventType(reader.u32_le().map_err(|_| truncated)?);
+    let count = reader.u32_le().map_err(|_| truncated)?;
     if count == 0 || usize::try_from(count).map_or(true, |count| count > banks.0.len()) {
         return Err(bad_digests);
     }
     let mut seen = Vec::new();
     let mut digests = Vec::new();
     for _ in 0..count {
-        let id = reader.u16().ok_or(truncated)?;
+        let id = reader.u16_le().map_err(|_| truncated)?;
         let len = banks.digest_len(id).ok_or(bad_digests)?;
         if seen.contains(&id) {
             return Err(bad_digests);
         }
         seen.push(id);
-        let octets = reader.take(len).ok_or(truncated)?;
+        let octets = reader.take(len).map_err(|_| truncated)?;
         digests.extend(
             HashAlgorithm::from_tpm_id(id).and_then(|algorithm| Digest::new(algorithm, octets)),
         );
     }
-    let data = reader.block().ok_or(truncated)?.to_vec();
+    let data = reader.sized_u32_le().map_err(|_| truncated)?.to_vec();
     check_pcr(Event { index, pcr, kind, digests, data }, at)
 }
 

@@ -6,14 +6,13 @@
     reason = "tests fail loudly"
 )]
 
-mod support;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use touchstone_crypto::HashAlgorithm;
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_measure::tcg::{Description, EventLog, EventType, SignatureDatabase, describe};
 use touchstone_measure::{Problem, ima};
+use touchstone_peers::corpus;
 
 /// Every file below a folder whose name ends like that.
 fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
@@ -48,7 +47,7 @@ fn expected_pcrs(yaml: &str) -> BTreeMap<String, BTreeMap<u32, String>> {
 
 #[test]
 fn replay_gives_the_values_of_tpm2_tools() {
-    let Some(folder) = support::corpus("eventlog/tpm2-tools") else { return };
+    let Some(folder) = corpus("eventlog/tpm2-tools") else { return };
     let mut compared = 0;
     for path in files(&folder, ".bin") {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
@@ -72,7 +71,7 @@ fn replay_gives_the_values_of_tpm2_tools() {
 
 #[test]
 fn logs_of_real_machines_parse_and_can_be_described() {
-    let Some(folder) = support::corpus("eventlog") else { return };
+    let Some(folder) = corpus("eventlog") else { return };
     let logs = files(&folder, ".bin");
     assert!(logs.len() >= 25, "only {} logs", logs.len());
     for path in logs {
@@ -109,7 +108,7 @@ fn logs_of_real_machines_parse_and_can_be_described() {
 
 #[test]
 fn a_cut_log_is_truncated_wherever_it_is_cut_inside_an_event() {
-    let Some(folder) = support::corpus("eventlog/tpm2-tools") else { return };
+    let Some(folder) = corpus("eventlog/tpm2-tools") else { return };
     let bytes = std::fs::read(folder.join("event-sd-boot-fedora37.bin")).unwrap();
     let whole = EventLog::decode(&bytes).unwrap();
     let mut at_the_end_of_an_event = 0;
@@ -127,7 +126,7 @@ fn a_cut_log_is_truncated_wherever_it_is_cut_inside_an_event() {
 
 #[test]
 fn five_thousand_ima_entries_lead_to_the_pcr_of_that_machine() {
-    let Some(folder) = support::corpus("lab/tcb-secboot") else { return };
+    let Some(folder) = corpus("lab/tcb-secboot") else { return };
     let log = ima::Log::decode(&std::fs::read(folder.join("binary_runtime_measurements")).unwrap())
         .unwrap();
     let ascii = std::fs::read_to_string(folder.join("ascii_runtime_measurements")).unwrap();
@@ -146,7 +145,7 @@ fn five_thousand_ima_entries_lead_to_the_pcr_of_that_machine() {
 
 #[test]
 fn signed_ima_entries_carry_their_signature() {
-    let Some(folder) = support::corpus("ima/ibm-acs") else { return };
+    let Some(folder) = corpus("ima/ibm-acs") else { return };
     let log = ima::Log::decode(&std::fs::read(folder.join("imasig.log")).unwrap()).unwrap();
     assert!(log.entries()[0].is_boot_aggregate());
     let signed = log.entries().iter().filter(|entry| !entry.signature.is_empty()).count();

@@ -6,13 +6,12 @@
     reason = "tests fail loudly"
 )]
 
-mod support;
-
 use proptest::prelude::*;
 use touchstone_crypto::HashAlgorithm;
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_measure::tcg::{EventLog, SignatureDatabase, describe};
 use touchstone_measure::{Problem, authenticode, ima};
+use touchstone_peers::rig;
 
 const SHA256: HashAlgorithm = HashAlgorithm::Sha256;
 
@@ -39,7 +38,7 @@ proptest! {
     fn a_damaged_event_log_never_panics(
         damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..24),
     ) {
-        let mut bytes = support::rig("binary_bios_measurements");
+        let mut bytes = rig("binary_bios_measurements");
         for (at, value) in damage {
             let at = at.index(bytes.len());
             bytes[at] = value;
@@ -51,7 +50,7 @@ proptest! {
     fn a_damaged_ima_list_never_panics(
         damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
     ) {
-        let mut bytes = support::rig("binary_runtime_measurements");
+        let mut bytes = rig("binary_runtime_measurements");
         for (at, value) in damage {
             let at = at.index(bytes.len());
             bytes[at] = value;
@@ -64,7 +63,7 @@ proptest! {
 
 #[test]
 fn a_length_beyond_the_end_is_truncated() {
-    let mut bytes = support::rig("binary_bios_measurements");
+    let mut bytes = rig("binary_bios_measurements");
     // The length of the Spec ID event's data.
     bytes[28..32].copy_from_slice(&u32::MAX.to_le_bytes());
     let error = EventLog::decode(&bytes).unwrap_err();
@@ -77,7 +76,7 @@ fn a_length_beyond_the_end_is_truncated() {
 
 #[test]
 fn an_event_for_a_pcr_that_does_not_exist_is_refused() {
-    let mut bytes = support::rig("binary_bios_measurements");
+    let mut bytes = rig("binary_bios_measurements");
     let first = 32 + usize::from(bytes[28]);
     bytes[first] = 24;
     let error = EventLog::decode(&bytes).unwrap_err();
@@ -95,19 +94,19 @@ fn an_empty_or_huge_log_is_refused() {
 
 #[test]
 fn an_ima_entry_for_another_pcr_is_refused() {
-    let mut bytes = support::rig("binary_runtime_measurements");
+    let mut bytes = rig("binary_runtime_measurements");
     bytes[0] = 11;
     assert_eq!(ima::Log::decode(&bytes).unwrap_err().code(), "measure.ima.pcr");
 }
 
 #[test]
 fn an_unknown_template_or_algorithm_is_named() {
-    let mut bytes = support::rig("binary_runtime_measurements");
+    let mut bytes = rig("binary_runtime_measurements");
     bytes[28] = b'x';
     let error = ima::Log::decode(&bytes).unwrap_err();
     assert!(error.to_string().contains("ima_template=ima-ng"), "{error}");
 
-    let mut bytes = support::rig("binary_runtime_measurements");
+    let mut bytes = rig("binary_runtime_measurements");
     let label = bytes.windows(7).position(|window| window == b"sha256:").unwrap();
     bytes[label..label + 6].copy_from_slice(b"sm3256");
     assert_eq!(ima::Log::decode(&bytes).unwrap_err().code(), "measure.ima.algorithm");
@@ -115,7 +114,7 @@ fn an_unknown_template_or_algorithm_is_named() {
 
 #[test]
 fn a_violation_is_extended_as_ones_and_its_words_prove_nothing() {
-    let bytes = support::rig("binary_runtime_measurements");
+    let bytes = rig("binary_runtime_measurements");
     let list = ima::Log::decode(&bytes).unwrap();
     let mut violated = bytes.clone();
     violated[4..24].fill(0); // the template digest of the first entry

@@ -6,17 +6,16 @@
     reason = "tests fail loudly"
 )]
 
-mod support;
-
 use touchstone_crypto::{Digest, HashAlgorithm};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_measure::tcg::{Description, EventLog, EventType, SignatureDatabase, describe};
 use touchstone_measure::{Pcrs, ima};
+use touchstone_peers::rig;
 
 const SHA256: HashAlgorithm = HashAlgorithm::Sha256;
 
 fn read_pcrs() -> Vec<Digest> {
-    let text = String::from_utf8(support::rig("pcrs-sha256.txt")).unwrap();
+    let text = String::from_utf8(rig("pcrs-sha256.txt")).unwrap();
     text.lines()
         .map(|line| Digest::parse(&format!("sha256:{}", line.split(' ').nth(1).unwrap())).unwrap())
         .collect()
@@ -24,8 +23,8 @@ fn read_pcrs() -> Vec<Digest> {
 
 #[test]
 fn event_log_and_ima_list_lead_to_every_pcr_of_the_device() {
-    let log = EventLog::decode(&support::rig("binary_bios_measurements")).unwrap();
-    let list = ima::Log::decode(&support::rig("binary_runtime_measurements")).unwrap();
+    let log = EventLog::decode(&rig("binary_bios_measurements")).unwrap();
+    let list = ima::Log::decode(&rig("binary_runtime_measurements")).unwrap();
     let mut pcrs = log.replay(&AwsLc, SHA256);
     assert!(pcrs.set(ima::PCR, list.replay_pcr10(&AwsLc, SHA256)));
     for (pcr, value) in (0..).zip(read_pcrs()) {
@@ -37,7 +36,7 @@ fn event_log_and_ima_list_lead_to_every_pcr_of_the_device() {
 
 #[test]
 fn the_log_says_that_secure_boot_was_on_with_our_keys() {
-    let log = EventLog::decode(&support::rig("binary_bios_measurements")).unwrap();
+    let log = EventLog::decode(&rig("binary_bios_measurements")).unwrap();
     let variable = |wanted: &str| {
         let event = log
             .events()
@@ -50,7 +49,7 @@ fn the_log_says_that_secure_boot_was_on_with_our_keys() {
     };
     assert_eq!(variable("SecureBoot"), [1]);
     for (name, file) in [("PK", "pk"), ("KEK", "kek"), ("db", "db")] {
-        let key = support::rig(&format!("secure-boot-{file}.der"));
+        let key = rig(&format!("secure-boot-{file}.der"));
         let database = SignatureDatabase::decode(&variable(name)).unwrap();
         assert_eq!(database.entries.len(), 1, "{name}");
         assert_eq!(database.entries[0].data, key, "{name}");
@@ -60,7 +59,7 @@ fn the_log_says_that_secure_boot_was_on_with_our_keys() {
 
 #[test]
 fn the_image_the_firmware_loaded_is_described() {
-    let log = EventLog::decode(&support::rig("binary_bios_measurements")).unwrap();
+    let log = EventLog::decode(&rig("binary_bios_measurements")).unwrap();
     let image = log
         .events()
         .iter()
@@ -72,7 +71,7 @@ fn the_image_the_firmware_loaded_is_described() {
 
 #[test]
 fn entries_behind_the_quote_are_left_over() {
-    let bytes = support::rig("binary_runtime_measurements");
+    let bytes = rig("binary_runtime_measurements");
     let list = ima::Log::decode(&bytes).unwrap();
     let quoted = list.replay_pcr10(&AwsLc, SHA256);
     let longer = ima::Log::decode(&[&bytes[..], &bytes[..]].concat()).unwrap();
@@ -86,7 +85,7 @@ fn entries_behind_the_quote_are_left_over() {
 
 #[test]
 fn every_flipped_octet_of_a_digest_changes_the_replay() {
-    let bytes = support::rig("binary_bios_measurements");
+    let bytes = rig("binary_bios_measurements");
     let good: Pcrs = EventLog::decode(&bytes).unwrap().replay(&AwsLc, SHA256);
     let log = EventLog::decode(&bytes).unwrap();
     for event in log.events().iter().filter(|event| event.kind != EventType::NO_ACTION) {

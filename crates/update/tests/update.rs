@@ -7,15 +7,13 @@
     reason = "tests fail loudly"
 )]
 
-mod support;
-
 use proptest::prelude::*;
-use support::openssl_ok;
 use touchstone_certs::issue::{Issuer, Kind, Template};
 use touchstone_certs::{Certificate, Name, TrustStore};
 use touchstone_cms::{DATA, SignedData};
 use touchstone_crypto::{SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
+use touchstone_peers::openssl;
 use touchstone_update::{Fault, Manifest, Refused, Role, Rules, Trust};
 use touchstone_update::{countersign, inspect, open, seal};
 
@@ -276,7 +274,7 @@ fn openssl_gives_out_the_content_of_an_envelope() {
     write("roots.pem", roots.as_bytes());
     let line = "cms -verify -binary -inform DER -in envelope.der -CAfile roots.pem -purpose any \
                 -partial_chain -no_check_time -out content";
-    openssl_ok(dir.path(), &line.split_whitespace().collect::<Vec<_>>());
+    openssl(dir.path(), &line.split_whitespace().collect::<Vec<_>>());
     let content = std::fs::read(dir.path().join("content")).unwrap();
     assert!(content.starts_with(b"touchstone-update/1\n{") && content.ends_with(PAYLOAD));
 }

@@ -55,6 +55,27 @@ impl<'a> Reader<'a> {
         Ok(head)
     }
 
+    /// The octets behind their number in 16 bits, most significant octet first: `TPM2B`, say.
+    pub fn sized_u16(&mut self) -> Result<&'a [u8], Malformed> {
+        self.sized(|reader| reader.u16().map(usize::from))
+    }
+
+    /// The octets behind their number in 32 bits, least significant octet first.
+    pub fn sized_u32_le(&mut self) -> Result<&'a [u8], Malformed> {
+        self.sized(|reader| reader.u32_le().map(|len| usize::try_from(len).unwrap_or(usize::MAX)))
+    }
+
+    fn sized(
+        &mut self,
+        len: impl FnOnce(&mut Self) -> Result<usize, Malformed>,
+    ) -> Result<&'a [u8], Malformed> {
+        let mut ahead = *self;
+        let len = len(&mut ahead)?;
+        let octets = ahead.take(len)?;
+        *self = ahead;
+        Ok(octets)
+    }
+
     /// A reader over just the next `len` octets, which counts on from here.
     pub fn part(&mut self, len: usize) -> Result<Self, Malformed> {
         let at = self.at;
@@ -115,6 +136,15 @@ mod tests {
         assert_eq!(part.u16(), Err(Malformed::new(2, Why::Truncated)));
         assert_eq!(part.finish(), Err(Malformed::new(2, Why::Trailing)));
         assert_eq!(reader.rest(), [3]);
+    }
+
+    #[test]
+    fn octets_behind_their_number_are_read_whole_or_not_at_all() {
+        let mut reader = Reader::new(&[0, 2, 7, 8, 1, 0, 0, 0, 9, 0, 1]);
+        assert_eq!(reader.sized_u16(), Ok(&[7, 8][..]));
+        assert_eq!(reader.sized_u32_le(), Ok(&[9][..]));
+        assert_eq!(reader.sized_u16(), Err(Malformed::new(11, Why::Truncated)));
+        assert_eq!(reader.remaining(), 2, "nothing was moved");
     }
 
     #[test]

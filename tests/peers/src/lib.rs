@@ -1,4 +1,5 @@
 //! Software that others wrote, started for a test: each test has its own, and it goes with it.
+//! Beside it, the inputs that tests of several rooms read: [`rig`] and [`corpus`].
 //!
 //! What this is not: a dependency of anything but tests. A peer that is missing fails the test and
 //! says how to get it.
@@ -11,8 +12,10 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "tests fail loudly")]
 
+mod material;
 mod process;
 mod swtpm;
 
-pub use process::{attempt, tool};
+pub use material::{corpus, files, rig};
+pub use process::{attempt, openssl, tool};
 pub use swtpm::Swtpm;

@@ -28,3 +28,10 @@ pub fn attempt(program: &str, folder: &Path, arguments: &[&str]) -> (bool, Strin
     let said = [output.stdout, output.stderr].concat();
     (output.status.success(), String::from_utf8_lossy(&said).into_owned())
 }
+
+/// Runs `openssl`, which must succeed, in this folder; all that it said.
+pub fn openssl(folder: &Path, arguments: &[&str]) -> String {
+    let (good, said) = attempt("openssl", folder, arguments);
+    assert!(good, "openssl {arguments:?}: {said}");
+    said
+}

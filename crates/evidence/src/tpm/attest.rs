@@ -1,10 +1,10 @@
 //! TPMS_ATTEST (TPM 2.0 Part 2 §10.12.8): what a TPM signs about itself.
 
 use super::{ST_ATTEST_CERTIFY, ST_ATTEST_QUOTE};
-use crate::reader::Reader;
 use crate::{Error, PcrSelection};
 use touchstone_crypto::HashAlgorithm;
 use touchstone_measure::PCR_COUNT;
+use touchstone_wire::{Reader, Why};
 
 const GENERATED: u32 = 0xFF54_4347;
 /// More banks than any TPM quotes at once.
@@ -64,14 +64,17 @@ pub enum Attested {
 impl Attest {
     /// Parses a TPMS_ATTEST and nothing behind it.
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        let mut reader = Reader::new("TPMS_ATTEST", bytes);
+        Self::read(Reader::new(bytes)).map_err(|error| error.in_item("TPMS_ATTEST"))
+    }
+
+    fn read(mut reader: Reader<'_>) -> Result<Self, Error> {
         // TPM 2.0 Part 1 §31.2: without this a restricted key may have signed outside data.
         if reader.u32()? != GENERATED {
             return Err(Error::NotGenerated);
         }
         let kind = reader.u16()?;
-        let qualified_signer = reader.sized()?.to_vec();
-        let extra_data = reader.sized()?.to_vec();
+        let qualified_signer = reader.sized_u16()?.to_vec();
+        let extra_data = reader.sized_u16()?.to_vec();
         let clock = ClockInfo {
             clock: reader.u64()?,
             reset_count: reader.u32()?,
@@ -82,14 +85,14 @@ impl Attest {
         let attested = match kind {
             ST_ATTEST_QUOTE => {
                 let selections = selections(&mut reader)?;
-                let pcr_digest = reader.sized()?.to_vec();
-                reader.end()?;
+                let pcr_digest = reader.sized_u16()?.to_vec();
+                reader.finish()?;
                 Attested::Quote { selections, pcr_digest }
             }
             ST_ATTEST_CERTIFY => {
-                let name = reader.sized()?.to_vec();
-                let qualified_name = reader.sized()?.to_vec();
-                reader.end()?;
+                let name = reader.sized_u16()?.to_vec();
+                let qualified_name = reader.sized_u16()?.to_vec();
+                reader.finish()?;
                 Attested::Certify { name, qualified_name }
             }
             _ => Attested::Other,
@@ -102,7 +105,7 @@ impl Attest {
 fn selections(reader: &mut Reader<'_>) -> Result<Vec<PcrSelection>, Error> {
     let count = reader.u32()?;
     if count > MAX_SELECTIONS {
-        return Err(reader.malformed());
+        return Err(reader.malformed(Why::BadValue).into());
     }
     let mut selections = Vec::new();
     for _ in 0..count {
@@ -112,7 +115,7 @@ fn selections(reader: &mut Reader<'_>) -> Result<Vec<PcrSelection>, Error> {
         let pcrs = (0..PCR_COUNT).filter(|&pcr| is_selected(bits, pcr)).collect();
         let beyond = bits.iter().skip(PCR_COUNT as usize / 8).any(|&octet| octet != 0);
         if beyond {
-            return Err(reader.malformed());
+            return Err(reader.malformed(Why::BadValue).into());
         }
         let algorithm = HashAlgorithm::from_tpm_id(id)
             .ok_or(Error::Unsupported { item: "PCR bank", id: u32::from(id) })?;

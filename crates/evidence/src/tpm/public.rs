@@ -3,8 +3,8 @@
 
 use super::signature::Scheme;
 use crate::Error;
-use crate::reader::Reader;
 use touchstone_crypto::{Crypto, HashAlgorithm, SignatureAlgorithm};
+use touchstone_wire::{Reader, Why};
 
 const ALG_RSA: u16 = 0x0001;
 const ALG_NULL: u16 = 0x0010;
@@ -72,11 +72,14 @@ pub struct PublicArea {
 impl PublicArea {
     /// Parses a TPMT_PUBLIC and nothing behind it.
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        let mut reader = Reader::new(ITEM, bytes);
+        Self::read(Reader::new(bytes)).map_err(|error| error.in_item(ITEM))
+    }
+
+    fn read(mut reader: Reader<'_>) -> Result<Self, Error> {
         let kind = reader.u16()?;
         let name_alg = hash(reader.u16()?)?;
         let attributes = Attributes(reader.u32()?);
-        let auth_policy = reader.sized()?.to_vec();
+        let auth_policy = reader.sized_u16()?.to_vec();
         skip_symmetric(&mut reader)?;
         let scheme = scheme(&mut reader)?;
         let (spki_der, algorithm) = match kind {
@@ -84,7 +87,7 @@ impl PublicArea {
             ALG_ECC => ecc(&mut reader, scheme)?,
             _ => return Err(Error::Unsupported { item: "key type", id: u32::from(kind) }),
         };
-        reader.end()?;
+        reader.finish()?;
         Ok(Self { name_alg, attributes, auth_policy, spki_der, algorithm })
     }
 }
@@ -143,9 +146,9 @@ pub fn spki_of(native: &[u8]) -> Result<Vec<u8>, Error> {
 
 /// The name of a key: nameAlg || H(TPMT_PUBLIC) (TPM 2.0 Part 1 §16).
 pub fn name_of(crypto: &dyn Crypto, native: &[u8]) -> Result<Vec<u8>, Error> {
-    let mut reader = Reader::new(ITEM, native);
-    reader.u16()?;
-    let algorithm = hash(reader.u16()?)?;
+    let mut reader = Reader::new(native);
+    let id = reader.u16().and_then(|_| reader.u16());
+    let algorithm = hash(id.map_err(|error| Error::from(error).in_item(ITEM))?)?;
     let mut name = algorithm.tpm_id().to_be_bytes().to_vec();
     name.extend_from_slice(crypto.hash(algorithm, &[native]).as_bytes());
     Ok(name)
@@ -185,9 +188,9 @@ fn rsa(reader: &mut Reader<'_>, scheme: Option<(Scheme, HashAlgorithm)>) -> Resu
         0 => 65_537, // TPM 2.0 Part 2 §12.2.3.5
         exponent => exponent,
     };
-    let modulus = reader.sized()?;
+    let modulus = reader.sized_u16()?;
     if modulus.len() != usize::from(bits) / 8 || !(128..=512).contains(&modulus.len()) {
-        return Err(reader.malformed());
+        return Err(reader.malformed(Why::BadValue).into());
     }
     let algorithm = match scheme {
         Some((Scheme::RsaSsa, HashAlgorithm::Sha256)) => Some(A::RsaPkcs1Sha256),
@@ -205,7 +208,7 @@ fn ecc(reader: &mut Reader<'_>, scheme: Option<(Scheme, HashAlgorithm)>) -> Resu
     if reader.u16()? != ALG_NULL {
         reader.u16()?; // hash of the key derivation
     }
-    let (x, y) = (reader.sized()?, reader.sized()?);
+    let (x, y) = (reader.sized_u16()?, reader.sized_u16()?);
     let unsupported = Error::Unsupported { item: "curve", id: u32::from(curve) };
     let (spki_der, algorithm) = match (curve, scheme) {
         (CURVE_P256, Some((Scheme::EcDsa, HashAlgorithm::Sha256)) | None) => {
@@ -221,7 +224,7 @@ fn ecc(reader: &mut Reader<'_>, scheme: Option<(Scheme, HashAlgorithm)>) -> Resu
         (CURVE_P384, _) => (spki::ecc(spki::P384, 48, x, y), None),
         _ => return Err(unsupported),
     };
-    Ok((spki_der.ok_or(reader.malformed())?, algorithm))
+    Ok((spki_der.ok_or(reader.malformed(Why::BadValue))?, algorithm))
 }
 
 /// `SubjectPublicKeyInfo` in DER (RFC 3279 §2.3.1, RFC 5480 §2).

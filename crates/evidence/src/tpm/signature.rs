@@ -1,8 +1,8 @@
 //! TPMT_SIGNATURE (TPM 2.0 Part 2 §11.3.4).
 
 use crate::Error;
-use crate::reader::Reader;
 use touchstone_crypto::{HashAlgorithm, SignatureAlgorithm, ecdsa};
+use touchstone_wire::{Malformed, Reader, Why};
 
 /// A signature, in the encoding that X.509 uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,10 @@ impl Scheme {
 impl Signature {
     /// Parses a TPMT_SIGNATURE and nothing behind it.
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        let mut reader = Reader::new("TPMT_SIGNATURE", bytes);
+        Self::read(Reader::new(bytes)).map_err(|error| error.in_item("TPMT_SIGNATURE"))
+    }
+
+    fn read(mut reader: Reader<'_>) -> Result<Self, Error> {
         let id = reader.u16()?;
         let scheme = Scheme::of(id)
             .ok_or(Error::Unsupported { item: "signature scheme", id: u32::from(id) })?;
@@ -42,10 +45,10 @@ impl Signature {
         let hash = HashAlgorithm::from_tpm_id(id)
             .ok_or(Error::Unsupported { item: "signature hash", id: u32::from(id) })?;
         let bytes = match scheme {
-            Scheme::RsaSsa | Scheme::RsaPss => reader.sized()?.to_vec(),
-            Scheme::EcDsa => ecdsa_der(reader.sized()?, reader.sized()?)?,
+            Scheme::RsaSsa | Scheme::RsaPss => reader.sized_u16()?.to_vec(),
+            Scheme::EcDsa => ecdsa_der(reader.sized_u16()?, reader.sized_u16()?)?,
         };
-        reader.end()?;
+        reader.finish()?;
         Ok(Self { scheme, hash, bytes })
     }
 
@@ -79,7 +82,7 @@ impl Signature {
 }
 
 fn ecdsa_der(r: &[u8], s: &[u8]) -> Result<Vec<u8>, Error> {
-    let malformed = Error::Malformed { item: "TPMT_SIGNATURE", at: 4 };
+    let malformed = Error::from(Malformed::new(4, Why::BadValue));
     // A TPM may leave out leading zeros; the fixed form wants both numbers equally long.
     let len = r.len().max(s.len());
     if len == 0 || len > 66 {

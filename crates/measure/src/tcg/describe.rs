@@ -2,11 +2,11 @@
 //! [`Event::explains`](super::Event::explains).
 
 use super::{Event, EventType, SPEC_ID_03};
-use crate::reader::Reader;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use touchstone_wire::Reader;
 
 /// Text taken from an event is cut here, in characters.
 const MAX_TEXT: usize = 8_192;
@@ -115,39 +115,43 @@ pub fn describe(event: &Event) -> Description {
 
 fn variable(data: &[u8]) -> Option<Description> {
     let mut reader = Reader::new(data);
-    let vendor = Guid(reader.take(16)?.try_into().ok()?);
-    let name_len = usize::try_from(reader.u64()?).ok()?;
-    let data_len = usize::try_from(reader.u64()?).ok()?;
-    let name = utf16(reader.take(name_len.checked_mul(2)?)?)?;
+    let vendor = Guid(reader.take(16).ok()?.try_into().ok()?);
+    let name_len = usize::try_from(reader.u64_le().ok()?).ok()?;
+    let data_len = usize::try_from(reader.u64_le().ok()?).ok()?;
+    let name = utf16(reader.take(name_len.checked_mul(2)?).ok()?)?;
     // Some firmware measures more than the structure says; what the structure says counts.
-    let data = reader.take(data_len)?.to_vec();
+    let data = reader.take(data_len).ok()?.to_vec();
     Some(Description::Variable { vendor, name, data })
 }
 
 fn image(data: &[u8]) -> Option<Description> {
     let mut reader = Reader::new(data);
-    let (address, len) = (reader.u64()?, reader.u64()?);
-    reader.u64()?; // link-time address
-    let path_len = usize::try_from(reader.u64()?).ok()?;
-    let path = DevicePath(reader.take(path_len)?.to_vec());
+    let (address, len) = (reader.u64_le().ok()?, reader.u64_le().ok()?);
+    reader.u64_le().ok()?; // link-time address
+    let path_len = usize::try_from(reader.u64_le().ok()?).ok()?;
+    let path = DevicePath(reader.take(path_len).ok()?.to_vec());
     Some(Description::Image { address, len, path })
 }
 
 fn blob(data: &[u8], named: bool) -> Option<Description> {
     let mut reader = Reader::new(data);
     let name = if named {
-        let len = usize::from(reader.u8()?);
-        text(reader.take(len)?)?
+        let len = usize::from(reader.u8().ok()?);
+        text(reader.take(len).ok()?)?
     } else {
         String::new()
     };
-    Some(Description::FirmwareBlob { name, base: reader.u64()?, len: reader.u64()? })
+    Some(Description::FirmwareBlob {
+        name,
+        base: reader.u64_le().ok()?,
+        len: reader.u64_le().ok()?,
+    })
 }
 
 fn tagged(data: &[u8]) -> Option<Description> {
     let mut reader = Reader::new(data);
-    let id = reader.u32()?;
-    let body = reader.block()?;
+    let id = reader.u32_le().ok()?;
+    let body = reader.sized_u32_le().ok()?;
     let text = text(body).unwrap_or_else(|| format!("({} octets)", body.len()));
     Some(Description::Tagged { id, text })
 }
@@ -239,9 +243,8 @@ impl DevicePath {
     pub fn file(&self) -> Option<String> {
         let mut reader = Reader::new(&self.0);
         let mut file = String::new();
-        while let (Some(kind), Some(subtype), Some(len)) = (reader.u8(), reader.u8(), reader.u16())
-        {
-            let Some(body) = usize::from(len).checked_sub(4).and_then(|len| reader.take(len))
+        while let (Ok(kind), Ok(subtype), Ok(len)) = (reader.u8(), reader.u8(), reader.u16_le()) {
+            let Some(body) = usize::from(len).checked_sub(4).and_then(|len| reader.take(len).ok())
             else {
                 break;
             };
@@ -286,13 +289,13 @@ impl SignatureDatabase {
         let mut reader = Reader::new(data);
         let mut entries = Vec::new();
         while !reader.is_empty() {
-            let kind = Guid(reader.take(16)?.try_into().ok()?);
-            let list_len = usize::try_from(reader.u32()?).ok()?;
-            let header_len = usize::try_from(reader.u32()?).ok()?;
-            let entry_len = usize::try_from(reader.u32()?).ok()?;
+            let kind = Guid(reader.take(16).ok()?.try_into().ok()?);
+            let list_len = usize::try_from(reader.u32_le().ok()?).ok()?;
+            let header_len = usize::try_from(reader.u32_le().ok()?).ok()?;
+            let entry_len = usize::try_from(reader.u32_le().ok()?).ok()?;
             let body_len = list_len.checked_sub(28)?.checked_sub(header_len)?;
-            reader.take(header_len)?;
-            let body = reader.take(body_len)?;
+            reader.take(header_len).ok()?;
+            let body = reader.take(body_len).ok()?;
             if entry_len <= 16 || !body.len().is_multiple_of(entry_len) {
                 return None;
             }
