@@ -7,8 +7,10 @@
 //! What this is not: proof that the other end is a TPM at all; that is what the endorsement key's
 //! certificate is for.
 
+mod audit;
 mod plan;
 
+pub use audit::Stated;
 pub(crate) use plan::Plan;
 
 use crate::auth::AuthValue;
@@ -23,7 +25,7 @@ use crate::tpm::Tpm;
 use crate::{Error, response_code};
 use alloc::vec;
 use alloc::vec::Vec;
-use touchstone_crypto::{HashAlgorithm, TpmCrypto};
+use touchstone_crypto::{Digest, HashAlgorithm, TpmCrypto};
 use zeroize::Zeroizing;
 
 /// `TPMA_SESSION` (Part 2 §8.4).
@@ -175,6 +177,8 @@ pub(crate) struct Session {
     /// The bound entity's name, and its value at that time.
     bound: Option<(Vec<u8>, AuthValue)>,
     pub(crate) asks: Asks,
+    /// What was counted so far, once it audits.
+    pub(crate) audit: Option<Digest>,
     /// Started by the conversation for its own use.
     pub(crate) pooled: bool,
 }
@@ -303,6 +307,7 @@ impl Tpm {
             nonce_tpm,
             bound: new.bind.map(|(entity, value)| (entity.name.clone(), value.clone())),
             asks: Asks::Nothing,
+            audit: None,
             pooled: false,
         });
         Ok(id)

@@ -28,6 +28,9 @@ const PAGE: u32 = 64;
 /// Pauses between tries: 20 ms doubling to 1 s, for about 30 s in all.
 const TRIES: u32 = 34;
 
+/// How often what the TPM lost is made again for one command.
+const RENEWALS: usize = 3;
+
 fn pause(tries: u32) -> u32 {
     (20 << tries.min(6)).min(1000)
 }
@@ -123,14 +126,42 @@ impl Tpm {
     /// started again. A wrong authorization is never tried twice.
     pub fn run(&mut self, command: &Command) -> Result<Answer, Error> {
         self.sweep();
-        let mut tries = 0;
-        loop {
-            match self.attempt(command) {
+        let mut renewed = None;
+        for _ in 0..RENEWALS {
+            match self.attempt(renewed.as_ref().unwrap_or(command)) {
                 Ok(answer) => return Ok(answer),
-                Err(Miss::Again(_)) if tries < 3 => tries += 1,
-                Err(Miss::Again(error) | Miss::Final(error)) => return Err(error),
+                Err(Miss::Final(error)) => match self.with_new_srk(command, error) {
+                    Ok(command) => renewed = Some(command),
+                    Err(error) => return Err(error),
+                },
+                Err(Miss::Again(_)) => {}
             }
         }
+        match self.attempt(renewed.as_ref().unwrap_or(command)) {
+            Ok(answer) => Ok(answer),
+            Err(Miss::Again(error) | Miss::Final(error)) => Err(error),
+        }
+    }
+
+    /// The same command once more, when all that was wrong is that the storage root key we made is
+    /// not loaded any more: the TPM started again, or somebody flushed it.
+    fn with_new_srk(&mut self, command: &Command, error: Error) -> Result<Command, Error> {
+        let Error::Refused(refusal) = error else { return Err(error) };
+        let Some(old) = self.srk.clone() else { return Err(error) };
+        let entity = lost_handle(refusal.response).and_then(|index| command.handles.get(index));
+        if entity != Some(&old.entity) {
+            return Err(error);
+        }
+        self.forget_salt_key();
+        let new = self.srk()?;
+        if new.entity.name != old.entity.name {
+            return Err(error);
+        }
+        let mut command = command.clone();
+        for entity in command.handles.iter_mut().filter(|entity| **entity == old.entity) {
+            entity.handle = new.entity.handle;
+        }
+        Ok(command)
     }
 
     fn attempt(&mut self, command: &Command) -> Result<Answer, Miss> {
@@ -370,7 +401,9 @@ impl Tpm {
     }
 
     pub(crate) fn forget_salt_key(&mut self) {
-        self.srk = None;
+        if let Some(srk) = self.srk.take() {
+            self.loaded.retain(|handle| *handle != srk.entity.handle);
+        }
     }
 
     pub(crate) fn next_session_number(&mut self) -> u32 {
@@ -405,6 +438,19 @@ impl Tpm {
 fn response_code_of(response: &[u8]) -> Option<u32> {
     let code = response.get(6..10)?;
     Some(u32::from_be_bytes(code.try_into().ok()?))
+}
+
+/// Which handle, counted from zero, a refusal says is not loaded.
+fn lost_handle(response: u32) -> Option<usize> {
+    if (response_code::REFERENCE_H0..=response_code::REFERENCE_H6).contains(&response) {
+        return usize::try_from(response - response_code::REFERENCE_H0).ok();
+    }
+    match response_code::about(response) {
+        Some(("handle", number)) if response_code::base(response) == response_code::HANDLE => {
+            usize::from(number).checked_sub(1)
+        }
+        _ => None,
+    }
 }
 
 /// Which session, counted from zero, a refusal says is not open or not right.

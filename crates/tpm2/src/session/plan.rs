@@ -12,7 +12,7 @@ use crate::response::SessionResponse;
 use crate::tpm::Tpm;
 use alloc::vec;
 use alloc::vec::Vec;
-use touchstone_crypto::{Direction, TpmCrypto};
+use touchstone_crypto::{Digest, Direction, HashAlgorithm, TpmCrypto};
 use zeroize::Zeroizing;
 
 const RS_PW: u32 = 0x4000_0009;
@@ -212,6 +212,7 @@ impl Plan {
                 slot.check(crypto, session, command, index, parameters, response)?;
             }
         }
+        self.count(crypto, sessions, command, parameters);
         if let (Some((slot, session)), Some(response)) =
             (self.cipher(sessions), self.cipher.and_then(|at| responses.get(at)))
             && slot.attributes & ENCRYPT != 0
@@ -232,8 +233,41 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Counts command and response, as they went over the wire, into the audit digest
+    /// (Part 1 §19.8.5).
+    fn count(
+        &self,
+        crypto: &dyn TpmCrypto,
+        sessions: &mut [Session],
+        command: &Command,
+        parameters: &[u8],
+    ) {
+        for slot in self.slots.iter().filter(|slot| slot.attributes & AUDIT != 0) {
+            let Some(session) = slot.place.and_then(|place| sessions.get_mut(place)) else {
+                continue;
+            };
+            let sent = command.parameter_hash(crypto, session.hash);
+            let received = response_hash(crypto, session.hash, command, parameters);
+            let old = session.audit.unwrap_or(Digest::zero(session.hash));
+            let parts = [old.as_bytes(), sent.as_bytes(), received.as_bytes()];
+            session.audit = Some(crypto.hash(session.hash, &parts));
+        }
+    }
+}
+
+/// rpHash (Part 1 §16.8), where the response code is zero.
+fn response_hash(
+    crypto: &dyn TpmCrypto,
+    hash: HashAlgorithm,
+    command: &Command,
+    parameters: &[u8],
+) -> Digest {
+    crypto.hash(hash, &[&[0; 4], &command.code.number.to_be_bytes(), parameters])
+}
+
 impl Slot {
-    /// The response's HMAC, over rpHash (Part 1 §16.8), where the response code is zero.
+    /// The response's HMAC (Part 1 §19.6.7).
     fn check(
         &self,
         crypto: &dyn TpmCrypto,
@@ -254,8 +288,7 @@ impl Slot {
             // Nobody shares a key, so nobody can prove anything.
             return Ok(());
         }
-        let code = command.code.number.to_be_bytes();
-        let hash = crypto.hash(session.hash, &[&[0; 4], &code, parameters]);
+        let hash = response_hash(crypto, session.hash, command, parameters);
         let parts =
             [hash.as_bytes(), response.nonce, &self.nonce, &[response.attributes]];
         let hmac = crypto.hmac(session.hash, &key, &parts)?;
