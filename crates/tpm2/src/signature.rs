@@ -17,13 +17,21 @@ pub fn to_x509(signature: &[u8], algorithm: SignatureAlgorithm) -> Result<Vec<u8
         (ALG_ECDSA, SignatureAlgorithm::EcdsaP384Sha384 | SignatureAlgorithm::EcdsaP384Sha256) => {
             fixed(&mut reader, 48)?
         }
+        (ALG_ECDSA, SignatureAlgorithm::EcdsaP521Sha512 | SignatureAlgorithm::EcdsaP521Sha384) => {
+            fixed(&mut reader, 66)?
+        }
         (
             ALG_RSASSA,
             SignatureAlgorithm::RsaPkcs1Sha256
             | SignatureAlgorithm::RsaPkcs1Sha384
             | SignatureAlgorithm::RsaPkcs1Sha512,
         )
-        | (ALG_RSAPSS, SignatureAlgorithm::RsaPssSha256) => reader.sized()?.to_vec(),
+        | (
+            ALG_RSAPSS,
+            SignatureAlgorithm::RsaPssSha256
+            | SignatureAlgorithm::RsaPssSha384
+            | SignatureAlgorithm::RsaPssSha512,
+        ) => reader.sized()?.to_vec(),
         _ => return Err(Error::Malformed("the signature is not of its key's scheme")),
     };
     reader.end()?;
