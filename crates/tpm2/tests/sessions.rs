@@ -9,15 +9,18 @@
 
 mod lab;
 
-use lab::{NO_DA, WITH_VALUE, codes, reconnecting, recorded, seal, set_hierarchy, talk, unseal};
-use touchstone_crypto::{Crypto, HashAlgorithm};
+use lab::{
+    NO_DA, WITH_VALUE, codes, endorsement, primary, reconnecting, recorded, seal, set_hierarchy,
+    talk, unseal,
+};
+use touchstone_crypto::{Crypto, HashAlgorithm, SignatureAlgorithm};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_peers::Swtpm;
 use touchstone_tpm2::marshal::{Reader, Writer};
 use touchstone_tpm2::nv::attributes as nv;
-use touchstone_tpm2::template::{ENDORSEMENT, signing};
+use touchstone_tpm2::template::signing_for;
 use touchstone_tpm2::{
-    Auth, AuthValue, Command, Entity, Error, Hierarchy, NewSession, Sensitive, Tpm, code,
+    Auth, AuthValue, Command, Entity, Error, Hierarchy, NewObject, NewSession, Tpm, code,
     credential, signature,
 };
 
@@ -70,12 +73,9 @@ fn store(tpm: &mut Tpm) {
 
 /// A credential for a signing key, made here and opened there.
 fn activate(tpm: &mut Tpm) {
-    let auth = tpm.hierarchy_auth(Hierarchy::Endorsement);
-    let template = (ENDORSEMENT[1].template)(&AwsLc);
-    let ek = tpm.create_primary(Hierarchy::Endorsement, auth, &template).unwrap();
-    let auth = tpm.hierarchy_auth(Hierarchy::Owner);
-    let template = signing(touchstone_crypto::SignatureAlgorithm::EcdsaP256Sha256, true).unwrap();
-    let key = tpm.create_primary(Hierarchy::Owner, auth, &template).unwrap();
+    let ek = endorsement(tpm, 0x01C0_000A);
+    let template = signing_for(SignatureAlgorithm::EcdsaP256Sha256, true).unwrap();
+    let key = primary(tpm, Hierarchy::Owner, template);
     let made = credential::make(&ek.native, &key.entity.name, CREDENTIAL, &AwsLc).unwrap();
     let opened = tpm.with_session(&NewSession::policy(HashAlgorithm::Sha256), |tpm, session| {
         tpm.policy_secret(session, Hierarchy::Endorsement)?;
@@ -131,9 +131,8 @@ fn who_listens_to_a_plain_conversation_learns_them_all() {
 fn a_session_is_salted_to_rsa_and_elliptic_curve_keys() {
     let swtpm = Swtpm::blank();
     let mut tpm = talk(&swtpm);
-    for kind in [0, 1, 4] {
-        let template = (ENDORSEMENT[kind].template)(&AwsLc);
-        let key = tpm.create_primary(Hierarchy::Endorsement, Auth::empty(), &template).unwrap();
+    for certificate in [0x01C0_0002, 0x01C0_000A, 0x01C0_0016] {
+        let key = endorsement(&mut tpm, certificate);
         for (hash, bits) in [(HashAlgorithm::Sha256, 128), (HashAlgorithm::Sha384, 256)] {
             let new = NewSession::hmac().salted_to(&key).hash(hash).aes(bits);
             let sealed = seal(&mut tpm, WITH_VALUE | NO_DA, &[], b"pin", SEALED);
@@ -200,9 +199,7 @@ fn two_values_in_one_command_are_both_proven_in_secret() {
     let swtpm = Swtpm::blank();
     let (mut tpm, seen) = recorded(&swtpm);
     set_hierarchy(&mut tpm, Hierarchy::Endorsement, ENDORSER);
-    let template = (ENDORSEMENT[3].template)(&AwsLc);
-    let auth = tpm.hierarchy_auth(Hierarchy::Endorsement);
-    let ek = tpm.create_primary(Hierarchy::Endorsement, auth, &template).unwrap();
+    let ek = endorsement(&mut tpm, 0x01C0_0014);
     // An endorsement key of the high range has the empty value; a sealed object has another.
     let sealed = seal(&mut tpm, WITH_VALUE | NO_DA, &[], OBJECT, SEALED);
     let made = credential::make(&ek.native, &sealed.entity.name, CREDENTIAL, &AwsLc).unwrap();
@@ -214,12 +211,12 @@ fn two_values_in_one_command_are_both_proven_in_secret() {
     assert_eq!(Reader::new(&answer.parameters).sized().unwrap(), CREDENTIAL);
     // Two values at once: an audit digest by the endorsement hierarchy's, signed with a key that
     // has its own.
-    let template = signing(touchstone_crypto::SignatureAlgorithm::EcdsaP256Sha256, true).unwrap();
+    let template = signing_for(SignatureAlgorithm::EcdsaP256Sha256, true).unwrap();
     let value = AuthValue::new(CHANGED);
-    let sensitive = Sensitive { value: value.clone(), ..Sensitive::default() };
+    let new = NewObject::new(template).auth(value.clone());
     let srk = tpm.srk().unwrap();
     tpm.flush(ek.entity.handle).unwrap();
-    let made = tpm.create(&srk, Auth::empty(), &sensitive, &template).unwrap();
+    let made = tpm.create(&srk, Auth::empty(), &new).unwrap();
     let key = tpm.load(&srk, Auth::empty(), &made.private, &made.native).unwrap();
     let audit = tpm.start(&NewSession::hmac()).unwrap();
     let unseal = Command::new(code::UNSEAL).authorized(&sealed.entity, Auth::value(OBJECT));

@@ -7,10 +7,11 @@ use touchstone_crypto::HashAlgorithm;
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_peers::Swtpm;
 use touchstone_tpm2::marshal::{Reader, Writer};
+use touchstone_tpm2::template::ENDORSEMENT;
 use touchstone_tpm2::transport::Stream;
 use touchstone_tpm2::{
-    Auth, AuthValue, Command, Entity, Error, Hierarchy, Object, Tpm, Transport, TransportError,
-    code, name_of,
+    Auth, AuthValue, Command, Entity, Error, Hierarchy, NewObject, Object, Public, Tpm, Transport,
+    TransportError, code, name_of,
 };
 
 pub(crate) fn talk(swtpm: &Swtpm) -> Tpm {
@@ -73,6 +74,18 @@ impl Transport for Reconnecting {
 
 pub(crate) fn reconnecting(swtpm: &Swtpm) -> Tpm {
     Tpm::new(Box::new(Reconnecting(swtpm.socket().to_owned())), &AwsLc)
+}
+
+/// A primary key with the empty value.
+pub(crate) fn primary(tpm: &mut Tpm, hierarchy: Hierarchy, template: Public) -> Object {
+    let auth = tpm.hierarchy_auth(hierarchy);
+    tpm.create_primary(hierarchy, auth, &NewObject::new(template)).unwrap().0
+}
+
+/// The endorsement key whose certificate is at that index.
+pub(crate) fn endorsement(tpm: &mut Tpm, certificate: u32) -> Object {
+    let kind = ENDORSEMENT.iter().find(|kind| kind.certificate == certificate).unwrap();
+    primary(tpm, Hierarchy::Endorsement, (kind.template)(&AwsLc))
 }
 
 /// Gives a hierarchy another authorization value.
