@@ -37,6 +37,7 @@ const ROOMS: &[(&str, Layer)] = &[
     ("tpm2", Layer::Trust),
     ("element", Layer::Trust),
     ("element-tpm2", Layer::Trust),
+    ("element-pkcs11", Layer::Trust),
     ("measure", Layer::Trust),
     ("evidence", Layer::Trust),
     ("policy", Layer::Trust),
@@ -58,6 +59,7 @@ const SIBLINGS: &[(&str, &[&str])] = &[
     ("crypto-soft", &["crypto"]),
     ("cms", &["certs"]),
     ("element-tpm2", &["element", "tpm2"]),
+    ("element-pkcs11", &["element"]),
     ("evidence", &["measure"]),
     ("appraise", &["measure", "evidence", "policy"]),
 ];

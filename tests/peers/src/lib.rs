@@ -14,8 +14,10 @@
 
 mod material;
 mod process;
+mod softhsm;
 mod swtpm;
 
 pub use material::{corpus, files, rig};
 pub use process::{attempt, openssl, tool};
+pub use softhsm::SoftHsm;
 pub use swtpm::Swtpm;

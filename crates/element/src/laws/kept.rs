@@ -123,7 +123,7 @@ pub fn certificates_stay(open: &mut Open<'_>) {
         return;
     }
     let spec = KeySpec::new(key_use, algorithm);
-    works(element.create_key("law-certified", &spec), "creating a key");
+    let public = works(element.create_key("law-certified", &spec), "creating a key");
     let certificate = |element: &mut dyn Element, name: &str| {
         let certificates = element.certificates().expect("law: an ability stays");
         works(certificates.certificate(name), "looking for a certificate")
@@ -133,14 +133,13 @@ pub fn certificates_stay(open: &mut Open<'_>) {
         None,
         "law: no key has one by itself"
     );
-    // As long as a certificate, and DER: a sequence of one octet string (X.690 §8.1.3.5).
-    let der = [&[0x30, 0x82, 0x03, 0xe8, 0x04, 0x82, 0x03, 0xe4][..], &[7; 0x3e4]].concat();
-    for der in [&[0x30, 0x03, 0x02, 0x01, 0x01][..], &der] {
+    let der = certificate_of(&public.spki_der, &"x".repeat(700));
+    for der in [&certificate_of(&public.spki_der, "first"), &der] {
         let certificates = element.certificates().expect("law: an ability stays");
         works(certificates.store_certificate("law-certified", der), "keeping a certificate");
         assert_eq!(
             certificate(element.as_mut(), "law-certified").as_deref(),
-            Some(der),
+            Some(&der[..]),
             "law: the last one stays"
         );
     }
@@ -163,6 +162,48 @@ pub fn certificates_stay(open: &mut Open<'_>) {
     let left = certificate(element.as_mut(), "law-renamed");
     assert_eq!(left, None, "law: a certificate goes with its key");
     works(element.delete_key("law-renamed"), "deleting a key");
+}
+
+/// A certificate of that key, by an authority that signs nothing: an element looks at what a
+/// certificate says, not at who says so (RFC 5280 §4.1).
+fn certificate_of(spki_der: &[u8], subject: &str) -> Vec<u8> {
+    const SEQUENCE: u8 = 0x30;
+    let ecdsa_with_sha256 = tlv(SEQUENCE, &[&one(0x06, &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2])]);
+    let name = |name: &str| {
+        let pair = tlv(SEQUENCE, &[&one(0x06, &[0x55, 4, 3]), &one(0x0c, name.as_bytes())]);
+        tlv(SEQUENCE, &[&tlv(0x31, &[&pair])])
+    };
+    let validity = [one(0x17, b"260101000000Z"), one(0x17, b"460101000000Z")].concat();
+    let said = tlv(
+        SEQUENCE,
+        &[
+            &one(0xa0, &one(0x02, &[2])),
+            &one(0x02, &[1]),
+            &ecdsa_with_sha256,
+            &name("law"),
+            &tlv(SEQUENCE, &[&validity]),
+            &name(subject),
+            spki_der,
+        ],
+    );
+    let signature = one(0x03, &[0, 0x30, 6, 2, 1, 1, 2, 1, 1]);
+    tlv(SEQUENCE, &[&said, &ecdsa_with_sha256, &signature])
+}
+
+fn one(tag: u8, value: &[u8]) -> Vec<u8> {
+    tlv(tag, &[value])
+}
+
+/// X.690 §8.1.
+fn tlv(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let value = parts.concat();
+    let len = u16::try_from(value.len()).expect("a law's certificate is short").to_be_bytes();
+    let head = match len {
+        [0, short @ 0..=0x7f] => vec![tag, short],
+        [0, low] => vec![tag, 0x81, low],
+        [high, low] => vec![tag, 0x82, high, low],
+    };
+    [head, value].concat()
 }
 
 fn sealing(element: &mut dyn Element) -> &mut dyn Sealing {

@@ -1,0 +1,116 @@
+//! SoftHSM2, a PKCS#11 token in software, and `pkcs11-tool` beside it.
+
+use crate::process::{output, run};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const CONF: &str = "SOFTHSM2_CONF";
+const MODULES: [&str; 3] = [
+    "/usr/lib/softhsm/libsofthsm2.so",
+    "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
+    "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
+];
+
+/// A token named `device`, in a folder of its own.
+pub struct SoftHsm {
+    folder: PathBuf,
+    module: &'static str,
+}
+
+impl SoftHsm {
+    /// The user's PIN.
+    pub const PIN: &'static str = "648219";
+    /// The security officer's.
+    pub const SO_PIN: &'static str = "73910284";
+
+    /// Does `work` with a fresh token, in a process of its own. `test` is the name of the calling
+    /// test, as `cargo test -- --exact` has it.
+    ///
+    /// A module is configured by the environment and started once per process, so a test runs
+    /// itself again with `SOFTHSM2_CONF` set; only that second process does the work.
+    pub fn with(test: &str, work: impl FnOnce(&Self)) {
+        let module = MODULES.into_iter().find(|module| Path::new(module).is_file());
+        let module = module.expect("softhsm2 is missing; run cargo xtask test, which installs it");
+        if let Some(conf) = std::env::var_os("TOUCHSTONE_SOFTHSM") {
+            let softhsm = Self { folder: PathBuf::from(conf), module };
+            softhsm.write("ran", test.as_bytes());
+            work(&softhsm);
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let softhsm = Self { folder: folder.path().to_owned(), module };
+        let tokens = softhsm.path("tokens");
+        fs::create_dir(&tokens).unwrap();
+        let conf = format!("directories.tokendir = {tokens}\nobjectstore.backend = file\n");
+        softhsm.write("softhsm2.conf", conf.as_bytes());
+        softhsm.write("pin", format!("{}\n", Self::PIN).as_bytes());
+        softhsm.init_token("device");
+        let mut again = Command::new(std::env::current_exe().unwrap());
+        again.args(["--exact", test, "--nocapture", "--test-threads=1"]);
+        run(again.env("TOUCHSTONE_SOFTHSM", &softhsm.folder).env(CONF, softhsm.conf()));
+        let ran = fs::read_to_string(softhsm.path("ran")).unwrap_or_default();
+        assert_eq!(ran, test, "the test did not run itself: is its name right?");
+    }
+
+    /// The module's file.
+    pub fn module(&self) -> &'static str {
+        self.module
+    }
+
+    /// The path of a file in the folder. `pin` holds the PIN, `tokens` is where tokens live.
+    pub fn path(&self, name: &str) -> String {
+        self.folder.join(name).to_str().unwrap().to_owned()
+    }
+
+    /// SoftHSM's configuration, for `SOFTHSM2_CONF`.
+    pub fn conf(&self) -> String {
+        self.path("softhsm2.conf")
+    }
+
+    /// A URI for the token `device`: more of its path before the `?`, and where the PIN is.
+    pub fn uri(&self, more: &str) -> String {
+        let (module, pin) = (self.module, self.path("pin"));
+        format!("pkcs11:token=device{more}?module-path={module}&pin-source=file:{pin}")
+    }
+
+    /// Makes a token.
+    pub fn init_token(&self, label: &str) {
+        let pins = ["--so-pin", Self::SO_PIN, "--pin", Self::PIN];
+        let what = ["--init-token", "--free", "--label", label];
+        self.tool("softhsm2-util", &[&what[..], &pins].concat());
+    }
+
+    /// `pkcs11-tool`, logged in to the token `device`; what it says.
+    pub fn pkcs11_tool(&self, arguments: &[&str]) -> String {
+        let login = ["--token-label", "device", "--login", "--pin", Self::PIN];
+        let module = ["--module", self.module];
+        self.tool("pkcs11-tool", &[&module[..], &login, arguments].concat())
+    }
+
+    /// Runs a tool in the folder; it has to succeed.
+    pub fn tool(&self, program: &str, arguments: &[&str]) -> String {
+        String::from_utf8_lossy(&run(&mut self.command(program, arguments))).into_owned()
+    }
+
+    /// Runs a tool that may fail.
+    pub fn attempt(&self, program: &str, arguments: &[&str]) -> Output {
+        output(&mut self.command(program, arguments))
+    }
+
+    fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(&self.folder).env(CONF, self.conf());
+        command
+    }
+
+    /// Reads a file of the folder.
+    pub fn read(&self, name: &str) -> Vec<u8> {
+        fs::read(self.folder.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// Writes a file into the folder.
+    pub fn write(&self, name: &str, content: &[u8]) {
+        fs::write(self.folder.join(name), content).unwrap();
+    }
+}
