@@ -7,6 +7,7 @@ use touchstone_crypto::{
 };
 use touchstone_crypto_soft::Soft;
 
+static ASKED: AtomicU8 = AtomicU8::new(0);
 static SOFT: Soft = Soft::new(|_| Err(Error::NoRandom));
 
 fn hex(text: &str) -> Vec<u8> {
@@ -94,13 +95,13 @@ fn cfb_is_the_one_of_sp_800_38a() {
 #[test]
 fn ecdh_is_the_one_of_rfc_5903() {
     // RFC 5903 §8.1 and §8.2: our private key is what the random source gives.
-    static P256: Soft = Soft::new(|out| {
+    let p256 = Soft::new(|out| {
         out.copy_from_slice(&hex(
             "c88f01f510d9ac3f70a292daa2316de544e9aab8afe84049c62a9c57862d1433",
         ));
         Ok(())
     });
-    let agreed = P256
+    let agreed = p256
         .agree(
             Curve::P256,
             &hex("d12dfb5289c8d4f81208b70270398c342296970a0bccb74c736fc7554494bf63"),
@@ -111,14 +112,14 @@ fn ecdh_is_the_one_of_rfc_5903() {
     assert_eq!(agreed.y, hex("5271a0461cdb8252d61f1c456fa3e59ab1f45b33accf5f58389e0577b8990bb3"));
     assert_eq!(*agreed.z, hex("d6840f6b42f6edafd13116e0e12565202fef8e9ece7dce03812464d04b9442de"));
 
-    static P384: Soft = Soft::new(|out| {
+    let p384 = Soft::new(|out| {
         out.copy_from_slice(&hex(
             "099f3c7034d4a2c699884d73a375a67f7624ef7c6b3c0f160647b67414dce655\
              e35b538041e649ee3faef896783ab194",
         ));
         Ok(())
     });
-    let agreed = P384
+    let agreed = p384
         .agree(
             Curve::P384,
             &hex("e558dbef53eecde3d3fccfc1aea08a89a987475d12fd950d83cfa41732bc509d\
@@ -179,12 +180,11 @@ fn without_randomness_there_is_no_agreement() {
     assert_eq!(SOFT.agree(Curve::P256, &x, &y).unwrap_err(), Error::NoRandom);
 
     // A source that is stuck, and so makes no private key, is found out.
-    static ASKED: AtomicU8 = AtomicU8::new(0);
-    static STUCK: Soft = Soft::new(|out| {
+    let stuck = Soft::new(|out| {
         ASKED.fetch_add(1, Ordering::Relaxed);
         out.fill(0xFF);
         Ok(())
     });
-    assert_eq!(STUCK.agree(Curve::P256, &x, &y).unwrap_err(), Error::NoRandom);
+    assert_eq!(stuck.agree(Curve::P256, &x, &y).unwrap_err(), Error::NoRandom);
     assert!(ASKED.load(Ordering::Relaxed) > 1);
 }
