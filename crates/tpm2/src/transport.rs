@@ -1,15 +1,25 @@
 //! Carrying a command to a TPM and its response back.
 
+#[cfg(all(test, feature = "std"))]
+mod canned;
+#[cfg(feature = "std")]
+mod control;
 #[cfg(feature = "std")]
 mod device;
 mod locality;
+#[cfg(feature = "std")]
+mod simulator;
 #[cfg(feature = "std")]
 mod stream;
 pub mod tis;
 
 #[cfg(feature = "std")]
+pub use control::{Abilities, Control, Request};
+#[cfg(feature = "std")]
 pub use device::Device;
 pub use locality::Locality;
+#[cfg(feature = "std")]
+pub use simulator::Simulator;
 #[cfg(feature = "std")]
 pub use stream::Stream;
 
@@ -48,6 +58,8 @@ pub enum TransportError {
     Malformed(&'static str),
     /// The TPM's interface broke its protocol.
     Interface(&'static str),
+    /// The platform around a software TPM refused, with its code.
+    Platform(u32),
     /// The FIFO interface's conversation failed.
     Tis(tis::Fault),
 }
@@ -61,6 +73,7 @@ impl TransportError {
             Self::TimedOut => "tpm2.transport.timeout",
             Self::Malformed(_) => "tpm2.transport.malformed",
             Self::Interface(_) => "tpm2.transport.interface",
+            Self::Platform(_) => "tpm2.transport.platform",
             Self::Tis(fault) => fault.code(),
         }
     }
@@ -73,6 +86,7 @@ impl fmt::Display for TransportError {
             Self::Closed => f.write_str("the connection to the TPM ended"),
             Self::TimedOut => f.write_str("the TPM did not respond in time"),
             Self::Malformed(what) | Self::Interface(what) => f.write_str(what),
+            Self::Platform(code) => write!(f, "the software TPM's platform refused: {code:#x}"),
             Self::Tis(fault) => fault.fmt(f),
         }
     }

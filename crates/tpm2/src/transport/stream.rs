@@ -63,33 +63,12 @@ impl<S: Read + Write> Transport for Stream<S> {
 mod tests {
     use super::*;
     use crate::MAX_MESSAGE;
-    use std::io;
-    use std::vec::Vec;
-
-    struct Canned(Vec<u8>);
-
-    impl Write for Canned {
-        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-            Ok(octets.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Read for Canned {
-        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-            let len = out.len().min(self.0.len()).min(3);
-            out[..len].copy_from_slice(&self.0[..len]);
-            self.0.drain(..len);
-            Ok(len)
-        }
-    }
+    use crate::transport::canned::Canned;
 
     #[test]
     fn a_response_arrives_whole_however_it_is_cut() {
-        let response = [0x80, 0x01, 0, 0, 0, 12, 0, 0, 0, 0, 7, 8].to_vec();
-        let mut stream = Stream(Canned(response.clone()));
+        let response = [0x80, 0x01, 0, 0, 0, 12, 0, 0, 0, 0, 7, 8];
+        let mut stream = Stream(Canned::new(&response));
         let mut out = [0; MAX_MESSAGE];
         let len = stream.transact(b"command", &mut out).unwrap();
         assert_eq!(out[..len], response);
@@ -100,7 +79,7 @@ mod tests {
     fn a_response_of_absurd_size_is_refused_before_it_is_read() {
         for size in [[0, 0, 0, 9], [0, 0, 0x10, 1], [0xff, 0xff, 0xff, 0xff]] {
             let header = [&[0x80, 0x01], size.as_slice(), &[0; 4]].concat();
-            let sent = Stream(Canned(header)).transact(b"command", &mut [0; MAX_MESSAGE]);
+            let sent = Stream(Canned::new(&header)).transact(b"command", &mut [0; MAX_MESSAGE]);
             assert!(matches!(sent, Err(TransportError::Malformed(_))));
         }
     }
