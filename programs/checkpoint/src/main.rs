@@ -24,7 +24,7 @@ To begin:
   curl http://127.0.0.1:9480/status
 
 Each admission, refusal and cut is one line of JSON on stderr, with a stable code.
-Exit: 0 good, 1 stopped by a fault, 2 wrong usage or configuration."
+Exit: 0 good; 2 wrong usage or configuration; 3 stopped by a fault."
 )]
 struct Arguments {
     /// The configuration file
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("checkpoint: {error}");
-            ExitCode::from(if error.is_configuration() { 2 } else { 1 })
+            ExitCode::from(if error.is_configuration() { 2 } else { 3 })
         }
     }
 }

@@ -445,7 +445,7 @@ mod tests {
         let text =
             format!("{DEFAULT}\n[[operator]]\nname = 'noc'\nrole = 'viewer'\ntoken = 'hunter2'\n");
         let told = check(&text).unwrap_err().to_string();
-        assert!(told.contains("write `file:/path/to/it`"), "{told}");
+        assert!(told.contains(r#"write "file:/path/to/it""#), "{told}");
         assert!(!told.contains("hunter2"), "a secret is not repeated: {told}");
     }
 

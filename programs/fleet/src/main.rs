@@ -23,9 +23,28 @@ use tracing::level_filters::LevelFilter;
 const USAGE: u8 = 2;
 const COULD_NOT_TELL: u8 = 3;
 
-/// Registrar, CA, Verifier, updates and console of a fleet
+/// Onboards devices, judges their evidence, and gives certificates to those that it affirms.
+///
+/// The fleet is registrar (endorsement keys, IDevID), Verifier (evidence against signed reference
+/// values and a policy), CA (EST, OCSP), courier of updates, and console. Devices and checkpoints
+/// connect with mutual TLS; operators use the console or the command line `touchstone`, each with a
+/// token of their own.
 #[derive(Parser)]
-#[command(version)]
+#[command(
+    version,
+    after_help = "\
+To begin:
+  touchstone-fleet --print-default > /etc/touchstone/fleet.toml
+  touchstone-fleet --check                       every fault, with its line
+  touchstone-fleet init                          CA, keys, the first operator's token
+  touchstone-fleet issue-certificate --kind checkpoint --name edge-1 --san edge-1.example --out-dir edge-1
+  touchstone-fleet                               run; words go to stderr
+  touchstone device list --token file:/var/lib/touchstone-fleet/operator.token
+
+It keeps all that matters in its state directory: back that up, and let nobody else read it.
+
+Exit: 0 good; 1 the answer is no; 2 wrong usage or configuration; 3 could not tell."
+)]
 struct Arguments {
     /// The configuration file
     #[arg(long, global = true, default_value = "/etc/touchstone/fleet.toml")]
@@ -51,6 +70,12 @@ enum Command {
     /// Make the state directory: CA, keys, the first operator's token, database
     Init,
     /// Issue a certificate by hand, with a new key
+    #[command(after_help = "\
+Examples:
+  touchstone-fleet issue-certificate --kind checkpoint --name edge-1 --san edge-1.example --out-dir edge-1
+  touchstone-fleet issue-certificate --kind server --name broker --san broker.example --out-dir broker
+
+Writes NAME.pem (with its chain), NAME.key and roots.pem. Devices need none: they enroll by EST.")]
     IssueCertificate {
         /// For whom
         #[arg(long)]

@@ -261,6 +261,20 @@ fn a_fleet_ends_in_good_order_and_says_so() {
 }
 
 #[test]
+fn help_teaches_with_examples_and_exit_codes() {
+    let lab = lab();
+    let help = String::from_utf8(lab.fleet(&["--help"]).stdout).unwrap();
+    for words in ["touchstone-fleet --print-default >", "touchstone-fleet init", "Exit: 0 good"] {
+        assert!(help.contains(words), "{help}");
+    }
+    let help = lab.fleet(&["issue-certificate", "--help"]).stdout;
+    assert!(String::from_utf8(help).unwrap().contains("Examples:"));
+    assert_eq!(lab.fleet(&["--nonsense"]).status.code(), Some(2));
+    let printed = String::from_utf8(lab.fleet(&["--print-default"]).stdout).unwrap();
+    assert!(printed.contains("[appraisal]"), "{printed}");
+}
+
+#[test]
 fn two_fleets_do_not_run_on_one_state() {
     let lab = lab();
     let second = lab.fleet(&[]);

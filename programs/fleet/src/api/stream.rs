@@ -24,40 +24,63 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// Events after `after` as they happen (server-sent events, WHATWG HTML §9.2).
 pub(crate) fn events(store: Store, after: u64, stop: watch::Receiver<bool>) -> Response {
+    let news = store.events();
+    let page = move |after| event_page(store.clone(), after);
+    let quiet = |_| Bytes::from_static(b":\n\n");
+    streaming("text/event-stream", follow(news, stop, after, page, (KEEP_ALIVE, quiet)))
+}
+
+/// Results and revocations after `after` as they happen, and a heartbeat.
+pub(crate) fn feed(store: Store, after: u64, stop: watch::Receiver<bool>) -> Response {
+    let news = store.feed();
+    let page = move |after| feed_page(store.clone(), after);
+    let beat = |seq| Feed::Heartbeat { seq, time: clock::now() }.to_line().into();
+    streaming("application/x-ndjson", follow(news, stop, after, page, (HEARTBEAT, beat)))
+}
+
+type Pieces = mpsc::Receiver<Result<Bytes, Infallible>>;
+
+/// Sends a page whenever there is news, and a sign of life at every interval. What was sent last is
+/// handed to both.
+fn follow<Reading>(
+    mut news: watch::Receiver<u64>,
+    mut stop: watch::Receiver<bool>,
+    mut after: u64,
+    page: impl Fn(u64) -> Reading + Send + 'static,
+    (every, alive): (Duration, impl Fn(u64) -> Bytes + Send + 'static),
+) -> Pieces
+where
+    Reading: Future<Output = Result<(u64, Bytes), Error>> + Send,
+{
     let (pieces, body) = mpsc::channel(AHEAD);
     tokio::spawn(async move {
-        let mut news = store.events();
-        let mut after = after;
-        let mut stop = stop;
+        let mut beat = tokio::time::interval(every);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             news.borrow_and_update();
-            match event_page(&store, after).await {
+            let piece = match page(after).await {
                 Ok((last, page)) if last > after => {
                     after = last;
-                    if pieces.send(Ok(page)).await.is_err() {
-                        return;
-                    }
-                    continue;
+                    page
                 }
-                Ok(_) => {}
-                Err(error) => return tracing::error!(%error, "event stream ended"),
-            }
-            tokio::select! {
-                told = news.changed() => if told.is_err() { return },
-                () = stopped(&mut stop) => return,
-                () = pieces.closed() => return,
-                () = tokio::time::sleep(KEEP_ALIVE) => {
-                    if pieces.send(Ok(Bytes::from_static(b":\n\n"))).await.is_err() {
-                        return;
-                    }
-                }
+                Ok(_) => tokio::select! {
+                    told = news.changed() => if told.is_err() { return } else { continue },
+                    () = stopped(&mut stop) => return,
+                    () = pieces.closed() => return,
+                    _ = beat.tick() => alive(after),
+                },
+                // Without the store nothing is known: ending the feed makes checkpoints cut.
+                Err(error) => return tracing::error!(%error, "a stream ended"),
+            };
+            if pieces.send(Ok(piece)).await.is_err() {
+                return;
             }
         }
     });
-    streaming("text/event-stream", body)
+    body
 }
 
-async fn event_page(store: &Store, after: u64) -> Result<(u64, Bytes), Error> {
+async fn event_page(store: Store, after: u64) -> Result<(u64, Bytes), Error> {
     let events = store.call(move |db| db.events_after(after, PAGE)).await?;
     let mut page = Vec::new();
     let mut last = after;
@@ -71,46 +94,7 @@ async fn event_page(store: &Store, after: u64) -> Result<(u64, Bytes), Error> {
     Ok((last, page.into()))
 }
 
-/// Results and revocations after `after` as they happen, and a heartbeat.
-pub(crate) fn feed(store: Store, after: u64, stop: watch::Receiver<bool>) -> Response {
-    let (pieces, body) = mpsc::channel(AHEAD);
-    tokio::spawn(async move {
-        let mut news = store.feed();
-        let mut after = after;
-        let mut stop = stop;
-        let mut beat = tokio::time::interval(HEARTBEAT);
-        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            news.borrow_and_update();
-            match feed_page(&store, after).await {
-                Ok((last, page)) if last > after => {
-                    after = last;
-                    if pieces.send(Ok(page)).await.is_err() {
-                        return;
-                    }
-                    continue;
-                }
-                Ok(_) => {}
-                // Without the store nothing is known: ending the feed makes checkpoints cut.
-                Err(error) => return tracing::error!(%error, "feed ended"),
-            }
-            tokio::select! {
-                told = news.changed() => if told.is_err() { return },
-                () = stopped(&mut stop) => return,
-                () = pieces.closed() => return,
-                _ = beat.tick() => {
-                    let line = Feed::Heartbeat { seq: after, time: clock::now() }.to_line();
-                    if pieces.send(Ok(line.into())).await.is_err() {
-                        return;
-                    }
-                }
-            }
-        }
-    });
-    streaming("application/x-ndjson", body)
-}
-
-async fn feed_page(store: &Store, after: u64) -> Result<(u64, Bytes), Error> {
+async fn feed_page(store: Store, after: u64) -> Result<(u64, Bytes), Error> {
     let lines = store.call(move |db| db.feed_after(after, PAGE)).await?;
     let mut last = after;
     let mut page = Vec::new();
@@ -123,7 +107,7 @@ async fn feed_page(store: &Store, after: u64) -> Result<(u64, Bytes), Error> {
     Ok((last, page.into()))
 }
 
-fn streaming(kind: &'static str, body: mpsc::Receiver<Result<Bytes, Infallible>>) -> Response {
+fn streaming(kind: &'static str, body: Pieces) -> Response {
     let headers = [(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "no-store")];
     (StatusCode::OK, headers, Body::from_stream(ReceiverStream::new(body))).into_response()
 }
