@@ -43,45 +43,71 @@ extern crate std;
 
 pub mod transport;
 
-macro_rules! with_alloc {
-    ($($item:item)*) => { $(#[cfg(feature = "alloc")] $item)* };
-}
+#[cfg(feature = "alloc")]
+pub mod auth;
+#[cfg(feature = "alloc")]
+pub mod code;
+#[cfg(feature = "alloc")]
+mod command;
+#[cfg(feature = "alloc")]
+pub mod credential;
+#[cfg(feature = "alloc")]
+mod error;
+#[cfg(feature = "alloc")]
+mod handle;
+#[doc(hidden)]
+#[cfg(feature = "alloc")]
+pub mod hostile;
+#[cfg(feature = "alloc")]
+pub mod kdf;
+#[cfg(feature = "alloc")]
+pub mod marshal;
+#[cfg(feature = "alloc")]
+pub mod nv;
+#[cfg(feature = "alloc")]
+pub mod object;
+#[cfg(feature = "alloc")]
+pub mod pcr;
+#[cfg(feature = "alloc")]
+pub mod pem;
+#[cfg(feature = "alloc")]
+pub mod policy;
+#[cfg(feature = "alloc")]
+mod protect;
+#[cfg(feature = "alloc")]
+pub mod public;
+#[cfg(feature = "alloc")]
+pub mod response;
+#[cfg(feature = "alloc")]
+pub mod response_code;
+#[cfg(feature = "alloc")]
+pub mod session;
+#[cfg(feature = "alloc")]
+pub mod signature;
+#[cfg(feature = "alloc")]
+pub mod template;
+#[cfg(feature = "alloc")]
+mod tpm;
 
-with_alloc! {
-    pub mod auth;
-    pub mod code;
-    mod command;
-    pub mod credential;
-    mod error;
-    mod handle;
-    #[doc(hidden)]
-    pub mod hostile;
-    pub mod kdf;
-    pub mod marshal;
-    pub mod nv;
-    pub mod object;
-    pub mod pcr;
-    pub mod pem;
-    pub mod policy;
-    mod protect;
-    pub mod public;
-    pub mod response;
-    pub mod response_code;
-    pub mod session;
-    pub mod signature;
-    pub mod template;
-    mod tpm;
-
-    pub use auth::{Auth, AuthValue, Hierarchies};
-    pub use command::{Answer, Command};
-    pub use credential::Credential;
-    pub use error::{Error, Refusal};
-    pub use handle::{Entity, HandleKind, Hierarchy};
-    pub use object::{Created, NewObject, Object, Sensitive};
-    pub use pcr::PcrSelection;
-    pub use public::{Public, name_of};
-    pub use session::{NewSession, SessionId, SessionKind};
-    pub use tpm::Tpm;
-}
+#[cfg(feature = "alloc")]
+pub use auth::{Auth, AuthValue, Hierarchies};
+#[cfg(feature = "alloc")]
+pub use command::{Answer, Command};
+#[cfg(feature = "alloc")]
+pub use credential::Credential;
+#[cfg(feature = "alloc")]
+pub use error::{Error, Refusal};
+#[cfg(feature = "alloc")]
+pub use handle::{Entity, HandleKind, Hierarchy};
+#[cfg(feature = "alloc")]
+pub use object::{Created, NewObject, Object, Sensitive};
+#[cfg(feature = "alloc")]
+pub use pcr::PcrSelection;
+#[cfg(feature = "alloc")]
+pub use public::{Public, name_of};
+#[cfg(feature = "alloc")]
+pub use session::{NewSession, SessionId, SessionKind};
+#[cfg(feature = "alloc")]
+pub use tpm::Tpm;
 
 pub use transport::{Locality, MAX_MESSAGE, Transport, TransportError, tis};

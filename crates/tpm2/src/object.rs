@@ -14,6 +14,7 @@ pub use operations::{Hashed, Point, RsaEncryption, SigningScheme};
 pub use sensitive::Sensitive;
 pub use software_key::SoftwareKey;
 
+use crate::Error;
 use crate::auth::{Auth, AuthValue};
 use crate::code;
 use crate::command::Command;
@@ -24,7 +25,6 @@ use crate::marshal::{Reader, Writer};
 use crate::pcr::PcrSelection;
 use crate::public::{ALG_AES, ALG_CFB, ALG_NULL, Public, name_of};
 use crate::tpm::Tpm;
-use crate::Error;
 use alloc::vec::Vec;
 use creation::Asked;
 use touchstone_crypto::Crypto;
@@ -106,9 +106,8 @@ impl<'a> NewObject<'a> {
     }
 
     fn command(&self, command: Command) -> Result<Command, Error> {
-        let sensitive = Zeroizing::new(
-            Writer::default().sized(self.auth.expose())?.sized(self.data)?.done(),
-        );
+        let sensitive =
+            Zeroizing::new(Writer::default().sized(self.auth.expose())?.sized(self.data)?.done());
         let command = command.parameters(
             Writer::default()
                 .sized(&sensitive)?
@@ -200,8 +199,7 @@ impl Tpm {
             parent_name: &parent.name,
             parent_hash: parent_public.map(|public| public.name_algorithm),
         };
-        let creation =
-            Creation::decode(reader, object.public.name_algorithm, &asked, self.crypto)?;
+        let creation = Creation::decode(reader, object.public.name_algorithm, &asked, self.crypto)?;
         Ok((object, creation))
     }
 
@@ -239,10 +237,8 @@ impl Tpm {
         let private = sensitive.map(Sensitive::encode).transpose()?.unwrap_or_default();
         // Part 3 §12.3.1: with its private part a key is of no hierarchy. Tickets for a public key
         // are good only if its hierarchy lasts.
-        let hierarchy =
-            if sensitive.is_some() { Hierarchy::Null } else { Hierarchy::Owner };
-        let parameters =
-            Writer::default().sized(&private)?.sized(&native)?.u32(hierarchy.handle());
+        let hierarchy = if sensitive.is_some() { Hierarchy::Null } else { Hierarchy::Owner };
+        let parameters = Writer::default().sized(&private)?.sized(&native)?.u32(hierarchy.handle());
         let command = Command::new(code::LOAD_EXTERNAL).parameters(parameters);
         let command = if sensitive.is_some() { command } else { command.nothing_secret() };
         self.loaded(&command, &native)
@@ -426,8 +422,7 @@ impl Tpm {
         let command = Command::new(code::ACTIVATE_CREDENTIAL)
             .authorized(&key.entity, key_auth)
             .authorized(&ek.entity, ek_auth);
-        let parameters =
-            Writer::default().sized(&credential.blob)?.sized(&credential.secret)?;
+        let parameters = Writer::default().sized(&credential.blob)?.sized(&credential.secret)?;
         self.one(command, parameters)
     }
 

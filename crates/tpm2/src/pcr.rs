@@ -181,10 +181,7 @@ mod tests {
     fn a_selection_is_written_as_part_2_says() {
         let selection = PcrSelection::new(HashAlgorithm::Sha256, &[10, 0, 23, 0]).unwrap();
         assert_eq!(selection.pcrs(), [0, 10, 23]);
-        assert_eq!(
-            selection.encode(),
-            [0, 0, 0, 1, 0, 0x0B, 3, 0b1, 0b100, 0b1000_0000]
-        );
+        assert_eq!(selection.encode(), [0, 0, 0, 1, 0, 0x0B, 3, 0b1, 0b100, 0b1000_0000]);
         for bad in [&[][..], &[24], &[255]] {
             let selection = PcrSelection::new(HashAlgorithm::Sha256, bad);
             assert!(matches!(selection, Err(Error::BadInput(_))));

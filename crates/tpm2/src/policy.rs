@@ -1,5 +1,6 @@
 //! Policy digests of the keys whose templates the TCG fixed, computed as TPM 2.0 Part 1 §19.7 says.
 
+use crate::Error;
 use crate::code;
 use crate::command::Command;
 use crate::handle::Hierarchy;
@@ -7,16 +8,20 @@ use crate::marshal::Writer;
 use crate::session::{Asks, SessionId};
 use crate::template::DeviceKey;
 use crate::tpm::Tpm;
-use crate::Error;
 use alloc::vec;
 use alloc::vec::Vec;
 use touchstone_crypto::{Crypto, HashAlgorithm};
 
-
 /// `PolicySecret(TPM_RH_ENDORSEMENT)`: PolicyA of the EK Credential Profile.
 pub fn endorsement(crypto: &dyn Crypto, algorithm: HashAlgorithm) -> Vec<u8> {
     let start = vec![0; algorithm.len()];
-    let digest = extend(crypto, algorithm, &start, code::POLICY_SECRET.number, &Hierarchy::Endorsement.handle().to_be_bytes());
+    let digest = extend(
+        crypto,
+        algorithm,
+        &start,
+        code::POLICY_SECRET.number,
+        &Hierarchy::Endorsement.handle().to_be_bytes(),
+    );
     // Part 3 §23.4: the reference is hashed in a second step, also when it is empty.
     hash(crypto, algorithm, &[&digest])
 }
@@ -28,15 +33,20 @@ pub fn endorsement_or_nv(crypto: &dyn Crypto, algorithm: HashAlgorithm) -> Vec<u
         HashAlgorithm::Sha512 => 0x01C0_7F03,
         _ => 0x01C0_7F01,
     };
-    either(crypto, algorithm, &[endorsement(crypto, algorithm), authorize_nv(crypto, algorithm, index)])
+    either(
+        crypto,
+        algorithm,
+        &[endorsement(crypto, algorithm), authorize_nv(crypto, algorithm, index)],
+    )
 }
 
 /// The branches of a device key's policy, in their order (Keys for Device Identity §7.3.6).
 pub fn device_key_branches(crypto: &dyn Crypto, key: DeviceKey) -> [Vec<u8>; 4] {
     let algorithm = HashAlgorithm::Sha256;
     let secret = endorsement(crypto, algorithm);
-    let only =
-        |command: u32| extend(crypto, algorithm, &secret, code::POLICY_COMMAND_CODE.number, &command.to_be_bytes());
+    let only = |command: u32| {
+        extend(crypto, algorithm, &secret, code::POLICY_COMMAND_CODE.number, &command.to_be_bytes())
+    };
     let (certify, activate) = (only(code::CERTIFY.number), only(code::ACTIVATE_CREDENTIAL.number));
     [secret, certify, activate, authorize_nv(crypto, algorithm, key.policy_index())]
 }
@@ -46,7 +56,13 @@ pub fn device_key(crypto: &dyn Crypto, key: DeviceKey) -> Vec<u8> {
     either(crypto, HashAlgorithm::Sha256, &device_key_branches(crypto, key))
 }
 
-fn extend(crypto: &dyn Crypto, algorithm: HashAlgorithm, digest: &[u8], command: u32, argument: &[u8]) -> Vec<u8> {
+fn extend(
+    crypto: &dyn Crypto,
+    algorithm: HashAlgorithm,
+    digest: &[u8],
+    command: u32,
+    argument: &[u8],
+) -> Vec<u8> {
     hash(crypto, algorithm, &[digest, &command.to_be_bytes(), argument])
 }
 
@@ -67,7 +83,13 @@ fn authorize_nv(crypto: &dyn Crypto, algorithm: HashAlgorithm, index: u32) -> Ve
     let (index, attributes) = (index.to_be_bytes(), ATTRIBUTES.to_be_bytes());
     let digest = hash(crypto, algorithm, &[&index, &id, &attributes, &policy_len, &policy, &size]);
     let start = vec![0; algorithm.len()];
-    extend(crypto, algorithm, &start, code::POLICY_AUTHORIZE_NV.number, &[id.as_slice(), &digest].concat())
+    extend(
+        crypto,
+        algorithm,
+        &start,
+        code::POLICY_AUTHORIZE_NV.number,
+        &[id.as_slice(), &digest].concat(),
+    )
 }
 
 fn hash(crypto: &dyn Crypto, algorithm: HashAlgorithm, parts: &[&[u8]]) -> Vec<u8> {
@@ -77,11 +99,7 @@ fn hash(crypto: &dyn Crypto, algorithm: HashAlgorithm, parts: &[&[u8]]) -> Vec<u
 /// The steps by which a policy session earns its digest.
 impl Tpm {
     /// `PolicySecret` of a hierarchy, without expiry.
-    pub fn policy_secret(
-        &mut self,
-        session: SessionId,
-        hierarchy: Hierarchy,
-    ) -> Result<(), Error> {
+    pub fn policy_secret(&mut self, session: SessionId, hierarchy: Hierarchy) -> Result<(), Error> {
         let auth = self.hierarchy_auth(hierarchy);
         // Empty nonce, cpHash and reference, and no expiry.
         let parameters = Writer::default().u16(0).u16(0).u16(0).u32(0);

@@ -2,11 +2,11 @@
 //! Part 1 §23.3, §24). The seed, and how it gets to that TPM, is
 //! [`secret_for`](crate::session::secret_for).
 
+use crate::Error;
 use crate::kdf::{Octets, kdfa};
 use crate::marshal::Writer;
 use crate::public::attributes::{DECRYPT, RESTRICTED};
 use crate::public::{Public, Symmetric};
-use crate::Error;
 use alloc::vec::Vec;
 use touchstone_crypto::{Direction, HashAlgorithm, TpmCrypto};
 
@@ -34,8 +34,7 @@ impl<'a> Wrapping<'a> {
             return Err(Error::BadInput("the key has no cipher to protect with"));
         };
         let hash = key.name_algorithm;
-        let cipher_key =
-            kdfa(crypto, hash, seed, b"STORAGE", name, &[], usize::from(bits) / 8)?;
+        let cipher_key = kdfa(crypto, hash, seed, b"STORAGE", name, &[], usize::from(bits) / 8)?;
         let integrity_key = kdfa(crypto, hash, seed, b"INTEGRITY", &[], &[], hash.len())?;
         Ok(Self { crypto, hash, cipher_key, integrity_key, name })
     }

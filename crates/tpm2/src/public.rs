@@ -379,7 +379,11 @@ mod tests {
 
     #[test]
     fn a_key_made_for_one_algorithm_says_so() {
-        for algorithm in [SignatureAlgorithm::EcdsaP256Sha256, SignatureAlgorithm::EcdsaP521Sha512, SignatureAlgorithm::RsaPssSha384] {
+        for algorithm in [
+            SignatureAlgorithm::EcdsaP256Sha256,
+            SignatureAlgorithm::EcdsaP521Sha512,
+            SignatureAlgorithm::RsaPssSha384,
+        ] {
             let public = template::signing_for(algorithm, false).unwrap();
             assert_eq!(public.signature_algorithm(), Some(algorithm));
         }

@@ -1,7 +1,7 @@
 //! Responses as they come off the transport (TPM 2.0 Part 1 §18).
 
-use crate::marshal::Reader;
 use crate::Error;
+use crate::marshal::Reader;
 use alloc::vec::Vec;
 
 const ST_NO_SESSIONS: u16 = 0x8001;

@@ -219,8 +219,7 @@ impl Session {
             .ok_or(Error::Malformed("its first parameter is cut short"))?;
         let mut secret = self.key.clone();
         secret.extend_from_slice(extra.expose());
-        let derived =
-            kdf::kdfa(crypto, self.hash, &secret, b"CFB", newer, older, key_len + 16)?;
+        let derived = kdf::kdfa(crypto, self.hash, &secret, b"CFB", newer, older, key_len + 16)?;
         let (key, iv) = derived.split_at_checked(key_len).unwrap_or_default();
         let iv = iv.try_into().map_err(|_| Error::BadInput("the session has no cipher"))?;
         Ok(crypto.aes_cfb(key, iv, data, direction)?)

@@ -5,13 +5,13 @@
 //! value and not subject to the lockout; [`Public::exportable`] and its neighbours change that.
 
 use crate::Error;
+use crate::object::SigningScheme;
 use crate::policy;
 use crate::public::attributes::{
     ADMIN_WITH_POLICY, DECRYPT, FIXED_PARENT, FIXED_TPM, NO_DA, RESTRICTED, SENSITIVE_DATA_ORIGIN,
     SIGN, USER_WITH_AUTH,
 };
 use crate::public::{ALG_HMAC, ALG_OAEP, Key, Public, Symmetric};
-use crate::object::SigningScheme;
 use alloc::vec;
 use alloc::vec::Vec;
 use touchstone_crypto::HashAlgorithm::{self, Sha256, Sha384, Sha512};

@@ -280,8 +280,7 @@ impl Tpm {
 
     fn flush_raw(&mut self, handle: u32) -> Result<(), Error> {
         // Part 3 §28.4: the handle is a parameter, so nothing has to be known about it.
-        let command =
-            Command::new(code::FLUSH_CONTEXT).parameters(Writer::default().u32(handle));
+        let command = Command::new(code::FLUSH_CONTEXT).parameters(Writer::default().u32(handle));
         match self.attempt(&command) {
             Ok(_) => Ok(()),
             Err(Miss::Again(error) | Miss::Final(error)) => Err(error),

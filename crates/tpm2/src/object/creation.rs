@@ -1,11 +1,11 @@
 //! How an object came to be, as the TPM states it: `TPMS_CREATION_DATA` (TPM 2.0 Part 2 §15.1), its
 //! hash and its ticket.
 
+use crate::Error;
 use crate::handle::Hierarchy;
 use crate::kdf::same;
 use crate::marshal::{Reader, Writer};
 use crate::public::{ALG_NULL, hash_algorithm};
-use crate::Error;
 use alloc::vec::Vec;
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm};
 

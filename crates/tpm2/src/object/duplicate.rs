@@ -2,13 +2,13 @@
 //! that is done outside a TPM. [`crate::Tpm::duplicate`] and [`crate::Tpm::import`] do the TPM's
 //! part.
 
+use crate::Error;
 use crate::kdf::{Octets, same};
 use crate::marshal::{Reader, Writer};
 use crate::object::Sensitive;
 use crate::protect::Wrapping;
 use crate::public::{Public, name_of};
 use crate::session::secret_for;
-use crate::Error;
 use alloc::vec;
 use alloc::vec::Vec;
 use touchstone_crypto::{Direction, HashAlgorithm, TpmCrypto};

@@ -1,19 +1,19 @@
 //! Using keys: sign, decrypt, agree, authenticate, encrypt (TPM 2.0 Part 3 §14, §15, §17, §20).
 
+use crate::Error;
 use crate::auth::Auth;
 use crate::code;
 use crate::command::Command;
 use crate::handle::{Entity, Hierarchy};
 use crate::kdf::Octets;
 use crate::marshal::{Reader, Writer};
-use crate::object::creation::ticket;
 use crate::object::Object;
+use crate::object::creation::ticket;
 use crate::public::{
     ALG_CFB, ALG_ECDSA, ALG_ECSCHNORR, ALG_HMAC, ALG_NULL, ALG_OAEP, ALG_RSAES, ALG_RSAPSS,
     ALG_RSASSA,
 };
 use crate::tpm::Tpm;
-use crate::Error;
 use alloc::vec::Vec;
 use touchstone_crypto::{Direction, HashAlgorithm, SignatureAlgorithm};
 use zeroize::Zeroizing;
@@ -172,8 +172,7 @@ impl Tpm {
         ticket: &[u8],
     ) -> Result<Vec<u8>, Error> {
         let parameters = scheme.write(Writer::default().sized(digest)?).octets(ticket);
-        let command =
-            Command::new(code::SIGN).authorized(&key.entity, auth).parameters(parameters);
+        let command = Command::new(code::SIGN).authorized(&key.entity, auth).parameters(parameters);
         Ok(self.run(&command)?.parameters.to_vec())
     }
 
@@ -199,10 +198,8 @@ impl Tpm {
     /// hierarchy.
     pub fn hash(&mut self, hash: HashAlgorithm, message: &[u8]) -> Result<Hashed, Error> {
         let answer = if message.len() <= CHUNK {
-            let parameters = Writer::default()
-                .sized(message)?
-                .u16(hash.tpm_id())
-                .u32(Hierarchy::Owner.handle());
+            let parameters =
+                Writer::default().sized(message)?.u16(hash.tpm_id()).u32(Hierarchy::Owner.handle());
             self.run(&Command::new(code::HASH).parameters(parameters))?.parameters
         } else {
             let start = Command::new(code::HASH_SEQUENCE_START)
@@ -226,8 +223,7 @@ impl Tpm {
         label: &[u8],
         ciphertext: &[u8],
     ) -> Result<Octets, Error> {
-        let parameters =
-            encryption.write(Writer::default().sized(ciphertext)?).sized(label)?;
+        let parameters = encryption.write(Writer::default().sized(ciphertext)?).sized(label)?;
         self.one(Command::new(code::RSA_DECRYPT).authorized(&key.entity, auth), parameters)
     }
 

@@ -1,11 +1,11 @@
 //! The private part of an object outside a TPM, `TPMT_SENSITIVE` (TPM 2.0 Part 2 §12.3.2.4): of a
 //! software key on its way in.
 
+use crate::Error;
 use crate::auth::AuthValue;
 use crate::kdf::Octets;
 use crate::marshal::{Reader, Writer};
 use crate::public::{ALG_ECC, ALG_KEYEDHASH, ALG_RSA, ALG_SYMCIPHER};
-use crate::Error;
 use core::fmt;
 use zeroize::Zeroizing;
 

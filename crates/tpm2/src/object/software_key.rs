@@ -1,9 +1,9 @@
 //! Key pairs that were made in software, on their way into a TPM: PKCS#8 (RFC 5958) of RSA keys
 //! (RFC 8017 Appendix A.1.2) and of keys on NIST curves (RFC 5915).
 
+use crate::Error;
 use crate::object::Sensitive;
 use crate::public::{Key, Public, Symmetric};
-use crate::Error;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
@@ -154,10 +154,9 @@ fn rsa(octets: &[u8]) -> Option<SoftwareKey> {
     if prime.as_bytes().len() * 2 != modulus.len() {
         return None;
     }
-    let exponent =
-        exponent.as_bytes().iter().try_fold(0u32, |number, octet| {
-            number.checked_mul(256).map(|number| number | u32::from(*octet))
-        })?;
+    let exponent = exponent.as_bytes().iter().try_fold(0u32, |number, octet| {
+        number.checked_mul(256).map(|number| number | u32::from(*octet))
+    })?;
     // Part 2 §12.2.3.5: zero stands for 2^16 + 1, and TPMs compare the two as they are written.
     let exponent = if exponent == 65537 { 0 } else { exponent };
     let sensitive = Sensitive::rsa(prime.as_bytes());

@@ -191,8 +191,7 @@ impl Plan {
             .filter(|_| index == 0 && slot.authorizes.is_some() && self.cipher != Some(0))
             .map_or(&[][..], |(_, session)| &session.nonce_tpm);
         let hash = command.parameter_hash(crypto, session.hash);
-        let parts =
-            [hash.as_bytes(), &slot.nonce, &session.nonce_tpm, other, &[slot.attributes]];
+        let parts = [hash.as_bytes(), &slot.nonce, &session.nonce_tpm, other, &[slot.attributes]];
         Ok(Zeroizing::new(crypto.hmac(session.hash, &key, &parts)?.as_bytes().to_vec()))
     }
 
@@ -289,8 +288,7 @@ impl Slot {
             return Ok(());
         }
         let hash = response_hash(crypto, session.hash, command, parameters);
-        let parts =
-            [hash.as_bytes(), response.nonce, &self.nonce, &[response.attributes]];
+        let parts = [hash.as_bytes(), response.nonce, &self.nonce, &[response.attributes]];
         let hmac = crypto.hmac(session.hash, &key, &parts)?;
         if kdf::same(hmac.as_bytes(), response.hmac) { Ok(()) } else { Err(Error::Tampered) }
     }
