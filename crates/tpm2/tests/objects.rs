@@ -19,6 +19,7 @@ use touchstone_tpm2::{
     credential, response_code,
 };
 
+#[expect(clippy::needless_pass_by_value, reason = "each result is asked once")]
 fn refused(result: Result<impl Sized, Error>) -> u32 {
     match result {
         Err(Error::Refused(refusal)) => response_code::base(refusal.response),
@@ -468,8 +469,8 @@ fn a_duplicate_is_rewrapped_for_another_parent() {
 #[test]
 fn a_public_key_from_elsewhere_verifies_inside() {
     let swtpm = Swtpm::blank_tcp();
-    let signer = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256).unwrap();
-    let pkcs8 = pkcs8_of(&signer);
+    let soft = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256).unwrap();
+    let pkcs8 = pkcs8_of(&soft);
     let key = SoftwareKey::from_pkcs8_der(&pkcs8).unwrap();
     let template = template::signing(KeyPair::Ecc(Curve::P256), SigningScheme::OfKey);
     let mut tpm = swtpm.talk();
@@ -478,7 +479,7 @@ fn a_public_key_from_elsewhere_verifies_inside() {
     let loaded = tpm.load_external(&public, None).unwrap();
     let fixed = {
         use touchstone_crypto::Signer;
-        let der = signer.sign(b"message").unwrap();
+        let der = soft.sign(b"message").unwrap();
         touchstone_crypto::ecdsa::der_to_fixed(&der, 32).unwrap()
     };
     let signed = [&[0, 0x18, 0, 0x0B, 0, 32], &fixed[..32], &[0, 32], &fixed[32..]].concat();
