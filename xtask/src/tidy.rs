@@ -36,6 +36,7 @@ const ROOMS: &[(&str, Layer)] = &[
     ("update", Layer::Trust),
     ("tpm2", Layer::Trust),
     ("element", Layer::Trust),
+    ("element-software", Layer::Trust),
     ("element-tpm2", Layer::Trust),
     ("element-pkcs11", Layer::Trust),
     ("measure", Layer::Trust),
@@ -58,6 +59,7 @@ const SIBLINGS: &[(&str, &[&str])] = &[
     ("crypto-awslc", &["crypto"]),
     ("crypto-soft", &["crypto"]),
     ("cms", &["certs"]),
+    ("element-software", &["element"]),
     ("element-tpm2", &["element", "tpm2"]),
     ("element-pkcs11", &["element"]),
     ("evidence", &["measure"]),
@@ -68,7 +70,7 @@ const SIBLINGS: &[(&str, &[&str])] = &[
 /// the policy reads claims and no bytes.
 const FORBIDDEN: &[(&str, &[&str])] = &[
     ("policy", &["wire", "measure", "evidence", "certs", "cms"]),
-    ("evidence", &["element", "element-tpm2", "policy"]),
+    ("evidence", &["element", "element-software", "element-tpm2", "policy"]),
     ("measure", &["evidence", "policy"]),
     ("attest", &["crypto-awslc", "certs"]),
 ];
