@@ -177,7 +177,8 @@ impl KeyFile {
         let secret = self.secret.as_deref().map(prefixed).transpose()?;
         let key = TpmKey {
             kind: self.kind.oid(),
-            empty_auth: self.empty_auth.then_some(Flag(true)),
+            // Said also when it is not so: tpm2-openssl takes silence for an empty value.
+            empty_auth: Some(Flag(self.empty_auth)),
             policy: (!self.policy.is_empty())
                 .then(|| encoded(&self.policy))
                 .transpose()

@@ -9,7 +9,7 @@ use touchstone_crypto_awslc::AwsLc;
 use touchstone_peers::{Swtpm, tool};
 use touchstone_tpm2::marshal::Reader;
 use touchstone_tpm2::object::{
-    InnerKey, NewObject, Object, RsaEncryption, SigningScheme, SoftwareKey, duplicate,
+    Duplicate, InnerKey, NewObject, Object, RsaEncryption, SigningScheme, SoftwareKey, duplicate,
 };
 use touchstone_tpm2::template::{self, ENDORSEMENT, KeyPair};
 use touchstone_tpm2::{
@@ -115,8 +115,8 @@ fn what_we_seal_tpm2_unseal_opens_with_the_value_alone() {
 }
 
 /// The digest of `PolicyPCR` for these values (Part 3 §23.7).
-fn pcr_policy(tpm: &mut Tpm, pcrs: &PcrSelection) -> touchstone_crypto::Digest {
-    let values = tpm.pcr_read(pcrs).unwrap();
+fn pcr_policy(tpm: &mut Tpm, pcrs: PcrSelection) -> touchstone_crypto::Digest {
+    let values = tpm.pcr_read(&pcrs).unwrap();
     let values: Vec<&[u8]> = values.iter().map(touchstone_crypto::Digest::as_bytes).collect();
     let values = AwsLc.hash(SHA256, &values);
     let code = code::POLICY_PCR.number.to_be_bytes();
@@ -128,7 +128,7 @@ fn what_we_seal_to_a_pcr_the_tools_open_until_it_moves() {
     let swtpm = Swtpm::blank_tcp().with_parent();
     let mut tpm = swtpm.talk();
     let pcrs = PcrSelection::new(SHA256, &[7, 16]).unwrap();
-    let policy = pcr_policy(&mut tpm, &pcrs);
+    let policy = pcr_policy(&mut tpm, pcrs);
     drop(tpm);
     let template = template::sealed().only_with_policy(&policy);
     hand_over(&swtpm, &NewObject::new(template).data(b"our secret"));
@@ -343,6 +343,11 @@ fn primary_keys_of_both_sides_are_the_same_key() {
     assert_eq!(inside(&swtpm.read("p.pub")), ours.native);
 }
 
+fn hex(octets: &[u8]) -> String {
+    let digits = octets.iter().flat_map(|octet| [octet >> 4, octet & 15]);
+    digits.map(|digit| char::from_digit(digit.into(), 16).unwrap()).collect()
+}
+
 /// What tpm2_makecredential writes: a magic number, a version, both parts.
 fn credential_file(credential: &Credential) -> Vec<u8> {
     let head = [0xBA, 0xDC, 0xC0, 0xDE, 0, 0, 0, 1];
@@ -383,7 +388,7 @@ fn credentials_are_made_and_opened_by_either_side() {
         swtpm.tool(&["tpm2_flushcontext", "session"]);
 
         swtpm.write("secret", b"for us");
-        let name: String = name.iter().map(|octet| format!("{octet:02x}")).collect();
+        let name = hex(&name);
         let make = ["tpm2_makecredential", "-u", "ek.pub", "-s", "secret", "-n", &name];
         swtpm.peer(&[&make[..], &["-o", "credential", "-T", "none"]].concat());
         let theirs = read_credential_file(&swtpm.read("credential"));
@@ -460,10 +465,10 @@ fn what_tpm2_duplicate_sends_we_import() {
     from.peer(&["tpm2_startauthsession", "--policy-session", "-S", "session"]);
     from.peer(&["tpm2_policycommandcode", "-S", "session", "TPM2_CC_Duplicate"]);
     from.write("inner", &[6; 16]);
-    let send = ["tpm2_duplicate", "-C", "home.ctx", "-c", "k.ctx", "-G", "aes", "-i", "inner"];
+    let duplicate = ["tpm2_duplicate", "-C", "home.ctx", "-c", "k.ctx", "-G", "aes", "-i", "inner"];
     let files = ["-p", "session:session", "-r", "dup.priv", "-s", "dup.seed"];
-    from.peer(&[&send[..], &files].concat());
-    let sent = duplicate::Duplicate {
+    from.peer(&[&duplicate[..], &files].concat());
+    let sent = Duplicate {
         public: inside(&from.read("theirs.pub")),
         private: inside(&from.read("dup.priv")),
         secret: inside(&from.read("dup.seed")),
