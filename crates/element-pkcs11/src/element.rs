@@ -3,7 +3,7 @@
 use crate::create::{self, Wanted};
 use crate::encoding;
 use crate::object::{self, Key, OLD};
-use crate::offers::Input;
+use crate::offers::{Calls, Input};
 use crate::refusal::Fault;
 use crate::token::{Token, Work, present};
 use cryptoki::mechanism::Mechanism;
@@ -118,7 +118,7 @@ impl Element for Token {
             }
             let (mechanism, input) = token
                 .offers
-                .signer(algorithm)
+                .signer(algorithm, if key.asks_each_time { Calls::Several } else { Calls::One })
                 .ok_or(Error::Unsupported("this signature algorithm on this token"))?;
             let input = token.prepare(input, message)?;
             let pin = if key.asks_each_time { Some(token.authenticate()?) } else { None };

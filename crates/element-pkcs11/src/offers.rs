@@ -91,12 +91,15 @@ impl Offers {
     }
 
     /// How to sign: what the token is told, and whether it gets the digest instead of the message.
+    /// The digest is less to send and what cards know; signing in several calls is what modules
+    /// know with the message only, if they have both.
     pub(crate) fn signer(
         &self,
         algorithm: SignatureAlgorithm,
+        calls: Calls,
     ) -> Option<(Mechanism<'static>, Input)> {
         let hash = signature_hash(algorithm);
-        let ways: Vec<(Mechanism<'static>, Input)> = match (algorithm, hash) {
+        let mut ways: Vec<(Mechanism<'static>, Input)> = match (algorithm, hash) {
             (SignatureAlgorithm::Ed25519, _) => {
                 use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
                 let pure = EddsaParams::new(EddsaSignatureScheme::Ed25519);
@@ -148,6 +151,9 @@ impl Offers {
                 ),
             ],
         };
+        if calls == Calls::Several {
+            ways.reverse();
+        }
         ways.into_iter().find(|(way, _)| self.has(way.mechanism_type(), MechanismInfo::sign))
     }
 
@@ -193,7 +199,7 @@ impl Offers {
         Capabilities {
             signatures: SignatureAlgorithm::ALL
                 .into_iter()
-                .filter(|algorithm| self.signer(*algorithm).is_some())
+                .filter(|algorithm| self.signer(*algorithm, Calls::One).is_some())
                 .filter(|algorithm| known(&|key| key.signatures().contains(algorithm)))
                 .collect(),
             encryptions: Encryption::ALL
@@ -211,9 +217,10 @@ impl Offers {
     /// none can attest.
     pub(crate) fn uses(&self, algorithm: KeyAlgorithm) -> Vec<KeyUse> {
         let offered = |key_use: &KeyUse| match key_use {
-            KeyUse::Sign => {
-                algorithm.signatures().first().is_some_and(|usual| self.signer(*usual).is_some())
-            }
+            KeyUse::Sign => algorithm
+                .signatures()
+                .first()
+                .is_some_and(|usual| self.signer(*usual, Calls::One).is_some()),
             KeyUse::Decrypt => {
                 algorithm.encryptions().iter().any(|encryption| self.encrypts(*encryption))
             }
@@ -230,6 +237,14 @@ enum Kind {
     Single,
 }
 use Kind::{Pair, Single};
+
+/// In how many calls something is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Calls {
+    One,
+    /// The PIN stands between the first and the last.
+    Several,
+}
 
 /// What is handed to the token to sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

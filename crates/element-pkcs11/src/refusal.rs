@@ -33,6 +33,19 @@ impl From<Fault> for Error {
 }
 
 impl Fault {
+    /// Whether there is no reaching the token, or no telling.
+    pub(crate) fn is_away(&self) -> bool {
+        match self {
+            Self::Module(error) => Self::lost(error) || Self::vague(error),
+            Self::Ours(error) => matches!(error, Error::Removed),
+        }
+    }
+
+    /// The error for a token that was there before.
+    pub(crate) fn removed(self) -> Error {
+        if self.is_away() { Error::Removed } else { self.into() }
+    }
+
     /// The return value that the module gave.
     pub(crate) fn value(error: &Pkcs11Error) -> Option<RvError> {
         match error {
@@ -168,6 +181,7 @@ const TABLE: &[(RvError, u32, &str, &str)] = &[
     (RvError::MechanismParamInvalid, 0x71, "CKR_MECHANISM_PARAM_INVALID", "the token does not take these parameters; choose another algorithm"),
     (RvError::ObjectHandleInvalid, 0x82, "CKR_OBJECT_HANDLE_INVALID", "the object was deleted meanwhile"),
     (RvError::OperationActive, 0x90, "CKR_OPERATION_ACTIVE", "the module is still at something else; try again"),
+    (RvError::OperationNotInitialized, 0x91, "CKR_OPERATION_NOT_INITIALIZED", "the module does not take this in several calls, as a key that asks each time needs"),
     (RvError::PinIncorrect, 0xa0, "CKR_PIN_INCORRECT", "the PIN is wrong"),
     (RvError::PinInvalid, 0xa1, "CKR_PIN_INVALID", "the PIN has characters that the token does not take"),
     (RvError::PinLenRange, 0xa2, "CKR_PIN_LEN_RANGE", "the PIN is too short or too long for the token"),

@@ -193,22 +193,24 @@ impl Token {
                 Err(error) => return Err(error),
             }
         }
-        match self.link_up() {
-            Err(Error::Removed) if self.module.restart()? => self.link_up(),
-            result => result,
-        }
+        let away = match self.link_up() {
+            Err(fault) if fault.is_away() => fault,
+            result => return Ok(result?),
+        };
+        let result = if self.module.restart()? { self.link_up() } else { Err(away) };
+        // Who never saw the token is told what the module says; who did knows that it was there.
+        result.map_err(|fault| if self.known.is_some() { fault.removed() } else { fault.into() })
     }
 
-    fn link_up(&mut self) -> Result<(), Error> {
+    fn link_up(&mut self) -> Result<(), Fault> {
         let (known, link, offers) = self.module.call(|pkcs11, generation| {
             let (slot, info) = self.search(pkcs11)?;
             let session = match pkcs11.open_rw_session_no_drop(slot) {
                 Err(error) if Fault::value(&error) == Some(RvError::TokenWriteProtected) => {
-                    pkcs11.open_ro_session_no_drop(slot)
+                    pkcs11.open_ro_session_no_drop(slot)?
                 }
-                opened => opened,
+                opened => opened?,
             };
-            let session = session.map_err(|error| removed_or(&error))?;
             let known = Known::read(&info);
             let ready = self
                 .log_in(pkcs11, &session, slot, &known)
@@ -218,10 +220,7 @@ impl Token {
                 Err(fault) => {
                     // The first failure is the one to tell.
                     let _ = session.close();
-                    Err(match fault {
-                        Fault::Module(error) => removed_or(&error),
-                        Fault::Ours(error) => error,
-                    })
+                    Err(fault)
                 }
             }
         })?;
@@ -230,15 +229,15 @@ impl Token {
     }
 
     /// The one slot with a token that fits, and that is the one we know.
-    fn search(&self, pkcs11: &Pkcs11) -> Result<(Slot, TokenInfo), Error> {
+    fn search(&self, pkcs11: &Pkcs11) -> Result<(Slot, TokenInfo), Fault> {
         self.fits_library(pkcs11)?;
         let mut found = None;
-        for slot in pkcs11.get_slots_with_token().map_err(|error| removed_or(&error))? {
+        for slot in pkcs11.get_slots_with_token()? {
             let info = match pkcs11.get_token_info(slot) {
                 Ok(info) => info,
                 // Pulled out between the two questions, or not a card that the module knows.
                 Err(error) if Fault::lost(&error) || Fault::vague(&error) => continue,
-                Err(error) => return Err(refusal(&error)),
+                Err(error) => return Err(error.into()),
             };
             let same = self.known.as_ref().is_none_or(|known| known.is_same(&Known::read(&info)));
             if !info.token_initialized() || !same || !self.fits(pkcs11, slot, &info)? {
@@ -247,15 +246,16 @@ impl Token {
             if found.replace((slot, info)).is_some() {
                 return Err(Error::BadInput(
                     "several tokens fit the URI; add `serial=` or `token=` to it",
-                ));
+                )
+                .into());
             }
         }
-        found.ok_or(Error::Removed)
+        found.ok_or(Fault::Ours(Error::Removed))
     }
 
-    fn fits_library(&self, pkcs11: &Pkcs11) -> Result<(), Error> {
+    fn fits_library(&self, pkcs11: &Pkcs11) -> Result<(), Fault> {
         let uri = &self.uri;
-        let library = pkcs11.get_library_info().map_err(|error| removed_or(&error))?;
+        let library = pkcs11.get_library_info()?;
         let version = library.library_version();
         let fits = is(uri.library_manufacturer.as_deref(), library.manufacturer_id())
             && is(uri.library_description.as_deref(), library.library_description())
@@ -267,11 +267,12 @@ impl Token {
         } else {
             Err(Error::BadInput(
                 "the module is another one than the URI's library-… attributes say",
-            ))
+            )
+            .into())
         }
     }
 
-    fn fits(&self, pkcs11: &Pkcs11, slot: Slot, info: &TokenInfo) -> Result<bool, Error> {
+    fn fits(&self, pkcs11: &Pkcs11, slot: Slot, info: &TokenInfo) -> Result<bool, Fault> {
         let uri = &self.uri;
         let token = is(uri.token.as_deref(), info.label())
             && is(uri.manufacturer.as_deref(), info.manufacturer_id())
@@ -281,7 +282,7 @@ impl Token {
         if !token || (uri.slot_description.is_none() && uri.slot_manufacturer.is_none()) {
             return Ok(token);
         }
-        let about = pkcs11.get_slot_info(slot).map_err(|error| removed_or(&error))?;
+        let about = pkcs11.get_slot_info(slot)?;
         Ok(is(uri.slot_description.as_deref(), about.slot_description())
             && is(uri.slot_manufacturer.as_deref(), about.manufacturer_id()))
     }
@@ -378,10 +379,6 @@ fn is(wanted: Option<&str>, value: &str) -> bool {
 
 fn gone() -> Fault {
     Fault::Module(Pkcs11Error::Pkcs11(RvError::SessionHandleInvalid, Function::GetSessionInfo))
-}
-
-fn removed_or(error: &Pkcs11Error) -> Error {
-    if Fault::lost(error) { Error::Removed } else { refusal(error) }
 }
 
 impl fmt::Display for Token {

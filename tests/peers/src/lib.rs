@@ -19,5 +19,5 @@ mod swtpm;
 
 pub use material::{corpus, files, rig};
 pub use process::{attempt, openssl, tool};
-pub use softhsm::SoftHsm;
+pub use softhsm::{Served, SoftHsm};
 pub use swtpm::Swtpm;

@@ -1,9 +1,13 @@
 //! SoftHSM2, a PKCS#11 token in software, and `pkcs11-tool` beside it.
 
 use crate::process::{output, run};
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::Duration;
 
 const CONF: &str = "SOFTHSM2_CONF";
 const MODULES: [&str; 3] = [
@@ -12,10 +16,32 @@ const MODULES: [&str; 3] = [
     "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
 ];
 
+const CLIENTS: [&str; 2] = [
+    "/usr/lib/x86_64-linux-gnu/pkcs11/p11-kit-client.so",
+    "/usr/lib/aarch64-linux-gnu/pkcs11/p11-kit-client.so",
+];
+
 /// A token named `device`, in a folder of its own.
 pub struct SoftHsm {
     folder: PathBuf,
     module: &'static str,
+}
+
+/// A token behind a process; it is gone when this is dropped.
+pub struct Served {
+    child: Child,
+    socket: String,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // The server has a process for each client: they go together. It may have ended by itself;
+        // then there is nothing to end.
+        let group = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        let _ = group.map(|group| kill_process_group(group, Signal::KILL));
+        let _ = self.child.wait();
+        let _ = fs::remove_file(&self.socket);
+    }
 }
 
 impl SoftHsm {
@@ -48,7 +74,9 @@ impl SoftHsm {
         softhsm.init_token("device");
         let mut again = Command::new(std::env::current_exe().unwrap());
         again.args(["--exact", test, "--nocapture", "--test-threads=1"]);
-        run(again.env("TOUCHSTONE_SOFTHSM", &softhsm.folder).env(CONF, softhsm.conf()));
+        again.env("TOUCHSTONE_SOFTHSM", &softhsm.folder).env(CONF, softhsm.conf());
+        // For p11-kit's client module: see `serve`.
+        run(again.env("P11_KIT_SERVER_ADDRESS", format!("unix:path={}", softhsm.path("served"))));
         let ran = fs::read_to_string(softhsm.path("ran")).unwrap_or_default();
         assert_eq!(ran, test, "the test did not run itself: is its name right?");
     }
@@ -70,8 +98,53 @@ impl SoftHsm {
 
     /// A URI for the token `device`: more of its path before the `?`, and where the PIN is.
     pub fn uri(&self, more: &str) -> String {
-        let (module, pin) = (self.module, self.path("pin"));
+        self.uri_by(self.module, more)
+    }
+
+    /// The same by another module.
+    pub fn uri_by(&self, module: &str, more: &str) -> String {
+        let pin = self.path("pin");
         format!("pkcs11:token=device{more}?module-path={module}&pin-source=file:{pin}")
+    }
+
+    /// Serves the token from a process of its own, so that it can be taken away and come back. It
+    /// is reached by the module [`served_module`](Self::served_module).
+    pub fn serve(&self) -> Served {
+        let socket = self.path("served");
+        let arguments = ["server", "--foreground", "--provider", self.module, "--name", &socket];
+        let mut command = self.command("p11-kit", &arguments);
+        command
+            .arg("pkcs11:token=device")
+            .process_group(0)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let child = command.spawn().unwrap_or_else(|error| {
+            panic!("p11-kit: {error}; run cargo xtask test, which installs it")
+        });
+        for _ in 0..500 {
+            if Path::new(&socket).exists() {
+                return Served { child, socket };
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("p11-kit server does not serve; run cargo xtask test, which installs it");
+    }
+
+    /// p11-kit's client, which shows the token that [`serve`](Self::serve) serves.
+    pub fn served_module(&self) -> &'static str {
+        let found = CLIENTS.into_iter().find(|module| Path::new(module).is_file());
+        found.expect("p11-kit-modules is missing; run cargo xtask test, which installs it")
+    }
+
+    /// A module that shows the token as a card with three tries for its PIN; the file `logins` has
+    /// a line for each try.
+    pub fn card(&self) -> String {
+        self.write("card.c", include_bytes!("card.c"));
+        let text = |name: &str, value: &str| format!("-D{name}=\"{value}\"");
+        let (real, logins) = (text("REAL", self.module), text("LOGINS", &self.path("logins")));
+        let how = ["-shared", "-fPIC", "-o", "card.so", "card.c", &real, &logins];
+        self.tool("cc", &how);
+        self.path("card.so")
     }
 
     /// Makes a token.
