@@ -1,5 +1,6 @@
 //! What can go wrong with an element.
 
+use crate::reference::ReferenceError;
 use std::path::PathBuf;
 use std::{fmt, io};
 use touchstone_engine::Blame;
@@ -44,6 +45,10 @@ pub enum Error {
     StateMoved,
     /// A key or a sealed secret of another element, or of this one before it was cleared.
     Foreign,
+    /// The key under that reference is not the one that the reference was made for.
+    AnotherKey(String),
+    /// A reference to a key does not parse.
+    BadReference(ReferenceError),
     /// The element has no room for more.
     Exhausted(&'static str),
     /// The element was taken away in mid-operation; the next call looks for it again.
@@ -93,6 +98,8 @@ impl Error {
             Self::LockedOut { .. } => "element.authorization.locked-out",
             Self::StateMoved => "element.state.moved",
             Self::Foreign => "element.foreign",
+            Self::AnotherKey(_) => "element.key.another",
+            Self::BadReference(error) => error.code(),
             Self::Exhausted(_) => "element.exhausted",
             Self::Removed => "element.removed",
             Self::Corrupt(_) => "element.store.corrupt",
@@ -123,6 +130,7 @@ impl Error {
             | Self::TooLarge { .. }
             | Self::BadInput(_)
             | Self::WrongAuthorization { .. }
+            | Self::BadReference(_)
             | Self::Foreign => Blame::Owner,
             Self::Refused(_) | Self::Malformed(_) => Blame::Peer,
             _ => Blame::Platform,
@@ -159,6 +167,12 @@ impl fmt::Display for Error {
             Self::Foreign => f.write_str(
                 "made by another element, or by this one before it was cleared; make it anew here",
             ),
+            Self::AnotherKey(reference) => write!(
+                f,
+                "the key at {reference} is not the one that the reference was made for; find out who \
+                 replaced it, then make the reference anew"
+            ),
+            Self::BadReference(error) => write!(f, "{error}"),
             Self::Exhausted(what) => write!(f, "the element has no room left: {what}"),
             Self::Removed => f.write_str("the element was removed; put it back and try again"),
             Self::Corrupt(path) => {
@@ -194,6 +208,12 @@ impl std::error::Error for Error {
             Self::File { source, .. } | Self::Unreachable { source, .. } => Some(source),
             _ => None,
         }
+    }
+}
+
+impl From<ReferenceError> for Error {
+    fn from(error: ReferenceError) -> Self {
+        Self::BadReference(error)
     }
 }
 
@@ -270,6 +290,8 @@ mod tests {
             Error::LockedOut { recovery: Some(7200) },
             Error::StateMoved,
             Error::Foreign,
+            Error::AnotherKey("element:tpm/ldevid".to_owned()),
+            Error::BadReference("ldevid".parse::<crate::Reference>().unwrap_err()),
             Error::Exhausted("NV memory"),
             Error::Removed,
             Error::Corrupt(path()),
@@ -312,6 +334,7 @@ mod tests {
                     | "element.input.bad"
                     | "element.authorization.wrong"
                     | "element.foreign"
+                    | "element.reference.scheme"
             );
             let answered = matches!(error.code(), "element.refused" | "element.answer.malformed");
             let expected = match (asked, answered) {

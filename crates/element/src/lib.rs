@@ -35,6 +35,7 @@ mod algorithm;
 mod error;
 pub mod laws;
 mod name;
+pub mod reference;
 mod secret;
 mod signer;
 mod types;
@@ -46,6 +47,7 @@ pub use ability::{
 pub use algorithm::{Encryption, KeyAlgorithm};
 pub use error::{Error, Refusal};
 pub use name::{MAX_NAME_LEN, check_name};
+pub use reference::{KeyReference, Reference};
 pub use secret::Secret;
 pub use signer::ElementSigner;
 pub use types::{
