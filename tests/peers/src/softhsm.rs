@@ -121,13 +121,13 @@ impl SoftHsm {
         let child = command.spawn().unwrap_or_else(|error| {
             panic!("p11-kit: {error}; run cargo xtask test, which installs it")
         });
-        for _ in 0..500 {
-            if Path::new(&socket).exists() {
-                return Served { child, socket };
-            }
+        let served = Served { child, socket };
+        let there = (0..500).any(|_| {
             thread::sleep(Duration::from_millis(10));
-        }
-        panic!("p11-kit server does not serve; run cargo xtask test, which installs it");
+            Path::new(&served.socket).exists()
+        });
+        assert!(there, "p11-kit server does not serve; run cargo xtask test, which installs it");
+        served
     }
 
     /// p11-kit's client, which shows the token that [`serve`](Self::serve) serves.
