@@ -74,6 +74,9 @@ pub(crate) fn rsa_algorithm(modulus: &[u8]) -> Option<KeyAlgorithm> {
 
 /// The SPKI of an RSA key (RFC 3279 §2.3.1).
 pub(crate) fn rsa_spki(modulus: &[u8], exponent: &[u8]) -> Result<Vec<u8>, Error> {
+    if rsa_algorithm(modulus).is_none() || exponent.iter().all(|octet| *octet == 0) {
+        return Err(BAD_TOKEN_KEY);
+    }
     let key = RsaPublicKey {
         modulus: UintRef::new(modulus).map_err(|_| BAD_TOKEN_KEY)?,
         exponent: UintRef::new(exponent).map_err(|_| BAD_TOKEN_KEY)?,
@@ -293,4 +296,86 @@ pub(crate) fn wrapped_point(point: &[u8]) -> Result<Vec<u8>, Error> {
 /// Whether keys of this algorithm sign by ECDSA.
 pub(crate) const fn is_ecdsa(algorithm: KeyAlgorithm) -> bool {
     curve_oid(algorithm).is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// `openssl ecparam -name prime256v1 -genkey -noout | openssl pkcs8 -topk8 -nocrypt` has these
+    /// parts in this order.
+    fn p256_pkcs8(with_point: bool) -> Vec<u8> {
+        let point = [&[0xa1, 68, 3, 66, 0, 4][..], &[5; 64]].concat();
+        let inner =
+            [&[2, 1, 1, 4, 32][..], &[7; 32], if with_point { &point } else { &[] }].concat();
+        let inner = [&[0x30, u8::try_from(inner.len()).unwrap()], &inner[..]].concat();
+        let algorithm =
+            [0x30, 19, 6, 7, 42, 134, 72, 206, 61, 2, 1, 6, 8, 42, 134, 72, 206, 61, 3, 1, 7];
+        let len = u8::try_from(inner.len()).unwrap();
+        let head: &[u8] = if len > 127 { &[4, 0x81, len] } else { &[4, len] };
+        let body = [&[2, 1, 0][..], &algorithm, head, &inner].concat();
+        let len = u8::try_from(body.len()).unwrap();
+        let head: &[u8] = if len > 127 { &[0x30, 0x81, len] } else { &[0x30, len] };
+        [head, &body].concat()
+    }
+
+    #[test]
+    fn a_private_key_is_of_the_algorithm_that_was_said_or_refused() {
+        let read = |algorithm| pkcs8(algorithm, &p256_pkcs8(true));
+        let Ok(PrivateKey::Curve { value, point }) = read(KeyAlgorithm::P256) else {
+            panic!("not read");
+        };
+        assert_eq!(value[..], [7; 32]);
+        assert_eq!(point, Some([&[4][..], &[5; 64]].concat()));
+        for other in [KeyAlgorithm::P384, KeyAlgorithm::Rsa2048, KeyAlgorithm::Ed25519] {
+            assert!(matches!(read(other), Err(Error::BadInput(_))), "{other}");
+        }
+        let without = pkcs8(KeyAlgorithm::P256, &p256_pkcs8(false));
+        assert!(matches!(without, Ok(PrivateKey::Curve { point: None, .. })));
+        let whole = p256_pkcs8(true);
+        for cut in 0..whole.len() {
+            assert!(pkcs8(KeyAlgorithm::P256, &whole[..cut]).is_err(), "{cut} octets");
+        }
+        assert!(pkcs8(KeyAlgorithm::P256, &[&whole[..], &[0]].concat()).is_err());
+    }
+
+    #[test]
+    fn a_point_is_taken_wrapped_and_bare() {
+        let point = [&[4][..], &[5; 64]].concat();
+        let wrapped = wrapped_point(&point).unwrap();
+        assert_eq!(wrapped[..2], [4, 65]);
+        let spki = ec_spki(KeyAlgorithm::P256, &wrapped).unwrap();
+        assert_eq!(ec_spki(KeyAlgorithm::P256, &point).unwrap(), spki);
+        assert_eq!(peer_point(KeyAlgorithm::P256, &spki).unwrap(), point);
+        assert!(matches!(peer_point(KeyAlgorithm::P384, &spki), Err(Error::BadInput(_))));
+        for bad in [&point[1..], &[2; 33], &[]] {
+            let refused = ec_spki(KeyAlgorithm::P256, bad);
+            assert!(matches!(refused, Err(Error::Malformed(_))));
+        }
+    }
+
+    #[test]
+    fn curves_are_known_by_oid_and_by_name() {
+        for algorithm in [KeyAlgorithm::P256, KeyAlgorithm::P521, KeyAlgorithm::Ed25519] {
+            assert_eq!(ec_algorithm(&ec_params(algorithm).unwrap()), Some(algorithm));
+        }
+        assert_eq!(ec_algorithm(b"\x13\x0cedwards25519"), Some(KeyAlgorithm::Ed25519));
+        assert_eq!(ec_algorithm(b"\x13\x0acurve25519"), None);
+        assert_eq!(ec_params(KeyAlgorithm::Rsa2048), None);
+    }
+
+    proptest! {
+        #[test]
+        fn noise_never_panics(octets in proptest::collection::vec(any::<u8>(), 0..200)) {
+            crate::hostile::keys(&octets);
+        }
+
+        #[test]
+        fn a_flipped_private_key_never_panics(at in 0..138_usize, to in any::<u8>()) {
+            let mut octets = p256_pkcs8(true);
+            if let Some(octet) = octets.get_mut(at) { *octet = to; }
+            crate::hostile::keys(&octets);
+        }
+    }
 }

@@ -36,6 +36,8 @@ mod certificate;
 mod create;
 mod element;
 mod encoding;
+#[doc(hidden)]
+pub mod hostile;
 mod module;
 mod object;
 mod offers;

@@ -126,6 +126,10 @@ pub(crate) fn by(session: &Session, attribute: &Attribute) -> Result<Vec<Key>, F
 
 fn id_of(name: &str) -> Option<Vec<u8>> {
     let digits = name.strip_prefix("id-")?;
+    // `from_str_radix` alone would take a sign.
+    if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
     let octets = digits.as_bytes().chunks(2).map(|pair| {
         let pair = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
         u8::from_str_radix(pair, 16).ok()

@@ -137,13 +137,14 @@ impl SoftHsm {
     }
 
     /// A module that shows the token as a card with three tries for its PIN; the file `logins` has
-    /// a line for each try.
+    /// a line for each try. While there is a file `leaks`, its keys say that they can be taken out.
     pub fn card(&self) -> String {
         self.write("card.c", include_bytes!("card.c"));
         let text = |name: &str, value: &str| format!("-D{name}=\"{value}\"");
-        let (real, logins) = (text("REAL", self.module), text("LOGINS", &self.path("logins")));
-        let how = ["-shared", "-fPIC", "-o", "card.so", "card.c", &real, &logins];
-        self.tool("cc", &how);
+        let real = text("REAL", self.module);
+        let (logins, leaks) =
+            (text("LOGINS", &self.path("logins")), text("LEAKS", &self.path("leaks")));
+        self.tool("cc", &["-shared", "-fPIC", "-o", "card.so", "card.c", &real, &logins, &leaks]);
         self.path("card.so")
     }
 
