@@ -141,7 +141,8 @@ impl Responder {
         if allow.is_empty() {
             return Err(Error::NothingAllowed);
         }
-        self.nft(&["-f", "-"], &ruleset(allow)).map(drop)
+        // For `-` some versions of nft open /dev/stdin, which a device without udev has not.
+        self.nft(&["-f", "/proc/self/fd/0"], &ruleset(allow)).map(drop)
     }
 
     /// Whether the table is in the kernel; somebody may have flushed the ruleset.
