@@ -1,4 +1,4 @@
-//! The front door: `demo` and `test`, and behind them `check`, `tidy`, `bench` and `fuzz`.
+//! The front door: `demo` and `test`, and behind them `check`, `tidy`, `bench`, `size` and `fuzz`.
 //! What this is not: the rig itself, which is `tests/system`; this installs, builds and starts it.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a program that talks to a person")]
@@ -6,6 +6,7 @@
 mod bench;
 mod packages;
 mod run;
+mod size;
 mod tidy;
 
 use anyhow::{Context, Result};
@@ -49,6 +50,8 @@ enum Task {
     Tidy,
     /// Print what an appraisal costs beside its raw cryptography, and the agent's memory
     Bench,
+    /// Build the smallest client of a TPM for a microcontroller and print its size beside the promise
+    Size,
     /// Fuzz every target for so many seconds each (needs a nightly toolchain and cargo-fuzz)
     Fuzz {
         /// Seconds for each target
@@ -64,6 +67,7 @@ fn main() -> Result<()> {
         Task::Check => check(),
         Task::Tidy => tidy::tidy(),
         Task::Bench => bench::bench(),
+        Task::Size => size::size(),
         Task::Fuzz { seconds } => fuzz(seconds),
     }
 }

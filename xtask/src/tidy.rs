@@ -50,6 +50,7 @@ const ROOMS: &[(&str, Layer)] = &[
     ("checkpoint", Layer::Program),
     ("touchstone", Layer::Program),
     ("sim", Layer::Rig),
+    ("size", Layer::Rig),
     ("system", Layer::Rig),
     ("peers", Layer::Rig),
 ];

@@ -5,6 +5,10 @@
 //! curves and Ed25519. What it does not do is [`Error::Unsupported`]: RSA, which has no stable
 //! library here (so a session with such a TPM is salted with a P-256 key), and P-521.
 //!
+//! What is not listed is not linked: [`Soft::new`] offers everything, [`Soft::signatures`] and
+//! [`Soft::agreements`] choose. Every hash is always there. Where flash is short, build with
+//! `RUSTFLAGS='--cfg sha2_backend_soft="compact" --cfg aes_backend_soft="compact"'`.
+//!
 //! What this is not: a place for algorithms of our own, nor a source of randomness: whoever makes a
 //! [`Soft`] says where random octets come from.
 //!
@@ -38,6 +42,11 @@ use sha1::Sha1;
 use sha2::{Sha256, Sha384, Sha512};
 use touchstone_crypto::{Crypto, Digest, Error, HashAlgorithm, SignatureAlgorithm};
 
+pub use tpm::{AGREEMENTS, Agreement, P256, P384};
+pub use verify::{
+    ECDSA_P256_SHA256, ECDSA_P384_SHA256, ECDSA_P384_SHA384, ED25519, SIGNATURES, Verification,
+};
+
 /// Fills its argument with random octets fit for keys, or says that it cannot.
 pub type Random = fn(&mut [u8]) -> Result<(), Error>;
 
@@ -45,13 +54,29 @@ pub type Random = fn(&mut [u8]) -> Result<(), Error>;
 #[derive(Clone, Copy)]
 pub struct Soft {
     random: Random,
+    signatures: &'static [&'static Verification],
+    agreements: &'static [&'static Agreement],
 }
 
 impl Soft {
     /// A provider that takes its random octets from there: a hardware source, or a generator that
     /// one seeds.
     pub const fn new(random: Random) -> Self {
-        Self { random }
+        Self { random, signatures: SIGNATURES, agreements: AGREEMENTS }
+    }
+
+    /// Verifies these signatures and no others.
+    #[must_use]
+    pub const fn signatures(mut self, signatures: &'static [&'static Verification]) -> Self {
+        self.signatures = signatures;
+        self
+    }
+
+    /// Agrees on these curves and no others.
+    #[must_use]
+    pub const fn agreements(mut self, agreements: &'static [&'static Agreement]) -> Self {
+        self.agreements = agreements;
+        self
     }
 }
 
@@ -78,7 +103,9 @@ impl Crypto for Soft {
         message: &[u8],
         signature: &[u8],
     ) -> Result<(), Error> {
-        verify::verify(algorithm, spki_der, message, signature)
+        let listed = self.signatures.iter().find(|listed| listed.algorithm == algorithm);
+        let verify = listed.ok_or(Error::Unsupported)?.verify;
+        verify(spki_der, message, signature)
     }
 
     fn random(&self, out: &mut [u8]) -> Result<(), Error> {

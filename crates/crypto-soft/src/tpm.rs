@@ -1,17 +1,19 @@
 //! What talking to a TPM takes.
 
-use crate::Soft;
+use crate::{Random, Soft};
 use aes::{Aes128, Aes256};
 use alloc::vec::Vec;
 use cfb_mode::cipher::{BlockCipherEncrypt, KeyInit, KeyIvInit};
 use cfb_mode::{BufDecryptor, BufEncryptor};
 use hmac::{Hmac, Mac};
+use p256::NistP256;
+use p256::elliptic_curve::point::AffineCoordinates;
+use p256::elliptic_curve::{AffinePoint, CurveArithmetic, FieldBytes, SecretKey, ecdh};
+use p384::NistP384;
 use sha1::Sha1;
 use sha2::{Sha256, Sha384, Sha512};
-use touchstone_crypto::{
-    Agreed, Crypto, Curve, Digest, Direction, Error, HashAlgorithm, TpmCrypto,
-};
-use zeroize::Zeroizing;
+use touchstone_crypto::{Agreed, Curve, Digest, Direction, Error, HashAlgorithm, TpmCrypto};
+use zeroize::{Zeroize, Zeroizing};
 
 impl TpmCrypto for Soft {
     fn hmac(&self, algorithm: HashAlgorithm, key: &[u8], parts: &[&[u8]]) -> Result<Digest, Error> {
@@ -42,12 +44,9 @@ impl TpmCrypto for Soft {
         if x.len() != curve.len() || y.len() != curve.len() {
             return Err(Error::BadKey);
         }
-        let point = [&[4], x, y].concat();
-        match curve {
-            Curve::P256 => self.agree_p256(&point),
-            Curve::P384 => self.agree_p384(&point),
-            _ => Err(Error::Unsupported),
-        }
+        let listed = self.agreements.iter().find(|listed| listed.curve == curve);
+        let agree = listed.ok_or(Error::Unsupported)?.agree;
+        agree(self.random, x, y)
     }
 
     /// [`Error::Unsupported`]: no RSA here.
@@ -63,50 +62,53 @@ impl TpmCrypto for Soft {
     }
 }
 
+/// Agrees with the point of these coordinates.
+type Agree = fn(Random, &[u8], &[u8]) -> Result<Agreed, Error>;
+
+/// A curve that secrets can be agreed on.
+pub struct Agreement {
+    curve: Curve,
+    agree: Agree,
+}
+
+/// ECDH on P-256.
+pub static P256: Agreement = Agreement { curve: Curve::P256, agree: agree::<NistP256> };
+
+/// ECDH on P-384.
+pub static P384: Agreement = Agreement { curve: Curve::P384, agree: agree::<NistP384> };
+
+/// Everything here.
+pub static AGREEMENTS: &[&Agreement] = &[&P256, &P384];
+
+fn agree<C: CurveArithmetic>(random: Random, x: &[u8], y: &[u8]) -> Result<Agreed, Error> {
+    let coordinate = |octets: &[u8]| FieldBytes::<C>::try_from(octets).map_err(|_| Error::BadKey);
+    // Coordinates off the curve make no point, and the point at infinity has none.
+    let theirs: Option<AffinePoint<C>> =
+        AffinePoint::<C>::from_coordinates(&coordinate(x)?, &coordinate(y)?).into();
+    let theirs = theirs.ok_or(Error::BadKey)?;
+    let ours = private_key::<C>(random)?;
+    let z = ecdh::diffie_hellman::<C>(ours.to_nonzero_scalar(), theirs);
+    let point = ours.public_key();
+    let (x, y) = (point.as_affine().x(), point.as_affine().y());
+    Ok(Agreed { x: x.to_vec(), y: y.to_vec(), z: Zeroizing::new(z.raw_secret_bytes().to_vec()) })
+}
+
 /// A random octet string that is no private key comes once in 2^32 on P-256: so many in a row are a
 /// broken source.
 const TRIES: u32 = 8;
 
-impl Soft {
-    fn agree_p256(self, point: &[u8]) -> Result<Agreed, Error> {
-        use p256::elliptic_curve::sec1::ToSec1Point;
-        use p256::{PublicKey, SecretKey, ecdh};
-        let theirs = PublicKey::from_sec1_bytes(point).map_err(|_| Error::BadKey)?;
-        let ours = self.private_key::<32, _>(|octets| SecretKey::from_slice(octets).ok())?;
-        let z = ecdh::diffie_hellman(ours.to_nonzero_scalar(), theirs.as_affine());
-        agreed(ours.public_key().to_sec1_point(false).as_bytes(), z.raw_secret_bytes())
-    }
-
-    fn agree_p384(self, point: &[u8]) -> Result<Agreed, Error> {
-        use p384::elliptic_curve::sec1::ToSec1Point;
-        use p384::{PublicKey, SecretKey, ecdh};
-        let theirs = PublicKey::from_sec1_bytes(point).map_err(|_| Error::BadKey)?;
-        let ours = self.private_key::<48, _>(|octets| SecretKey::from_slice(octets).ok())?;
-        let z = ecdh::diffie_hellman(ours.to_nonzero_scalar(), theirs.as_affine());
-        agreed(ours.public_key().to_sec1_point(false).as_bytes(), z.raw_secret_bytes())
-    }
-
-    /// A private key by rejection (SP 800-56A §5.6.1.2.2): random octets until they are one.
-    fn private_key<const N: usize, K>(self, key: impl Fn(&[u8]) -> Option<K>) -> Result<K, Error> {
-        let mut octets = Zeroizing::new([0; N]);
-        for _ in 0..TRIES {
-            self.random(octets.as_mut())?;
-            if let Some(key) = key(octets.as_ref()) {
-                return Ok(key);
-            }
+/// A private key by rejection (SP 800-56A §5.6.1.2.2): random octets until they are one.
+fn private_key<C: CurveArithmetic>(random: Random) -> Result<SecretKey<C>, Error> {
+    let mut octets = FieldBytes::<C>::default();
+    for _ in 0..TRIES {
+        random(&mut octets)?;
+        let key = SecretKey::from_bytes(&octets);
+        octets.zeroize();
+        if let Ok(key) = key {
+            return Ok(key);
         }
-        Err(Error::NoRandom)
     }
-}
-
-fn agreed(point: &[u8], z: &[u8]) -> Result<Agreed, Error> {
-    match point {
-        [4, point @ ..] if point.len() == 2 * z.len() => {
-            let (x, y) = point.split_at(z.len());
-            Ok(Agreed { x: x.to_vec(), y: y.to_vec(), z: Zeroizing::new(z.to_vec()) })
-        }
-        _ => Err(Error::BadKey),
-    }
+    Err(Error::NoRandom)
 }
 
 fn hmac<M: Mac + hmac::KeyInit>(

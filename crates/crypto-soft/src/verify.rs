@@ -7,32 +7,52 @@ use touchstone_crypto::{Error, SignatureAlgorithm};
 /// `id-ecPublicKey` (RFC 5480 §2.1.1).
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 /// `secp256r1` (RFC 5480 §2.1.1.1).
-const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+const SECP256R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 /// `secp384r1`.
-const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+const SECP384R1: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 /// `id-Ed25519` (RFC 8410 §3).
-const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+const ID_ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
-pub(crate) fn verify(
-    algorithm: SignatureAlgorithm,
-    spki_der: &[u8],
-    message: &[u8],
-    signature: &[u8],
-) -> Result<(), Error> {
-    match algorithm {
-        SignatureAlgorithm::EcdsaP256Sha256 => {
-            p256(point(spki_der, P256)?, &Sha256::digest(message), signature)
-        }
-        SignatureAlgorithm::EcdsaP384Sha384 => {
-            p384(point(spki_der, P384)?, &Sha384::digest(message), signature)
-        }
-        SignatureAlgorithm::EcdsaP384Sha256 => {
-            p384(point(spki_der, P384)?, &Sha256::digest(message), signature)
-        }
-        SignatureAlgorithm::Ed25519 => ed25519(spki_der, message, signature),
-        _ => Err(Error::Unsupported),
-    }
+/// Verifies by the key (`SubjectPublicKeyInfo`), over the message, the signature.
+type Verify = fn(&[u8], &[u8], &[u8]) -> Result<(), Error>;
+
+/// A signature scheme that can be verified.
+pub struct Verification {
+    pub(crate) algorithm: SignatureAlgorithm,
+    pub(crate) verify: Verify,
 }
+
+/// ECDSA on P-256 with SHA-256.
+pub static ECDSA_P256_SHA256: Verification = Verification {
+    algorithm: SignatureAlgorithm::EcdsaP256Sha256,
+    verify: |spki, message, signature| {
+        p256(point(spki, SECP256R1)?, &Sha256::digest(message), signature)
+    },
+};
+
+/// ECDSA on P-384 with SHA-384.
+pub static ECDSA_P384_SHA384: Verification = Verification {
+    algorithm: SignatureAlgorithm::EcdsaP384Sha384,
+    verify: |spki, message, signature| {
+        p384(point(spki, SECP384R1)?, &Sha384::digest(message), signature)
+    },
+};
+
+/// ECDSA on P-384 with SHA-256.
+pub static ECDSA_P384_SHA256: Verification = Verification {
+    algorithm: SignatureAlgorithm::EcdsaP384Sha256,
+    verify: |spki, message, signature| {
+        p384(point(spki, SECP384R1)?, &Sha256::digest(message), signature)
+    },
+};
+
+/// Ed25519.
+pub static ED25519: Verification =
+    Verification { algorithm: SignatureAlgorithm::Ed25519, verify: ed25519 };
+
+/// Everything here.
+pub static SIGNATURES: &[&Verification] =
+    &[&ECDSA_P256_SHA256, &ECDSA_P384_SHA384, &ECDSA_P384_SHA256, &ED25519];
 
 fn p256(point: &[u8], digest: &[u8], signature: &[u8]) -> Result<(), Error> {
     use p256::ecdsa::signature::hazmat::PrehashVerifier;
@@ -53,7 +73,7 @@ fn p384(point: &[u8], digest: &[u8], signature: &[u8]) -> Result<(), Error> {
 fn ed25519(spki_der: &[u8], message: &[u8], signature: &[u8]) -> Result<(), Error> {
     use ed25519_dalek::{Signature, VerifyingKey};
     let spki = parse(spki_der)?;
-    if spki.algorithm.oid != ED25519 || spki.algorithm.parameters.is_some() {
+    if spki.algorithm.oid != ID_ED25519 || spki.algorithm.parameters.is_some() {
         return Err(Error::BadKey);
     }
     let key = spki.subject_public_key.raw_bytes().try_into().map_err(|_| Error::BadKey)?;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use touchstone_crypto::{
     Crypto, Curve, Direction, Error, HashAlgorithm, SignatureAlgorithm, TpmCrypto,
 };
-use touchstone_crypto_soft::Soft;
+use touchstone_crypto_soft::{Agreement, P384, Soft};
 
 static ASKED: AtomicU8 = AtomicU8::new(0);
 static SOFT: Soft = Soft::new(|_| Err(Error::NoRandom));
@@ -171,6 +171,16 @@ fn what_it_does_not_do_it_says() {
     for algorithm in [SignatureAlgorithm::RsaPkcs1Sha256, SignatureAlgorithm::EcdsaP521Sha512] {
         assert_eq!(SOFT.verify(algorithm, &[], &[], &[]), Err(Error::Unsupported));
     }
+}
+
+#[test]
+fn what_is_not_listed_is_not_offered() {
+    static ONLY_P384: &[&Agreement] = &[&P384];
+    let bare = SOFT.signatures(&[]).agreements(ONLY_P384);
+    let ed25519 = bare.verify(SignatureAlgorithm::Ed25519, &[], &[], &[]);
+    assert_eq!(ed25519, Err(Error::Unsupported));
+    assert_eq!(bare.agree(Curve::P256, &[1; 32], &[1; 32]).unwrap_err(), Error::Unsupported);
+    assert_eq!(bare.agree(Curve::P384, &[1; 48], &[1; 48]).unwrap_err(), Error::BadKey);
 }
 
 #[test]

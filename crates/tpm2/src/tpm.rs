@@ -250,12 +250,15 @@ impl Tpm {
 
     /// The sessions of a command of which nobody knows whether it was carried out.
     fn give_up(&mut self, plan: &Plan) {
-        let mut places: Vec<usize> = plan.slots.iter().filter_map(|slot| slot.place).collect();
-        places.sort_unstable();
-        for place in places.into_iter().rev() {
-            let session = self.sessions.remove(place);
-            self.debris.push(session.id.entity().handle);
-        }
+        let (mut place, debris) = (0, &mut self.debris);
+        self.sessions.retain(|session| {
+            let unknown = plan.slots.iter().any(|slot| slot.place == Some(place));
+            place += 1;
+            if unknown {
+                debris.push(session.id.entity().handle);
+            }
+            !unknown
+        });
     }
 
     /// Flushes what an earlier failure left.

@@ -2,11 +2,38 @@
 #![cfg(all(unix, feature = "std"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
 
-mod qemu;
-
-use qemu::{Pc, Sleep};
-use touchstone_tpm2::tis::Tis;
+use std::convert::Infallible;
+use std::thread;
+use std::time::Duration;
+use touchstone_peers::Pc;
+use touchstone_tpm2::tis::{Bus, Delay, Tis};
 use touchstone_tpm2::{Locality, MAX_MESSAGE, Transport};
+
+/// The registers of a PC's TPM.
+struct Registers(Pc);
+
+impl Bus for Registers {
+    type Error = Infallible;
+
+    fn read(&mut self, address: u16, octets: &mut [u8]) -> Result<(), Infallible> {
+        self.0.read(0xFED4_0000 + u32::from(address), octets);
+        Ok(())
+    }
+
+    fn write(&mut self, address: u16, octets: &[u8]) -> Result<(), Infallible> {
+        self.0.write(0xFED4_0000 + u32::from(address), octets);
+        Ok(())
+    }
+}
+
+/// Time as it passes.
+struct Sleep;
+
+impl Delay for Sleep {
+    fn micros(&mut self, micros: u32) {
+        thread::sleep(Duration::from_micros(micros.into()));
+    }
+}
 
 const STARTUP_CLEAR: &[u8] = &[0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x44, 0, 0];
 const GET_RANDOM_32: &[u8] = &[0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x7B, 0, 32];
@@ -14,18 +41,18 @@ const GET_RANDOM_32: &[u8] = &[0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x7B, 0, 32]
 const GET_FAMILY: &[u8] =
     &[0x80, 0x01, 0, 0, 0, 22, 0, 0, 0x01, 0x7A, 0, 0, 0, 6, 0, 0, 1, 0, 0, 0, 0, 1];
 
-fn open() -> Tis<Pc, Sleep> {
-    Tis::open(Pc::start(), Sleep, Locality::Zero).unwrap()
+fn open() -> Tis<Registers, Sleep> {
+    Tis::open(Registers(Pc::start()), Sleep, Locality::Zero).unwrap()
 }
 
 /// Sends a command that has to succeed; what follows the response's header.
-fn run(tpm: &mut Tis<Pc, Sleep>, command: &[u8]) -> Vec<u8> {
+fn run(tpm: &mut Tis<Registers, Sleep>, command: &[u8]) -> Vec<u8> {
     let response = transact(tpm, command);
     assert_eq!(response[6..10], [0; 4], "response code of {command:02x?}");
     response[10..].to_vec()
 }
 
-fn transact(tpm: &mut Tis<Pc, Sleep>, command: &[u8]) -> Vec<u8> {
+fn transact(tpm: &mut Tis<Registers, Sleep>, command: &[u8]) -> Vec<u8> {
     let mut response = vec![0; MAX_MESSAGE];
     let len = tpm.transact(command, &mut response).unwrap();
     response.truncate(len);
@@ -97,7 +124,6 @@ fn the_locality_of_the_driver_is_the_one_the_tpm_sees() {
 
 #[test]
 fn a_response_half_read_by_another_is_left_behind() {
-    use touchstone_tpm2::tis::Bus as _;
     let mut tpm = open();
     run(&mut tpm, STARTUP_CLEAR);
     // Somebody sends a command through locality 0, reads three octets of the response and dies.

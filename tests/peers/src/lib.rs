@@ -13,11 +13,13 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "tests fail loudly")]
 
 mod material;
+mod pc;
 mod process;
 mod softhsm;
 mod swtpm;
 
 pub use material::{corpus, files, rig};
+pub use pc::Pc;
 pub use process::{attempt, openssl, tool};
 pub use softhsm::{Served, SoftHsm};
 pub use swtpm::Swtpm;

@@ -9,15 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{fmt, thread};
 use tempfile::TempDir;
-use touchstone_tpm2::TransportError;
-use touchstone_tpm2::tis::{Bus, Delay};
 
-/// Where a PC has the TPM.
-const BASE: u32 = 0xFED4_0000;
-const FIFO: u16 = 0x024;
-
-/// A PC that does nothing but hold a TPM.
-pub(crate) struct Pc {
+/// A PC that does nothing but hold a TPM, its registers at 0xFED4_0000.
+pub struct Pc {
     swtpm: Child,
     qemu: Child,
     stream: BufReader<UnixStream>,
@@ -25,7 +19,8 @@ pub(crate) struct Pc {
 }
 
 impl Pc {
-    pub(crate) fn start() -> Self {
+    /// Switches it on. Nobody has started the TPM.
+    pub fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name);
         let mut swtpm = spawn(
@@ -70,9 +65,32 @@ impl Pc {
         line.trim_start_matches("OK").trim().to_owned()
     }
 
-    fn word(&mut self, kind: char, address: u32) -> u32 {
-        let word = self.ask(format_args!("read{kind} {address:#x}"));
-        u32::from_str_radix(word.trim_start_matches("0x"), 16).unwrap()
+    fn value(&mut self, kind: char, address: u32) -> u32 {
+        let value = self.ask(format_args!("read{kind} {address:#x}"));
+        u32::from_str_radix(value.trim_start_matches("0x"), 16).unwrap()
+    }
+
+    /// Reads from memory as a chipset does: four octets are a word, others come one by one, all from
+    /// the same address.
+    pub fn read(&mut self, address: u32, octets: &mut [u8]) {
+        if let Ok(word) = <&mut [u8; 4]>::try_from(&mut *octets) {
+            *word = self.value('l', address).to_le_bytes();
+            return;
+        }
+        for octet in octets {
+            *octet = u8::try_from(self.value('b', address)).unwrap();
+        }
+    }
+
+    /// Writes to memory, as [`read`](Self::read) reads it.
+    pub fn write(&mut self, address: u32, octets: &[u8]) {
+        if let Ok(word) = octets.try_into() {
+            self.ask(format_args!("writel {address:#x} {:#x}", u32::from_le_bytes(word)));
+            return;
+        }
+        for octet in octets {
+            self.ask(format_args!("writeb {address:#x} {octet:#x}"));
+        }
     }
 }
 
@@ -103,43 +121,5 @@ impl Drop for Pc {
             drop(child.kill());
             drop(child.wait());
         }
-    }
-}
-
-/// The registers in the PC's memory: octets at the FIFO, words elsewhere, as a chipset has it.
-impl Bus for Pc {
-    type Error = TransportError;
-
-    fn read(&mut self, address: u16, octets: &mut [u8]) -> Result<(), TransportError> {
-        let at = BASE + u32::from(address);
-        if address & 0xFFF != FIFO && octets.len() == 4 {
-            octets.copy_from_slice(&self.word('l', at).to_le_bytes());
-            return Ok(());
-        }
-        for octet in octets {
-            *octet = u8::try_from(self.word('b', at)).unwrap();
-        }
-        Ok(())
-    }
-
-    fn write(&mut self, address: u16, octets: &[u8]) -> Result<(), TransportError> {
-        let at = BASE + u32::from(address);
-        if let (true, Ok(word)) = (address & 0xFFF != FIFO, octets.try_into()) {
-            self.ask(format_args!("writel {at:#x} {:#x}", u32::from_le_bytes(word)));
-            return Ok(());
-        }
-        for octet in octets {
-            self.ask(format_args!("writeb {at:#x} {octet:#x}"));
-        }
-        Ok(())
-    }
-}
-
-/// Time as it passes.
-pub(crate) struct Sleep;
-
-impl Delay for Sleep {
-    fn micros(&mut self, micros: u32) {
-        thread::sleep(Duration::from_micros(micros.into()));
     }
 }
