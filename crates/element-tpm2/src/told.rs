@@ -2,7 +2,7 @@
 
 use std::io;
 use touchstone_element::{Error, Refusal};
-use touchstone_tpm2::{self as tpm2, TransportError};
+use touchstone_tpm2::{self as tpm2, TransportError, Unsatisfied};
 
 /// What went wrong with the TPM at `at`.
 pub(crate) fn told(at: &str, error: tpm2::Error) -> Error {
@@ -15,6 +15,15 @@ pub(crate) fn told(at: &str, error: tpm2::Error) -> Error {
             about: refusal.about(),
             words: refusal.words(),
         }),
+        tpm2::Error::Exhausted(slots) => Error::Exhausted(slots.words()),
+        tpm2::Error::Unsatisfied(why) => match why {
+            Unsatisfied::Pcr
+            | Unsatisfied::Authorize
+            | Unsatisfied::Nv
+            | Unsatisfied::NvChanged
+            | Unsatisfied::CounterTimer => Error::StateMoved,
+            other => Error::BadInput(other.words()),
+        },
         tpm2::Error::Malformed(what) => Error::Malformed(what),
         tpm2::Error::Tampered => {
             Error::Malformed("its HMAC is wrong: somebody sits between us and the TPM")

@@ -1,5 +1,6 @@
 //! What can go wrong in a conversation with a TPM.
 
+use crate::policy::Unsatisfied;
 use crate::response_code;
 use crate::transport::TransportError;
 use core::fmt;
@@ -12,6 +13,10 @@ pub enum Error {
     Transport(TransportError),
     /// The TPM said no.
     Refused(Refusal),
+    /// A policy does not hold.
+    Unsatisfied(Unsatisfied),
+    /// The TPM has no room for more, and nothing of ours stands in the way.
+    Exhausted(Slots),
     /// What came from a TPM, or was said to, does not parse.
     Malformed(&'static str),
     /// A response's HMAC is wrong: somebody sits between us and the TPM.
@@ -32,6 +37,8 @@ impl Error {
         match self {
             Self::Transport(error) => error.code(),
             Self::Refused(_) => "tpm2.refused",
+            Self::Unsatisfied(why) => why.code(),
+            Self::Exhausted(slots) => slots.code(),
             Self::Malformed(_) => "tpm2.malformed",
             Self::Tampered => "tpm2.tampered",
             Self::BadInput(_) => "tpm2.input.bad",
@@ -47,6 +54,8 @@ impl fmt::Display for Error {
         match self {
             Self::Transport(error) => write!(f, "{error}"),
             Self::Refused(refusal) => write!(f, "{refusal}"),
+            Self::Unsatisfied(why) => write!(f, "{why}"),
+            Self::Exhausted(slots) => write!(f, "{slots}"),
             Self::Malformed(what) => write!(f, "the TPM's answer does not parse: {what}"),
             Self::Tampered => f.write_str(
                 "a response's HMAC is wrong: somebody sits between us and the TPM; \
@@ -112,5 +121,72 @@ impl fmt::Display for Refusal {
             write!(f, ", {what} {number}")?;
         }
         write!(f, "): {}", self.words())
+    }
+}
+
+/// What a TPM has few of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slots {
+    /// Places for loaded objects; many TPMs have three.
+    Objects,
+    /// Places for open sessions; many TPMs have three, and some tens of saved ones.
+    Sessions,
+    /// Memory.
+    Memory,
+    /// Places in its lasting storage.
+    Storage,
+}
+
+impl Slots {
+    /// What a refusal says is full.
+    pub(crate) const fn full(refusal: Refusal) -> Option<Self> {
+        Some(match response_code::base(refusal.response) {
+            response_code::OBJECT_MEMORY | response_code::OBJECT_HANDLES => Self::Objects,
+            response_code::SESSION_MEMORY
+            | response_code::SESSION_HANDLES
+            | response_code::CONTEXT_GAP => Self::Sessions,
+            response_code::MEMORY => Self::Memory,
+            response_code::NV_SPACE => Self::Storage,
+            _ => return None,
+        })
+    }
+
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Objects => "tpm2.exhausted.objects",
+            Self::Sessions => "tpm2.exhausted.sessions",
+            Self::Memory => "tpm2.exhausted.memory",
+            Self::Storage => "tpm2.exhausted.storage",
+        }
+    }
+}
+
+impl Slots {
+    /// What is full, and what to do.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Objects => {
+                "the TPM is full of loaded objects; flush those no longer needed, use \
+                 /dev/tpmrm0, or run `tpm2_flushcontext -t` for what others left"
+            }
+            Self::Sessions => {
+                "the TPM is full of sessions; end those no longer needed, use /dev/tpmrm0, or run \
+                 `tpm2_flushcontext -l -s` for what others left"
+            }
+            Self::Memory => {
+                "the TPM is out of memory; flush objects and end sessions no longer needed, or use \
+                 /dev/tpmrm0"
+            }
+            Self::Storage => {
+                "the TPM's lasting storage is full; undefine an index or evict a key nobody needs"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Slots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.words())
     }
 }

@@ -96,13 +96,15 @@ pub use command::{Answer, Command};
 #[cfg(feature = "alloc")]
 pub use credential::Credential;
 #[cfg(feature = "alloc")]
-pub use error::{Error, Refusal};
+pub use error::{Error, Refusal, Slots};
 #[cfg(feature = "alloc")]
 pub use handle::{Entity, HandleKind, Hierarchy};
 #[cfg(feature = "alloc")]
 pub use object::{Created, NewObject, Object, Sensitive};
 #[cfg(feature = "alloc")]
 pub use pcr::PcrSelection;
+#[cfg(feature = "alloc")]
+pub use policy::{Policy, Unsatisfied};
 #[cfg(feature = "alloc")]
 pub use public::{Public, name_of};
 #[cfg(feature = "alloc")]

@@ -1,186 +1,240 @@
-//! Policy digests of the keys whose templates the TCG fixed, computed as TPM 2.0 Part 1 §19.7 says.
+//! Policies (TPM 2.0 Part 1 §19.7, Part 3 §23): who may use something, and in which state of the
+//! device.
+//!
+//! A [`Policy`] is one definition with two uses: [`Policy::digest`] computes away from the TPM what
+//! an object is made with, and [`Tpm::with_policy`](crate::Tpm::with_policy) satisfies it in a
+//! session. What satisfying it takes beyond the device's state is in [`Means`].
+//!
+//! ```
+//! use touchstone_crypto::HashAlgorithm;
+//! use touchstone_tpm2::{Policy, code};
+//! # fn provider() -> &'static dyn touchstone_crypto::TpmCrypto { &touchstone_crypto_awslc::AwsLc }
+//!
+//! let unseal_with_pin = Policy::new().auth_value().command(code::UNSEAL);
+//! let recover = Policy::new().secret(&touchstone_tpm2::Hierarchy::Owner.entity());
+//! let either = Policy::new().any_of([unseal_with_pin, recover]);
+//! let digest = either.digest(provider(), HashAlgorithm::Sha256)?;
+//! # Ok::<(), touchstone_tpm2::Error>(())
+//! ```
 
-use crate::Error;
-use crate::code;
+mod digest;
+mod profile;
+mod run;
+mod steps;
+mod unsatisfied;
+
+pub use profile::{device_key, device_key_branches, endorsement, endorsement_or_nv};
+pub use run::{Approval, Means};
+pub use unsatisfied::Unsatisfied;
+
+use crate::code::Code;
 use crate::command::Command;
-use crate::handle::Hierarchy;
-use crate::marshal::Writer;
-use crate::session::{Asks, SessionId};
-use crate::template::DeviceKey;
-use crate::tpm::Tpm;
-use alloc::vec;
+use crate::handle::Entity;
+use crate::pcr::PcrSelection;
+use crate::public::Public;
 use alloc::vec::Vec;
-use touchstone_crypto::{Crypto, HashAlgorithm};
+use touchstone_crypto::{Crypto, Digest, HashAlgorithm};
 
-/// `PolicySecret(TPM_RH_ENDORSEMENT)`: PolicyA of the EK Credential Profile.
-pub fn endorsement(crypto: &dyn Crypto, algorithm: HashAlgorithm) -> Vec<u8> {
-    let start = vec![0; algorithm.len()];
-    let digest = extend(
-        crypto,
-        algorithm,
-        &start,
-        code::POLICY_SECRET.number,
-        &Hierarchy::Endorsement.handle().to_be_bytes(),
-    );
-    // Part 3 §23.4: the reference is hashed in a second step, also when it is empty.
-    hash(crypto, algorithm, &[&digest])
+/// Assertions, all of which have to hold, in their order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy(Vec<Assertion>);
+
+/// One condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Assertion {
+    /// PCRs hold these values, lowest register first (§23.7).
+    Pcr {
+        /// The registers.
+        selection: PcrSelection,
+        /// Their values.
+        values: Vec<Digest>,
+    },
+    /// A policy holds that the key's owner approved of, now or later (§23.16). What stands before
+    /// it does not count, so it stands first.
+    Authorize {
+        /// The key's public part.
+        key: Public,
+        /// What the approval is for.
+        reference: Vec<u8>,
+    },
+    /// What an index holds is a policy, and that holds (§23.22).
+    AuthorizeNv {
+        /// The index' name.
+        name: Vec<u8>,
+    },
+    /// A key signs that it agrees, for this session alone (§23.3).
+    Signed {
+        /// The key's public part.
+        key: Public,
+        /// What it agrees to.
+        reference: Vec<u8>,
+    },
+    /// Somebody knows another entity's authorization value (§23.4).
+    Secret {
+        /// The entity.
+        entity: Entity,
+        /// What it is for.
+        reference: Vec<u8>,
+    },
+    /// Somebody knows the entity's own value, and proves it (§23.17).
+    AuthValue,
+    /// The same; where it is shown in the clear, in a plain conversation (§23.18).
+    Password,
+    /// What an index holds compares with the operand (§23.9).
+    Nv {
+        /// The index, with the name that it has when it is written.
+        index: Entity,
+        /// Compared with.
+        operand: Vec<u8>,
+        /// Octets of the index before those compared.
+        offset: u16,
+        /// How.
+        comparison: Comparison,
+    },
+    /// The TPM's clock and counters, `TPMS_TIME_INFO`, compare with the operand (§23.10).
+    CounterTimer {
+        /// Compared with.
+        operand: Vec<u8>,
+        /// Octets before those compared.
+        offset: u16,
+        /// How.
+        comparison: Comparison,
+    },
+    /// The command is this one (§23.11).
+    CommandCode(u32),
+    /// One of two to eight policies holds (§23.6). Each goes on where those before it stand.
+    Or(Vec<Policy>),
+    /// The object is duplicated, and its new parent is this one (§23.15).
+    DuplicationSelect {
+        /// The object's name.
+        object: Vec<u8>,
+        /// The new parent's name.
+        parent: Vec<u8>,
+        /// Whether the policy is for this object alone; else it says nothing of the object.
+        include_object: bool,
+    },
+    /// What is made has this template, as a digest of its `TPMT_PUBLIC` (§23.21).
+    Template(Digest),
+    /// The command and its parameters are these (§23.13); see [`Command::parameter_hash`].
+    CpHash(Digest),
+    /// The handles are those of these names (§23.14); see [`Command::name_hash`].
+    NameHash(Digest),
+    /// The command comes from one of these localities, `TPMA_LOCALITY` (§23.8).
+    Locality(u8),
+    /// The index was, or was not, written (§23.20).
+    NvWritten(bool),
+    /// Somebody is at the device and confirms (§23.12).
+    PhysicalPresence,
 }
 
-/// PolicyB of the EK Credential Profile: PolicyA, or what the index 0x01C07F01.. says.
-pub fn endorsement_or_nv(crypto: &dyn Crypto, algorithm: HashAlgorithm) -> Vec<u8> {
-    let index = match algorithm {
-        HashAlgorithm::Sha384 => 0x01C0_7F02,
-        HashAlgorithm::Sha512 => 0x01C0_7F03,
-        _ => 0x01C0_7F01,
-    };
-    either(
-        crypto,
-        algorithm,
-        &[endorsement(crypto, algorithm), authorize_nv(crypto, algorithm, index)],
-    )
+/// How numbers compare, `TPM_EO` (Part 2 §6.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// It equals the operand.
+    Equal,
+    /// It differs from the operand.
+    Different,
+    /// As signed numbers, it is greater.
+    SignedGreater,
+    /// It is greater.
+    Greater,
+    /// As signed numbers, it is less.
+    SignedLess,
+    /// It is less.
+    Less,
+    /// As signed numbers, it is not less.
+    SignedAtLeast,
+    /// It is not less.
+    AtLeast,
+    /// As signed numbers, it is not greater.
+    SignedAtMost,
+    /// It is not greater.
+    AtMost,
+    /// All bits of the operand are set in it.
+    BitsSet,
+    /// All bits of the operand are clear in it.
+    BitsClear,
 }
 
-/// The branches of a device key's policy, in their order (Keys for Device Identity §7.3.6).
-pub fn device_key_branches(crypto: &dyn Crypto, key: DeviceKey) -> [Vec<u8>; 4] {
-    let algorithm = HashAlgorithm::Sha256;
-    let secret = endorsement(crypto, algorithm);
-    let only = |command: u32| {
-        extend(crypto, algorithm, &secret, code::POLICY_COMMAND_CODE.number, &command.to_be_bytes())
-    };
-    let (certify, activate) = (only(code::CERTIFY.number), only(code::ACTIVATE_CREDENTIAL.number));
-    [secret, certify, activate, authorize_nv(crypto, algorithm, key.policy_index())]
-}
-
-/// The policy of a device key: any of its branches.
-pub fn device_key(crypto: &dyn Crypto, key: DeviceKey) -> Vec<u8> {
-    either(crypto, HashAlgorithm::Sha256, &device_key_branches(crypto, key))
-}
-
-fn extend(
-    crypto: &dyn Crypto,
-    algorithm: HashAlgorithm,
-    digest: &[u8],
-    command: u32,
-    argument: &[u8],
-) -> Vec<u8> {
-    hash(crypto, algorithm, &[digest, &command.to_be_bytes(), argument])
-}
-
-fn either(crypto: &dyn Crypto, algorithm: HashAlgorithm, branches: &[Vec<u8>]) -> Vec<u8> {
-    extend(crypto, algorithm, &vec![0; algorithm.len()], code::POLICY_OR.number, &branches.concat())
-}
-
-/// `PolicyAuthorizeNV` of an index that only the endorsement hierarchy writes.
-fn authorize_nv(crypto: &dyn Crypto, algorithm: HashAlgorithm, index: u32) -> Vec<u8> {
-    // POLICYWRITE, WRITEALL, PPREAD, OWNERREAD, AUTHREAD, POLICYREAD, NO_DA, WRITTEN: EK Credential
-    // Profile Annex B.6.6, Keys for Device Identity §7.3.5.1.
-    const ATTRIBUTES: u32 = 0x220F_1008;
-    // TPMT_HA: the digest and the identifier in front of it.
-    let size = u16::try_from(algorithm.len() + 2).unwrap_or(u16::MAX).to_be_bytes();
-    let policy = endorsement(crypto, algorithm);
-    let policy_len = u16::try_from(policy.len()).unwrap_or(u16::MAX).to_be_bytes();
-    let id = algorithm.tpm_id().to_be_bytes();
-    let (index, attributes) = (index.to_be_bytes(), ATTRIBUTES.to_be_bytes());
-    let digest = hash(crypto, algorithm, &[&index, &id, &attributes, &policy_len, &policy, &size]);
-    let start = vec![0; algorithm.len()];
-    extend(
-        crypto,
-        algorithm,
-        &start,
-        code::POLICY_AUTHORIZE_NV.number,
-        &[id.as_slice(), &digest].concat(),
-    )
-}
-
-fn hash(crypto: &dyn Crypto, algorithm: HashAlgorithm, parts: &[&[u8]]) -> Vec<u8> {
-    crypto.hash(algorithm, parts).as_bytes().to_vec()
-}
-
-/// The steps by which a policy session earns its digest.
-impl Tpm {
-    /// `PolicySecret` of a hierarchy, without expiry.
-    pub fn policy_secret(&mut self, session: SessionId, hierarchy: Hierarchy) -> Result<(), Error> {
-        let auth = self.hierarchy_auth(hierarchy);
-        // Empty nonce, cpHash and reference, and no expiry.
-        let parameters = Writer::default().u16(0).u16(0).u16(0).u32(0);
-        self.run(
-            &Command::new(code::POLICY_SECRET)
-                .authorized(&hierarchy.entity(), auth)
-                .handle(&session.entity())
-                .parameters(parameters),
-        )?;
-        Ok(())
-    }
-
-    /// `PolicyAuthValue`: the session's next use proves the entity's value.
-    pub fn policy_auth_value(&mut self, session: SessionId) -> Result<(), Error> {
-        self.run(&Command::new(code::POLICY_AUTH_VALUE).handle(&session.entity()))?;
-        self.now_asks(session, Asks::Value)
-    }
-
-    /// `PolicyPassword`: the session's next use shows the entity's value to who listens on the bus.
-    /// The digest is that of `PolicyAuthValue`, which shows nothing.
-    pub fn dangerous_policy_password(&mut self, session: SessionId) -> Result<(), Error> {
-        self.run(&Command::new(code::POLICY_PASSWORD).handle(&session.entity()))?;
-        self.now_asks(session, Asks::Password)
-    }
-
-    /// `PolicyCommandCode`.
-    pub fn policy_command(&mut self, session: SessionId, command: code::Code) -> Result<(), Error> {
-        let parameters = Writer::default().u32(command.number);
-        let policy = Command::new(code::POLICY_COMMAND_CODE).handle(&session.entity());
-        self.run(&policy.parameters(parameters))?;
-        Ok(())
-    }
-
-    /// `PolicyOR`.
-    pub fn policy_or(&mut self, session: SessionId, branches: &[Vec<u8>]) -> Result<(), Error> {
-        let count = u32::try_from(branches.len())
-            .map_err(|_| Error::BadInput("a policy has too many branches"))?;
-        let parameters = branches
-            .iter()
-            .try_fold(Writer::default().u32(count), |writer, branch| writer.sized(branch))?;
-        let policy = Command::new(code::POLICY_OR).handle(&session.entity());
-        self.run(&policy.parameters(parameters))?;
-        Ok(())
+impl Comparison {
+    const fn number(self) -> u16 {
+        self as u16
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use alloc::{format, string::String};
-    use touchstone_crypto_awslc::AwsLc;
-
-    fn hex(octets: &[u8]) -> String {
-        let show = |hex: String, octet: &u8| format!("{hex}{octet:02x}");
-        octets.iter().fold(String::new(), show)
+impl Policy {
+    /// A policy that asks for nothing yet. Its digest is that of nobody.
+    pub const fn new() -> Self {
+        Self(Vec::new())
     }
 
-    #[test]
-    fn the_digests_are_those_the_tcg_prints() {
-        // EK Credential Profile v2.5 Annex B.6.
-        assert_eq!(
-            hex(&endorsement(&AwsLc, HashAlgorithm::Sha256)),
-            "837197674484b3f81a90cc8d46a5d724fd52d76e06520b64f2a1da1b331469aa"
-        );
-        assert_eq!(
-            hex(&endorsement_or_nv(&AwsLc, HashAlgorithm::Sha256)),
-            "ca3d0a99a2b93906f7a3342414efcfb3a385d44cd1fd459089d19b5071c0b7a0"
-        );
-        assert_eq!(
-            hex(&endorsement_or_nv(&AwsLc, HashAlgorithm::Sha384)),
-            "b26e7d28d11a50bc53d882bcf5fd3a1a074148bb35d3b4e4cb1c0ad9bde419ca\
-             cb47ba09699646150f9fc000f3f80e12"
-        );
-        // Keys for Device Identity and Attestation §7.3.6.6.
-        assert_eq!(
-            hex(&device_key(&AwsLc, DeviceKey::IDevId)),
-            "ad6b3a2284fd698a0710bf5cc1b9bdf15e2532e3f601fa4b93a6a8fa8de579ea"
-        );
-        assert_eq!(
-            hex(&device_key(&AwsLc, DeviceKey::Iak)),
-            "5437182326e414fca797d5f174615a1641f61255797c3a2b22c21d120b2d1e07"
-        );
+    /// And this.
+    #[must_use]
+    pub fn and(mut self, assertion: Assertion) -> Self {
+        self.0.push(assertion);
+        self
+    }
+
+    /// The assertions, in their order.
+    pub fn assertions(&self) -> &[Assertion] {
+        &self.0
+    }
+
+    /// And the PCRs hold these values, lowest register first.
+    #[must_use]
+    pub fn pcrs(self, selection: PcrSelection, values: &[Digest]) -> Self {
+        self.and(Assertion::Pcr { selection, values: values.to_vec() })
+    }
+
+    /// And one of the policies approved by the key holds.
+    #[must_use]
+    pub fn authorized_by(self, key: Public, reference: &[u8]) -> Self {
+        self.and(Assertion::Authorize { key, reference: reference.to_vec() })
+    }
+
+    /// And the key agrees.
+    #[must_use]
+    pub fn signed_by(self, key: Public, reference: &[u8]) -> Self {
+        self.and(Assertion::Signed { key, reference: reference.to_vec() })
+    }
+
+    /// And somebody knows the value of this other entity.
+    #[must_use]
+    pub fn secret(self, entity: &Entity) -> Self {
+        self.and(Assertion::Secret { entity: entity.clone(), reference: Vec::new() })
+    }
+
+    /// And somebody knows the entity's value.
+    #[must_use]
+    pub fn auth_value(self) -> Self {
+        self.and(Assertion::AuthValue)
+    }
+
+    /// And the command is this one.
+    #[must_use]
+    pub fn command(self, code: Code) -> Self {
+        self.and(Assertion::CommandCode(code.number))
+    }
+
+    /// And one of these holds.
+    #[must_use]
+    pub fn any_of(self, branches: impl IntoIterator<Item = Self>) -> Self {
+        self.and(Assertion::Or(branches.into_iter().collect()))
+    }
+
+    /// And the command has these handles and parameters, in a session of this hash algorithm.
+    #[must_use]
+    pub fn exactly(self, command: &Command, crypto: &dyn Crypto, hash: HashAlgorithm) -> Self {
+        self.and(Assertion::CpHash(command.parameter_hash(crypto, hash)))
+    }
+
+    /// Whether a session proves the entity's own value by it.
+    pub(crate) fn asks_value(&self) -> bool {
+        self.0.iter().any(|assertion| match assertion {
+            Assertion::AuthValue | Assertion::Password | Assertion::Authorize { .. } => true,
+            Assertion::Or(branches) => branches.iter().any(Self::asks_value),
+            _ => false,
+        })
     }
 }

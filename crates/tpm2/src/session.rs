@@ -20,6 +20,7 @@ use crate::handle::{Entity, Hierarchy};
 use crate::kdf::{self, Octets};
 use crate::marshal::{Reader, Writer};
 use crate::object::Object;
+use crate::policy::Unsatisfied;
 use crate::public::{ALG_AES, ALG_CFB, ALG_NULL, ALG_OAEP, Key, Public};
 use crate::tpm::Tpm;
 use crate::{Error, response_code};
@@ -177,6 +178,8 @@ pub(crate) struct Session {
     /// The bound entity's name, and its value at that time.
     bound: Option<(Vec<u8>, AuthValue)>,
     pub(crate) asks: Asks,
+    /// What its policy binds the next use to, which the TPM checks only then.
+    pub(crate) binds: Option<Unsatisfied>,
     /// What was counted so far, once it audits.
     pub(crate) audit: Option<Digest>,
     /// Started by the conversation for its own use.
@@ -306,6 +309,7 @@ impl Tpm {
             nonce_tpm,
             bound: new.bind.map(|(entity, value)| (entity.name.clone(), value.clone())),
             asks: Asks::Nothing,
+            binds: None,
             audit: None,
             pooled: false,
         });
@@ -339,6 +343,25 @@ impl Tpm {
             .iter()
             .position(|open| open.id == session)
             .ok_or(Error::BadInput("the session has ended; start another"))
+    }
+
+    /// A session.
+    pub(crate) fn session(&self, session: SessionId) -> Result<&Session, Error> {
+        let place = self.place(session)?;
+        self.sessions.get(place).ok_or(Error::BadInput("the session has ended; start another"))
+    }
+
+    /// What a policy session binds its next use to.
+    pub(crate) fn now_binds(
+        &mut self,
+        session: SessionId,
+        binds: Option<Unsatisfied>,
+    ) -> Result<(), Error> {
+        let place = self.place(session)?;
+        if let Some(open) = self.sessions.get_mut(place) {
+            open.binds = binds;
+        }
+        Ok(())
     }
 
     /// What a policy session asks for from now on.

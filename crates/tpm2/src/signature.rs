@@ -2,10 +2,10 @@
 
 use crate::Error;
 use crate::kdf::padded;
-use crate::marshal::Reader;
+use crate::marshal::{Reader, Writer};
 use crate::public::{ALG_ECDSA, ALG_RSAPSS, ALG_RSASSA};
 use alloc::vec::Vec;
-use touchstone_crypto::{SignatureAlgorithm, ecdsa};
+use touchstone_crypto::{HashAlgorithm, SignatureAlgorithm, ecdsa};
 
 /// ECDSA in DER (RFC 3279 §2.2.3), RSA as it is.
 pub fn to_x509(signature: &[u8], algorithm: SignatureAlgorithm) -> Result<Vec<u8>, Error> {
@@ -38,6 +38,32 @@ pub fn to_x509(signature: &[u8], algorithm: SignatureAlgorithm) -> Result<Vec<u8
     Ok(x509)
 }
 
+/// A signature in X.509's form as a `TPMT_SIGNATURE`: for a TPM to check.
+pub fn from_x509(signature: &[u8], algorithm: SignatureAlgorithm) -> Result<Vec<u8>, Error> {
+    use HashAlgorithm::{Sha256, Sha384, Sha512};
+    let (scheme, hash, len) = match algorithm {
+        SignatureAlgorithm::EcdsaP256Sha256 => (ALG_ECDSA, Sha256, 32),
+        SignatureAlgorithm::EcdsaP384Sha256 => (ALG_ECDSA, Sha256, 48),
+        SignatureAlgorithm::EcdsaP384Sha384 => (ALG_ECDSA, Sha384, 48),
+        SignatureAlgorithm::EcdsaP521Sha384 => (ALG_ECDSA, Sha384, 66),
+        SignatureAlgorithm::EcdsaP521Sha512 => (ALG_ECDSA, Sha512, 66),
+        SignatureAlgorithm::RsaPkcs1Sha256 => (ALG_RSASSA, Sha256, 0),
+        SignatureAlgorithm::RsaPkcs1Sha384 => (ALG_RSASSA, Sha384, 0),
+        SignatureAlgorithm::RsaPkcs1Sha512 => (ALG_RSASSA, Sha512, 0),
+        SignatureAlgorithm::RsaPssSha256 => (ALG_RSAPSS, Sha256, 0),
+        SignatureAlgorithm::RsaPssSha384 => (ALG_RSAPSS, Sha384, 0),
+        SignatureAlgorithm::RsaPssSha512 => (ALG_RSAPSS, Sha512, 0),
+        _ => return Err(Error::Unsupported("a signature of this algorithm")),
+    };
+    let writer = Writer::default().u16(scheme).u16(hash.tpm_id());
+    if len == 0 {
+        return Ok(writer.sized(signature)?.done());
+    }
+    let numbers = ecdsa::der_to_fixed(signature, len)?;
+    let (r, s) = numbers.split_at_checked(len).unwrap_or_default();
+    Ok(writer.sized(r)?.sized(s)?.done())
+}
+
 fn fixed(reader: &mut Reader<'_>, len: usize) -> Result<Vec<u8>, Error> {
     let r = padded(reader.sized()?, len)?;
     let s = padded(reader.sized()?, len)?;
@@ -47,7 +73,6 @@ fn fixed(reader: &mut Reader<'_>, len: usize) -> Result<Vec<u8>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::marshal::Writer;
 
     #[test]
     fn numbers_that_the_tpm_shortened_get_their_zeros_back() {
@@ -56,6 +81,8 @@ mod tests {
         let der = to_x509(&native, SignatureAlgorithm::EcdsaP256Sha256).unwrap();
         let fixed = ecdsa::der_to_fixed(&der, 32).unwrap();
         assert_eq!((fixed[0], fixed[1], fixed[32]), (0, 1, 2));
+        let again = from_x509(&der, SignatureAlgorithm::EcdsaP256Sha256).unwrap();
+        assert_eq!(to_x509(&again, SignatureAlgorithm::EcdsaP256Sha256).unwrap(), der);
     }
 
     #[test]

@@ -3,13 +3,15 @@
 use crate::auth::{Auth, Hierarchies};
 use crate::code;
 use crate::command::{Answer, Command};
+use crate::error::Slots;
 use crate::handle::{HandleKind, Hierarchy};
 use crate::kdf::Octets;
 use crate::marshal::{Reader, Writer};
 use crate::object::{NewObject, Object};
+use crate::policy::Unsatisfied;
 use crate::public::Public;
 use crate::response::Response;
-use crate::session::{NewSession, Plan, Session};
+use crate::session::{NewSession, Plan, Session, SessionKind};
 use crate::transport::{MAX_MESSAGE, Transport};
 use crate::{Error, Refusal, response_code, template};
 use alloc::boxed::Box;
@@ -130,10 +132,8 @@ impl Tpm {
         for _ in 0..RENEWALS {
             match self.attempt(renewed.as_ref().unwrap_or(command)) {
                 Ok(answer) => return Ok(answer),
-                Err(Miss::Final(error)) => match self.with_new_srk(command, error) {
-                    Ok(command) => renewed = Some(command),
-                    Err(error) => return Err(error),
-                },
+                Err(Miss::Final(error)) if self.make_room(command, error)? => {}
+                Err(Miss::Final(error)) => renewed = Some(self.with_new_srk(command, error)?),
                 Err(Miss::Again(_)) => {}
             }
         }
@@ -141,6 +141,25 @@ impl Tpm {
             Ok(answer) => Ok(answer),
             Err(Miss::Again(error) | Miss::Final(error)) => Err(error),
         }
+    }
+
+    /// Gives up what the conversation keeps for speed alone when the TPM is full of it: the storage
+    /// root key, and idle sessions of its own. Whether there was something to give up.
+    fn make_room(&mut self, command: &Command, error: Error) -> Result<bool, Error> {
+        let Error::Exhausted(slots) = error else { return Ok(false) };
+        if slots != Slots::Sessions
+            && let Some(srk) = self.srk.clone()
+            && !command.handles.contains(&srk.entity)
+        {
+            self.flush(srk.entity.handle)?;
+            return Ok(true);
+        }
+        let own = self.sessions.iter().any(|session| session.pooled);
+        if slots == Slots::Sessions && own {
+            self.end_own_sessions()?;
+            return Ok(true);
+        }
+        Ok(false)
     }
 
     /// The same command once more, when all that was wrong is that the storage root key we made is
@@ -225,6 +244,12 @@ impl Tpm {
     /// Makes sense of a refusal, and of what it says about our sessions.
     fn failed(&mut self, command: &Command, plan: &Plan, response: u32) -> Miss {
         let refusal = Refusal { command: command.code.name, response };
+        if let Some(slots) = Slots::full(refusal) {
+            return Miss::Final(Error::Exhausted(slots));
+        }
+        if let Some(why) = self.unsatisfied(plan, refusal) {
+            return Miss::Final(Error::Unsatisfied(why));
+        }
         let error = Error::Refused(refusal);
         let Some(index) = lost_session(response) else { return Miss::Final(error) };
         let Some(slot) = plan.slots.get(index) else { return Miss::Final(error) };
@@ -240,6 +265,23 @@ impl Tpm {
         } else {
             Miss::Final(error)
         }
+    }
+
+    /// Which condition of a policy session's did not hold, if that was it.
+    fn unsatisfied(&self, plan: &Plan, refusal: Refusal) -> Option<Unsatisfied> {
+        let authorizing = plan.slots.iter().filter(|slot| slot.authorizes.is_some());
+        let session = authorizing
+            .filter_map(|slot| self.sessions.get(slot.place?))
+            .find(|session| session.kind == SessionKind::Policy)?;
+        Some(match response_code::base(refusal.response) {
+            response_code::POLICY_FAIL => session.binds.unwrap_or(Unsatisfied::Other),
+            response_code::PCR_CHANGED => Unsatisfied::Pcr,
+            response_code::POLICY_CC => Unsatisfied::Command,
+            response_code::LOCALITY => Unsatisfied::Locality,
+            response_code::PP => Unsatisfied::Presence,
+            response_code::EXPIRED => Unsatisfied::Expired,
+            _ => return None,
+        })
     }
 
     fn made(&mut self, handle: u32) {

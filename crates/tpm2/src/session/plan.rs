@@ -225,6 +225,7 @@ impl Plan {
                 if slot.authorizes.is_some() {
                     // Part 1 §19.7.1: a policy is earned for one use.
                     session.asks = Asks::Nothing;
+                    session.binds = None;
                 }
             }
         }
