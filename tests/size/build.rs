@@ -13,6 +13,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         fs::write(out.join("memory.x"), memory)?;
         println!("cargo:rustc-link-search={}", out.display());
         println!("cargo:rustc-link-arg-bins=-Tlink.x");
+        // Functions with the same code become one.
+        println!("cargo:rustc-link-arg-bins=--icf=all");
     }
     Ok(())
 }

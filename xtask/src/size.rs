@@ -14,6 +14,10 @@ const COMPACT: &str = r#"--cfg sha2_backend_soft="compact" --cfg aes_backend_sof
 
 pub(crate) fn size() -> Result<()> {
     require_target()?;
+    cargo("check")
+        .args(["--package", "touchstone-tpm2", "--no-default-features", "--locked"])
+        .args(["--target", TARGET])
+        .run("the check of the FIFO driver without a heap")?;
     let mut build = cargo("build");
     build.args(["--profile", "size", "--locked", "--package", "touchstone-size", "--bins"]);
     build.args(["--target", TARGET]).env("RUSTFLAGS", COMPACT).run("the build of the client")?;

@@ -1,6 +1,7 @@
 //! swtpm's control channel, and the simulator's protocol. Debian packages no server of the latter,
 //! so its proof is in two halves: libtss2-tcti-mssim, a client that we did not write, is served by
 //! our bridge in front of swtpm; and our client sends the bridge the very octets which that one did.
+//! The last test is for whoever built a simulator.
 #![cfg(all(unix, feature = "std"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
 
@@ -16,7 +17,18 @@ use touchstone_tpm2::{Error, Locality, MAX_MESSAGE, PcrSelection, Tpm, Transport
 
 const STARTUP_CLEAR: &[u8] = &[0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x44, 0, 0];
 const GET_RANDOM_8: &[u8] = &[0x80, 0x01, 0, 0, 0, 12, 0, 0, 0x01, 0x7B, 0, 8];
+/// TPM2_CreatePrimary: a signing RSA key of 2048 bits in the owner hierarchy.
+#[rustfmt::skip]
+const CREATE_RSA: &[u8] = &[
+    0x80, 0x02, 0, 0, 0, 63, 0, 0, 0x01, 0x31, 0x40, 0, 0, 1, // the owner hierarchy
+    0, 0, 0, 9, 0x40, 0, 0, 9, 0, 0, 0, 0, 0,                 // its empty password
+    0, 4, 0, 0, 0, 0,                                         // nothing sensitive
+    0, 22, 0, 1, 0, 0x0B, 0, 4, 0, 0x72, 0, 0,                // RSA, SHA-256, signs, no policy
+    0, 0x10, 0, 0x10, 8, 0, 0, 0, 0, 0, 0, 0,                 // no cipher, no scheme, 2048 bits
+    0, 0, 0, 0, 0, 0,                                         // no outside data, no PCRs
+];
 const RC_SUCCESS: u32 = 0;
+const RC_CANCELED: u32 = 0x909;
 const RC_INITIALIZE: u32 = 0x100;
 const RC_LOCALITY: u32 = 0x907;
 
@@ -170,4 +182,88 @@ fn nobody_at_the_port_is_an_error_of_the_operating_system() {
     assert!(matches!(Simulator::tcp("127.0.0.1", free), Err(TransportError::Os(_))));
     assert!(matches!(Simulator::tcp("127.0.0.1", u16::MAX), Err(TransportError::Interface(_))));
     assert!(matches!(Control::tcp(("127.0.0.1", free)), Err(TransportError::Os(_))));
+}
+
+/// A simulator itself, which Debian does not have: `tpm_server` as ibmswtpm2 builds it.
+struct TpmServer {
+    child: std::process::Child,
+    port: u16,
+    _dir: tempfile::TempDir,
+}
+
+impl TpmServer {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut command = std::process::Command::new("tpm_server");
+        command.current_dir(dir.path()).args(["-port", &port.to_string(), "-rm"]);
+        let child = command.stdout(std::process::Stdio::null()).spawn().unwrap_or_else(|error| {
+            panic!("tpm_server: {error}; build https://github.com/kgoldman/ibmswtpm2")
+        });
+        Self { child, port, _dir: dir }
+    }
+
+    fn connect(&self) -> Simulator<std::net::TcpStream> {
+        for _ in 0..500 {
+            match Simulator::tcp("127.0.0.1", self.port) {
+                Err(TransportError::Os(_)) => {
+                    std::thread::sleep(std::time::Duration::from_millis(10));
+                }
+                connected => return connected.unwrap(),
+            }
+        }
+        panic!("tpm_server does not listen");
+    }
+}
+
+impl Drop for TpmServer {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+#[ignore = "no distribution packages tpm_server: build it, put it on the PATH and pass --ignored"]
+fn a_simulator_that_we_did_not_write_serves_our_client() {
+    let server = TpmServer::start();
+    let mut simulator = server.connect();
+    assert_eq!(response_code(&mut simulator, GET_RANDOM_8), RC_INITIALIZE);
+    assert_eq!(response_code(&mut simulator, STARTUP_CLEAR), RC_SUCCESS);
+    simulator.set_locality(Locality::Two);
+    let mut tpm = Tpm::new(Box::new(simulator), &AwsLc);
+    let before = pcr_22(&mut tpm);
+    extend_22(&mut tpm).unwrap();
+    assert_ne!(pcr_22(&mut tpm), before);
+    drop(tpm);
+
+    // The session ended and another begins: the simulator was on all the time.
+    let mut simulator = server.connect();
+    assert_eq!(response_code(&mut simulator, STARTUP_CLEAR), RC_INITIALIZE);
+    assert_eq!(response_code(&mut simulator, GET_RANDOM_8), RC_SUCCESS);
+    // Each switch of the platform does what it says. TPM2_Clear needs NV; an RSA key, that nobody
+    // cancels.
+    let clear = [
+        &[0x80, 0x02, 0, 0, 0, 27, 0, 0, 0x01, 0x26, 0x40, 0, 0, 0x0A, 0, 0, 0, 9][..],
+        &[0x40, 0, 0, 9, 0, 0, 0, 0, 0],
+    ]
+    .concat();
+    simulator.set_nv(false).unwrap();
+    assert_eq!(response_code(&mut simulator, &clear), 0x923, "TPM_RC_NV_UNAVAILABLE");
+    simulator.set_nv(true).unwrap();
+    assert_eq!(response_code(&mut simulator, &clear), RC_SUCCESS);
+    simulator.set_physical_presence(true).unwrap();
+    simulator.set_physical_presence(false).unwrap();
+    simulator.set_cancel(true).unwrap();
+    assert_eq!(response_code(&mut simulator, CREATE_RSA), RC_CANCELED);
+    simulator.set_cancel(false).unwrap();
+    assert_eq!(response_code(&mut simulator, CREATE_RSA), RC_SUCCESS);
+
+    simulator.power_off().unwrap();
+    simulator.power_on().unwrap();
+    assert_eq!(response_code(&mut simulator, GET_RANDOM_8), RC_INITIALIZE);
+    assert_eq!(response_code(&mut simulator, STARTUP_CLEAR), RC_SUCCESS);
+    let mut tpm = Tpm::new(Box::new(simulator), &AwsLc);
+    assert_eq!(pcr_22(&mut tpm), before);
+    assert_eq!(extend_22(&mut tpm), Err(RC_LOCALITY));
 }

@@ -135,8 +135,8 @@ impl<S: Read + Write> Control<S> {
         self.request(Request::SetLocality, &[locality.number()])
     }
 
-    /// Cancels the command that runs. swtpm answers this between commands only, where it does
-    /// nothing; QEMU's and the kernel's front ends have it answered at once.
+    /// Cancels the command that runs. swtpm 0.7 reads this between commands only, where it does
+    /// nothing: it is for those that read it at once.
     pub fn cancel(&mut self) -> Result<(), TransportError> {
         self.request(Request::Cancel, &[])
     }
