@@ -41,12 +41,10 @@ pub mod hostile;
 mod module;
 mod object;
 mod offers;
-mod pin;
 mod pin_state;
 mod refusal;
 mod token;
 pub mod uri;
 
-pub use pin::PinSource;
 pub use token::Token;
 pub use uri::{Uri, UriError, UriFault};

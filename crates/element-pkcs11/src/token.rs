@@ -1,6 +1,7 @@
 //! A token: found by its URI, logged in to, and found again when it was away.
 
 use crate::module::{Generation, Module};
+use crate::object::{self, Key};
 use crate::offers::Offers;
 use crate::refusal::{Fault, refusal};
 use crate::{Uri, pin_state::PinState};
@@ -14,6 +15,7 @@ use std::io;
 use std::sync::Arc;
 use touchstone_crypto::Crypto;
 use touchstone_element::{Error, Secret};
+use touchstone_settings::SecretReference;
 
 /// A PKCS#11 token as an element.
 ///
@@ -119,6 +121,29 @@ impl Token {
         }
     }
 
+    /// The name of the one key that the URI's `object` and `id` lead to, for the calls that take
+    /// one; its `type` makes no difference. [`Error::UnknownKey`] when there is none,
+    /// [`Error::BadInput`] when there are several.
+    pub fn key_name(&mut self, uri: &Uri) -> Result<String, Error> {
+        let keys = self.run(Work::Repeatable, object::named)?;
+        let fits = |key: &Key| {
+            uri.id.as_ref().is_none_or(|id| *id == key.id)
+                && uri.object.as_ref().is_none_or(|object| object.as_bytes() == key.label)
+        };
+        let mut names = keys.into_iter().filter(|(_, key)| fits(key)).map(|(name, _)| name);
+        match (names.next(), names.next()) {
+            (Some(name), None) => Ok(name),
+            (Some(_), Some(_)) => {
+                Err(Error::BadInput("several keys fit the URI; add `id=` or `object=` to it"))
+            }
+            (None, _) => {
+                self.stand_by_absence()?;
+                let object = uri.object.clone().unwrap_or_default();
+                Err(Error::UnknownKey(object))
+            }
+        }
+    }
+
     pub(crate) fn crypto(&self) -> &'static dyn Crypto {
         self.crypto
     }
@@ -149,10 +174,17 @@ impl Token {
         loop {
             self.connect()?;
             let Some(link) = &self.link else { return Err(Error::Removed) };
-            let done = self.module.call(|_, generation| {
-                // Started anew since `connect`: this session's number may be another's by now.
-                if generation == link.generation { work(&link.session) } else { Err(gone()) }
-            });
+            // Started anew since `connect`: this session's number may be another's by now.
+            let current =
+                |generation| if generation == link.generation { Ok(()) } else { Err(gone()) };
+            let work = |_: &Pkcs11, generation| {
+                current(generation)?;
+                work(&link.session)
+            };
+            let done = match kind {
+                Work::Repeatable => self.module.call(work),
+                Work::Once => self.module.call_alone(work),
+            };
             let error = match done {
                 Ok(done) => return Ok(done),
                 Err(Fault::Ours(error)) => return Err(error),
@@ -302,7 +334,7 @@ impl Token {
             return Ok(());
         }
         let pin = match &self.uri.pin_source {
-            Some(source) => Some(source.read()?),
+            Some(source) => Some(read_pin(source)?),
             // The reader has a keypad (PKCS#11 3.0 §5.6.8).
             None if info.protected_authentication_path() => None,
             None => {
@@ -341,7 +373,7 @@ impl Token {
 
     /// Presents the PIN for one use of a key that asks each time (`CKA_ALWAYS_AUTHENTICATE`).
     pub(crate) fn authenticate(&self) -> Result<Option<Secret>, Error> {
-        self.uri.pin_source.as_ref().map(crate::PinSource::read).transpose()
+        self.uri.pin_source.as_ref().map(read_pin).transpose()
     }
 
     fn unlink(&mut self) -> Result<(), Error> {
@@ -356,6 +388,11 @@ impl Token {
             Err(Fault::Ours(error)) => Err(error),
         }
     }
+}
+
+fn read_pin(source: &SecretReference) -> Result<Secret, Error> {
+    let read = source.read().map_err(|why| Error::File { path: source.path(), source: why })?;
+    Ok(Secret::new(read.as_bytes().to_vec()))
 }
 
 /// Presents a PIN, or lets the reader's keypad ask for it.

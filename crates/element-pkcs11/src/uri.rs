@@ -4,8 +4,8 @@
 mod parse;
 mod print;
 
-use crate::PinSource;
 use std::fmt;
+use touchstone_settings::SecretReference;
 
 /// The longest URI that is read, in octets.
 pub const LONGEST: usize = 4096;
@@ -41,7 +41,7 @@ pub struct Uri {
     /// The slot's number. Few modules keep it over a restart: prefer `serial`.
     pub slot_id: Option<u64>,
     /// Where the PIN is.
-    pub pin_source: Option<PinSource>,
+    pub pin_source: Option<SecretReference>,
     /// The module's name without `lib` and `.so`: `softhsm2`.
     pub module_name: Option<String>,
     /// The module's file, or the folder that `module-name` is in.

@@ -100,6 +100,29 @@ fn a_token_is_chosen_by_what_the_uri_says() {
 }
 
 #[test]
+fn a_uri_leads_to_one_key() {
+    SoftHsm::with("a_uri_leads_to_one_key", |hsm| {
+        for (label, id) in [("ldevid", "01"), ("My%20Key", "02"), ("twin", "03"), ("twin", "04")] {
+            let pair = ["--keypairgen", "--key-type", "EC:prime256v1", "--usage-sign"];
+            let label = label.replace("%20", " ");
+            hsm.pkcs11_tool(&[&pair[..], &["--label", &label, "--id", id]].concat());
+        }
+        let mut token = open(&hsm.uri("")).unwrap();
+        let mut name = |more: &str| token.key_name(&hsm.uri(more).parse().unwrap());
+        assert_eq!(name(";object=ldevid").unwrap(), "ldevid");
+        assert_eq!(name(";object=My%20Key;type=cert").unwrap(), "id-02");
+        assert_eq!(name(";id=%03").unwrap(), "id-03");
+        assert_eq!(name(";object=twin;id=%04").unwrap(), "id-04");
+        assert!(matches!(name(";object=none"), Err(Error::UnknownKey(_))));
+        assert!(matches!(name(";object=ldevid;id=%02"), Err(Error::UnknownKey(_))));
+        for several in ["", ";object=twin"] {
+            let error = name(several).unwrap_err();
+            assert!(error.to_string().contains("several keys fit"), "{error}");
+        }
+    });
+}
+
+#[test]
 fn a_token_that_wants_a_pin_says_so() {
     SoftHsm::with("a_token_that_wants_a_pin_says_so", |hsm| {
         let uri = hsm.uri("");

@@ -1,8 +1,8 @@
 //! Text to [`Uri`].
 
 use super::{LONGEST, ObjectType, Uri, UriError, UriFault};
-use crate::PinSource;
 use std::str::FromStr;
+use touchstone_settings::SecretReference;
 
 impl FromStr for Uri {
     type Err = UriError;
@@ -87,10 +87,7 @@ impl Uri {
             "slot-id" => once(&mut self.slot_id, number(&text(value)?)?),
             "type" => once(&mut self.object_type, object_type(&text(value)?)?),
             "library-version" => once(&mut self.library_version, version(&text(value)?)?),
-            "pin-source" => {
-                let source = PinSource::from_reference(&text(value)?);
-                once(&mut self.pin_source, source.ok_or(UriFault::PinSource)?)
-            }
+            "pin-source" => once(&mut self.pin_source, pin_source(&text(value)?)?),
             "module-name" => once(&mut self.module_name, module_name(text(value)?)?),
             "module-path" => once(&mut self.module_path, module_path(text(value)?)?),
             _ => match self.text_mut(name) {
@@ -185,4 +182,15 @@ fn module_name(name: String) -> Result<String, UriFault> {
 
 fn module_path(path: String) -> Result<String, UriFault> {
     if path.starts_with('/') { Ok(path) } else { Err(UriFault::ModulePath) }
+}
+
+/// A file by its absolute path, here (RFC 8089 §2: `file:/path` or `file:///path`), or a credential.
+fn pin_source(reference: &str) -> Result<SecretReference, UriFault> {
+    let elsewhere = reference.strip_prefix("file:").is_some_and(|path| {
+        !path.starts_with('/') || (path.starts_with("//") && !path.starts_with("///"))
+    });
+    if elsewhere {
+        return Err(UriFault::PinSource);
+    }
+    reference.parse().map_err(|_| UriFault::PinSource)
 }
