@@ -4,6 +4,7 @@
 //! * [`run_exchange`] turns an engine whose peer speaks only in responses, as over HTTP;
 //!   [`serve_message`] is the other end of it.
 //! * [`blocking`]: the same two without a runtime.
+//! * [`element`]: secure elements, opened from settings, answering asks.
 //! * [`ServiceManager`] hears that the loops turn.
 //!
 //! What this is not: a place that judges. Asks go to whoever called, and so does what was heard.
@@ -44,6 +45,7 @@
 
 pub mod blocking;
 mod clock;
+pub mod element;
 mod exchange;
 mod owner;
 mod pump;

@@ -32,6 +32,7 @@
 
 mod ability;
 mod algorithm;
+mod boxed;
 mod error;
 pub mod laws;
 mod name;
