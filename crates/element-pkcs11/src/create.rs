@@ -142,12 +142,9 @@ fn check(session: &Session, key: &Key, wanted: &Wanted<'_>, origin: Origin) -> R
 /// Forgets a key and all that belongs to it: the key first, so that nothing usable is left by a
 /// power cut.
 pub(crate) fn delete(session: &Session, key: &Key) -> Result<(), Fault> {
-    let mut gone = Vec::new();
-    for class in [ObjectClass::CERTIFICATE, ObjectClass::PUBLIC_KEY] {
-        gone.extend(object::companions(session, key, class)?);
-    }
+    let belongings = object::belongings(session, key)?;
     session.destroy_object(key.handle)?;
-    for handle in gone {
+    for handle in belongings {
         session.destroy_object(handle)?;
     }
     Ok(())

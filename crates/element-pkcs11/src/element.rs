@@ -8,7 +8,6 @@ use crate::refusal::Fault;
 use crate::token::{Token, Work, present};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::Attribute;
-use cryptoki::object::ObjectClass;
 use cryptoki::session::{Session, UserType};
 use touchstone_crypto::{SignatureAlgorithm, ecdsa};
 use touchstone_element::{
@@ -97,7 +96,8 @@ impl Element for Token {
         check_name(name)?;
         self.run(Work::Once, |session| {
             // A power cut in a renewal may have left the one that was replaced.
-            while let Some(key) = object::find(session, name)? {
+            for _ in 0..2 {
+                let Some(key) = object::find(session, name)? else { break };
                 create::delete(session, &key)?;
             }
             Ok(())
@@ -233,18 +233,23 @@ fn rename(session: &Session, name: &str, to: &str) -> Result<(), Fault> {
         return Ok(());
     }
     let label = |label: &str| [Attribute::Label(label.into())];
-    let replaced = object::find(session, to)?;
+    // By its id a key can be renamed to the label that it has.
+    let replaced = object::find(session, to)?.filter(|other| other.handle != key.handle);
+    // Before any label changes hands: it may be all that links them.
+    let belongings = object::belongings(session, &key)?;
+    let leftover = match &replaced {
+        Some(old) => object::belongings(session, old)?,
+        None => Vec::new(),
+    };
     if let Some(old) = &replaced {
         session.update_attributes(old.handle, &label(&format!("{to}{OLD}")))?;
     }
     session.update_attributes(key.handle, &label(to))?;
-    for class in [ObjectClass::PUBLIC_KEY, ObjectClass::CERTIFICATE] {
-        for companion in object::companions(session, &key, class)? {
-            session.update_attributes(companion, &label(to))?;
-        }
+    for gone in replaced.into_iter().map(|old| old.handle).chain(leftover) {
+        session.destroy_object(gone)?;
     }
-    match &replaced {
-        Some(old) => create::delete(session, old),
-        None => Ok(()),
+    for belonging in belongings {
+        session.update_attributes(belonging, &label(to))?;
     }
+    Ok(())
 }

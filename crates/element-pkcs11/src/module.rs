@@ -142,7 +142,7 @@ impl Module {
     /// this process started the module.
     pub(crate) fn restart(&self) -> Result<bool, Error> {
         let mut state = self.state.write().map_err(|_| Error::Poisoned)?;
-        state.check_process(std::process::id())?;
+        check_process(state.process, std::process::id())?;
         if state.running && (!state.ours || state.started.elapsed() < RESTART_EVERY) {
             return Ok(false);
         }
@@ -168,7 +168,7 @@ impl State {
         &self,
         work: impl FnOnce(&Pkcs11, Generation) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.check_process(std::process::id())?;
+        check_process(self.process, std::process::id())?;
         if !self.running {
             return Err(Error::Removed.into());
         }
@@ -187,13 +187,14 @@ impl State {
         self.running = true;
         Ok(())
     }
+}
 
-    fn check_process(&self, process: u32) -> Result<(), Error> {
-        if self.process == process {
-            return Ok(());
-        }
-        Err(Error::Unsupported("a PKCS#11 module after fork; open the token in the child"))
+/// Refuses a module in another process than the one that started it.
+fn check_process(started_by: u32, now_in: u32) -> Result<(), Error> {
+    if started_by == now_in {
+        return Ok(());
     }
+    Err(Error::Unsupported("a PKCS#11 module after fork; open the token in the child"))
 }
 
 #[cfg(test)]
@@ -209,6 +210,12 @@ mod tests {
             error.to_string(),
             "cannot reach the element at the PKCS#11 module `no-such-module`"
         );
+    }
+
+    #[test]
+    fn a_child_of_fork_does_not_use_its_parents_module() {
+        assert!(check_process(7, 7).is_ok());
+        assert_eq!(check_process(7, 8).unwrap_err().code(), "element.unsupported");
     }
 
     #[test]

@@ -41,6 +41,15 @@ impl Key {
         self.uses.first().copied()
     }
 
+    /// What its objects have in common: the `CKA_ID`, or the label if it has none.
+    pub(crate) fn link(&self) -> Attribute {
+        if self.id.is_empty() {
+            Attribute::Label(self.label.clone())
+        } else {
+            Attribute::Id(self.id.clone())
+        }
+    }
+
     /// The name by which it is found whatever its label is.
     fn id_name(&self) -> Option<String> {
         let fits = (1..=LONGEST_ID).contains(&self.id.len());
@@ -224,12 +233,18 @@ pub(crate) fn companions(
     key: &Key,
     class: ObjectClass,
 ) -> Result<Vec<ObjectHandle>, Fault> {
-    let link = if key.id.is_empty() {
-        Attribute::Label(key.label.clone())
-    } else {
-        Attribute::Id(key.id.clone())
-    };
-    Ok(session.find_objects(&[Attribute::Class(class), Attribute::Token(true), link])?)
+    Ok(session.find_objects(&[Attribute::Class(class), Attribute::Token(true), key.link()])?)
+}
+
+/// Its public key and certificates, and no other key's: some make keys that share a `CKA_ID`.
+pub(crate) fn belongings(session: &Session, key: &Key) -> Result<Vec<ObjectHandle>, Fault> {
+    let mut all = Vec::new();
+    if by(session, &key.link())?.len() == 1 {
+        for class in [ObjectClass::CERTIFICATE, ObjectClass::PUBLIC_KEY] {
+            all.extend(companions(session, key, class)?);
+        }
+    }
+    Ok(all)
 }
 
 /// What may be known of a key: from its public key, else from what the private key tells, else from

@@ -200,6 +200,9 @@ fn two_keys_of_one_label_are_told_apart_by_id_only() {
         AwsLc.verify(usual, &one.spki_der, b"message", &signature).unwrap();
         token.rename_key("id-0b", "sister").unwrap();
         assert_eq!(names(&mut token), ["sister", "twin"]);
+        // By its id, to the name that it has.
+        token.rename_key("id-0b", "sister").unwrap();
+        assert_eq!(names(&mut token), ["sister", "twin"]);
     });
 }
 
@@ -244,5 +247,43 @@ fn a_renewal_that_was_cut_off_leaves_one_key_of_the_name() {
         assert_eq!(names(&mut token), ["id-02", "ldevid"]);
         token.delete_key("ldevid").unwrap();
         assert_eq!(names(&mut token), [""; 0]);
+    });
+}
+
+#[test]
+fn what_two_keys_share_stays_until_both_are_gone() {
+    SoftHsm::with("what_two_keys_share_stays_until_both_are_gone", |hsm| {
+        // Without ids: all that links a key to its public part is the label.
+        hsm.tool("openssl", &["genpkey", "-algorithm", "RSA", "-out", "key.pem"]);
+        let to_der = ["pkey", "-in", "key.pem", "-outform", "DER"];
+        hsm.tool("openssl", &[&to_der[..], &["-out", "key.der"]].concat());
+        hsm.tool("openssl", &[&to_der[..], &["-pubout", "-out", "pub.der"]].concat());
+        let write = |file: &str, kind: &str, label: &str, id: &[&str]| {
+            let object = ["--write-object", file, "--type", kind, "--label", label];
+            hsm.pkcs11_tool(&[&object[..], id].concat());
+        };
+        for label in ["old", "new"] {
+            write("key.der", "privkey", label, &["--usage-sign"]);
+            write("pub.der", "pubkey", label, &[]);
+        }
+        let mut token = open(hsm);
+        assert_eq!(names(&mut token), ["new", "old"]);
+        token.rename_key("new", "old").unwrap();
+        assert_eq!(names(&mut token), ["old"]);
+        assert!(token.public_key("old").unwrap().is_some());
+        let left = hsm.pkcs11_tool(&["--list-objects"]);
+        assert_eq!(left.matches("Public Key Object").count(), 1, "{left}");
+
+        // Two keys of one id, and one public part.
+        for label in ["one", "two"] {
+            write("key.der", "privkey", label, &["--id", "07", "--usage-sign"]);
+        }
+        write("pub.der", "pubkey", "both", &["--id", "07"]);
+        token.delete_key("one").unwrap();
+        assert!(token.public_key("two").unwrap().is_some());
+        token.delete_key("two").unwrap();
+        token.delete_key("old").unwrap();
+        let left = hsm.pkcs11_tool(&["--list-objects"]);
+        assert!(!left.contains("Object"), "{left}");
     });
 }
