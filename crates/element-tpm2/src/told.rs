@@ -2,19 +2,26 @@
 
 use std::io;
 use touchstone_element::{Error, Refusal};
-use touchstone_tpm2::{self as tpm2, TransportError, Unsatisfied};
+use touchstone_tpm2::{self as tpm2, TransportError, Unsatisfied, response_code};
 
 /// What went wrong with the TPM at `at`.
 pub(crate) fn told(at: &str, error: tpm2::Error) -> Error {
     match error {
         tpm2::Error::Transport(error) => unreachable(at, error),
-        tpm2::Error::Refused(refusal) => Error::Refused(Refusal {
-            command: refusal.command,
-            response: refusal.response,
-            name: refusal.name().to_owned(),
-            about: refusal.about(),
-            words: refusal.words(),
+        tpm2::Error::Refused(refusal) => refused(refusal),
+        tpm2::Error::Failed { .. } => refused(tpm2::Refusal {
+            command: "TPM2_GetTestResult",
+            response: response_code::FAILURE,
         }),
+        tpm2::Error::Canceled => {
+            refused(tpm2::Refusal { command: "the command", response: response_code::CANCELED })
+        }
+        tpm2::Error::WrongAuthorization { lockout, .. } => {
+            Error::WrongAuthorization { tries_left: lockout.map(|lockout| lockout.tries_left()) }
+        }
+        tpm2::Error::LockedOut(lockout) => Error::LockedOut {
+            recovery: Some(lockout.interval).filter(|seconds| *seconds > 0).map(u64::from),
+        },
         tpm2::Error::Exhausted(slots) => Error::Exhausted(slots.words()),
         tpm2::Error::Unsatisfied(why) => match why {
             Unsatisfied::Pcr
@@ -34,6 +41,16 @@ pub(crate) fn told(at: &str, error: tpm2::Error) -> Error {
         tpm2::Error::Crypto(error) => Error::Crypto(error),
         _ => Error::Unsupported("what the TPM answered"),
     }
+}
+
+fn refused(refusal: tpm2::Refusal) -> Error {
+    Error::Refused(Refusal {
+        command: refusal.command,
+        response: refusal.response,
+        name: refusal.name().to_owned(),
+        about: refusal.about(),
+        words: refusal.words(),
+    })
 }
 
 /// What is wrong with octets that have nothing to do with where the TPM is.

@@ -13,6 +13,23 @@ pub enum Error {
     Transport(TransportError),
     /// The TPM said no.
     Refused(Refusal),
+    /// An authorization value is wrong. It was tried once and not again.
+    WrongAuthorization {
+        /// The TPM's no.
+        refusal: Refusal,
+        /// Where the TPM stands now, when this try counted: an entity that is not protected against
+        /// guessing counts none.
+        lockout: Option<Lockout>,
+    },
+    /// The TPM takes no authorization that counts for now, right or wrong.
+    LockedOut(Lockout),
+    /// The TPM is in failure mode and does nothing more.
+    Failed {
+        /// What its self-test says (`TPM2_GetTestResult`), a response code.
+        result: Option<u32>,
+    },
+    /// Somebody cancelled the command.
+    Canceled,
     /// A policy does not hold.
     Unsatisfied(Unsatisfied),
     /// The TPM has no room for more, and nothing of ours stands in the way.
@@ -37,6 +54,10 @@ impl Error {
         match self {
             Self::Transport(error) => error.code(),
             Self::Refused(_) => "tpm2.refused",
+            Self::WrongAuthorization { .. } => "tpm2.authorization.wrong",
+            Self::LockedOut(_) => "tpm2.authorization.locked-out",
+            Self::Failed { .. } => "tpm2.failed",
+            Self::Canceled => "tpm2.canceled",
             Self::Unsatisfied(why) => why.code(),
             Self::Exhausted(slots) => slots.code(),
             Self::Malformed(_) => "tpm2.malformed",
@@ -54,6 +75,32 @@ impl fmt::Display for Error {
         match self {
             Self::Transport(error) => write!(f, "{error}"),
             Self::Refused(refusal) => write!(f, "{refusal}"),
+            Self::WrongAuthorization { refusal, lockout: None } => write!(f, "{refusal}"),
+            Self::WrongAuthorization { refusal, lockout: Some(lockout) } => {
+                let left = lockout.tries_left();
+                write!(f, "{refusal}; {left} more wrong ones lock the TPM, which forgives one ")?;
+                write!(f, "every {}", Seconds(lockout.interval))
+            }
+            Self::LockedOut(lockout) => write!(
+                f,
+                "the TPM is locked after {} wrong authorizations: wait {} until it forgives one, \
+                 or reset it with the lockout authorization (`tpm2_dictionarylockout --clear-lockout`)",
+                lockout.failed,
+                Seconds(lockout.interval)
+            ),
+            Self::Failed { result } => {
+                f.write_str(
+                    "the TPM is in failure mode; power the device off and on, and replace ",
+                )?;
+                f.write_str("the TPM when that does not help")?;
+                match result {
+                    Some(result) => write!(f, " (its self-test says 0x{result:03x})"),
+                    None => Ok(()),
+                }
+            }
+            Self::Canceled => {
+                f.write_str("the command was cancelled; send it again when it is still wanted")
+            }
             Self::Unsatisfied(why) => write!(f, "{why}"),
             Self::Exhausted(slots) => write!(f, "{slots}"),
             Self::Malformed(what) => write!(f, "the TPM's answer does not parse: {what}"),
@@ -121,6 +168,46 @@ impl fmt::Display for Refusal {
             write!(f, ", {what} {number}")?;
         }
         write!(f, "): {}", self.words())
+    }
+}
+
+/// Where a TPM stands with wrong authorizations (TPM 2.0 Part 1 §19.8.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lockout {
+    /// Wrong ones that were not forgiven yet.
+    pub failed: u32,
+    /// With so many it locks.
+    pub allowed: u32,
+    /// It forgives one every so many seconds; never, when that is zero.
+    pub interval: u32,
+    /// After a wrong lockout authorization, that is refused for so many seconds; until the next
+    /// start, when that is zero.
+    pub recovery: u32,
+}
+
+impl Lockout {
+    /// How many more wrong ones it takes until it locks.
+    pub const fn tries_left(&self) -> u32 {
+        self.allowed.saturating_sub(self.failed)
+    }
+
+    /// Whether it is locked.
+    pub const fn is_locked(&self) -> bool {
+        self.failed >= self.allowed
+    }
+}
+
+/// A span of time as people say it.
+struct Seconds(u32);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.write_str("time the TPM starts"),
+            seconds @ 1..120 => write!(f, "{seconds} s"),
+            seconds @ 120..7200 => write!(f, "{} min", seconds / 60),
+            seconds => write!(f, "{} h", seconds / 3600),
+        }
     }
 }
 

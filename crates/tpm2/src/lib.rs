@@ -96,7 +96,7 @@ pub use command::{Answer, Command};
 #[cfg(feature = "alloc")]
 pub use credential::Credential;
 #[cfg(feature = "alloc")]
-pub use error::{Error, Refusal, Slots};
+pub use error::{Error, Lockout, Refusal, Slots};
 #[cfg(feature = "alloc")]
 pub use handle::{Entity, HandleKind, Hierarchy};
 #[cfg(feature = "alloc")]

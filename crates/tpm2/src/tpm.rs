@@ -3,7 +3,7 @@
 use crate::auth::{Auth, Hierarchies};
 use crate::code;
 use crate::command::{Answer, Command};
-use crate::error::Slots;
+use crate::error::{Lockout, Slots};
 use crate::handle::{HandleKind, Hierarchy};
 use crate::kdf::Octets;
 use crate::marshal::{Reader, Writer};
@@ -24,6 +24,10 @@ const TRANSIENT_FIRST: u32 = 0x8000_0000;
 const LOADED_SESSION_FIRST: u32 = 0x0200_0000;
 const SAVED_SESSION_FIRST: u32 = 0x0300_0000;
 const CAP_HANDLES: u32 = 1;
+const CAP_TPM_PROPERTIES: u32 = 6;
+/// `TPM_PT_LOCKOUT_COUNTER`, then `MAX_AUTH_FAIL`, `LOCKOUT_INTERVAL`, `LOCKOUT_RECOVERY` (Part 2
+/// §6.13).
+const PT_LOCKOUT_COUNTER: u32 = 0x20E;
 /// Handles asked for at a time.
 const PAGE: u32 = 64;
 
@@ -127,6 +131,68 @@ impl Tpm {
     /// A busy TPM is waited for, about half a minute. A session of our own that the TPM lost is
     /// started again. A wrong authorization is never tried twice.
     pub fn run(&mut self, command: &Command) -> Result<Answer, Error> {
+        let ran = self.run_again(command);
+        ran.map_err(|error| self.explained(error))
+    }
+
+    /// Asks the TPM for what makes a refusal understood.
+    fn explained(&mut self, error: Error) -> Error {
+        let Error::Refused(refusal) = error else { return error };
+        match response_code::base(refusal.response) {
+            response_code::AUTH_FAIL => {
+                Error::WrongAuthorization { refusal, lockout: self.read_lockout().ok() }
+            }
+            response_code::BAD_AUTH => Error::WrongAuthorization { refusal, lockout: None },
+            response_code::LOCKOUT => self.read_lockout().map_or(error, Error::LockedOut),
+            response_code::FAILURE => Error::Failed { result: self.read_test_result().ok() },
+            response_code::CANCELED => Error::Canceled,
+            _ => error,
+        }
+    }
+
+    /// Where the TPM stands with wrong authorizations.
+    pub fn lockout(&mut self) -> Result<Lockout, Error> {
+        self.sweep();
+        self.read_lockout()
+    }
+
+    fn read_lockout(&mut self) -> Result<Lockout, Error> {
+        // One command, without what explains a refusal: it serves that.
+        let parameters = Writer::default().u32(CAP_TPM_PROPERTIES).u32(PT_LOCKOUT_COUNTER).u32(4);
+        let answer = self.once(&Command::new(code::GET_CAPABILITY).parameters(parameters))?;
+        let mut reader = Reader::new(&answer.parameters);
+        reader.u8()?;
+        if (reader.u32()?, reader.u32()?) != (CAP_TPM_PROPERTIES, 4) {
+            return Err(Error::Malformed("the TPM does not know its own lockout"));
+        }
+        let mut next = |property| match (reader.u32()?, reader.u32()?) {
+            (found, value) if found == property => Ok(value),
+            _ => Err(Error::Malformed("the TPM does not know its own lockout")),
+        };
+        Ok(Lockout {
+            failed: next(PT_LOCKOUT_COUNTER)?,
+            allowed: next(PT_LOCKOUT_COUNTER + 1)?,
+            interval: next(PT_LOCKOUT_COUNTER + 2)?,
+            recovery: next(PT_LOCKOUT_COUNTER + 3)?,
+        })
+    }
+
+    /// What the self-test says: `testResult`, behind what the maker adds.
+    fn read_test_result(&mut self) -> Result<u32, Error> {
+        let answer = self.once(&Command::new(code::GET_TEST_RESULT))?;
+        let mut reader = Reader::new(&answer.parameters);
+        reader.sized()?;
+        reader.u32()
+    }
+
+    fn once(&mut self, command: &Command) -> Result<Answer, Error> {
+        match self.attempt(command) {
+            Ok(answer) => Ok(answer),
+            Err(Miss::Again(error) | Miss::Final(error)) => Err(error),
+        }
+    }
+
+    fn run_again(&mut self, command: &Command) -> Result<Answer, Error> {
         self.sweep();
         let mut renewed = None;
         for _ in 0..RENEWALS {
@@ -137,10 +203,7 @@ impl Tpm {
                 Err(Miss::Again(_)) => {}
             }
         }
-        match self.attempt(renewed.as_ref().unwrap_or(command)) {
-            Ok(answer) => Ok(answer),
-            Err(Miss::Again(error) | Miss::Final(error)) => Err(error),
-        }
+        self.once(renewed.as_ref().unwrap_or(command))
     }
 
     /// Gives up what the conversation keeps for speed alone when the TPM is full of it: the storage
@@ -257,7 +320,11 @@ impl Tpm {
         let own = self.sessions.get(place).is_some_and(|session| session.pooled);
         let wrong = refusal.is(response_code::AUTH_FAIL) || refusal.is(response_code::BAD_AUTH);
         if own || !wrong {
-            self.sessions.remove(place);
+            let session = self.sessions.remove(place);
+            if wrong {
+                // It is open still, or somebody else's is in its place.
+                self.debris.push(session.id.entity().handle);
+            }
         }
         // A session that only protects proves no authorization, so another try burns none.
         if own && (!wrong || slot.authorizes.is_none()) {
@@ -326,10 +393,7 @@ impl Tpm {
     fn flush_raw(&mut self, handle: u32) -> Result<(), Error> {
         // Part 3 §28.4: the handle is a parameter, so nothing has to be known about it.
         let command = Command::new(code::FLUSH_CONTEXT).parameters(Writer::default().u32(handle));
-        match self.attempt(&command) {
-            Ok(_) => Ok(()),
-            Err(Miss::Again(error) | Miss::Final(error)) => Err(error),
-        }
+        self.once(&command).map(|_| ())
     }
 
     /// Unloads an object that was lent out, whatever came of it.
@@ -538,6 +602,7 @@ impl core::fmt::Debug for Tpm {
 mod tests {
     use super::*;
     use crate::TransportError;
+    use alloc::string::ToString;
     use touchstone_crypto_awslc::AwsLc;
 
     /// Answers with the canned responses, one after another.
@@ -579,6 +644,26 @@ mod tests {
         }
         assert_eq!(tpm.flush(1), Ok(()));
         assert_eq!(tpm.flush(1), Err(Error::Transport(TransportError::Closed)));
+    }
+
+    #[test]
+    fn a_tpm_in_failure_mode_says_what_its_self_test_found() {
+        let result = Writer::default().u16(0x8001).u32(16).u32(0).u16(0).u32(0x12).done();
+        let mut failing = tpm(vec![code(0x101), result, code(0x101), code(0x101)]);
+        let error = failing.random(&mut [0; 4]).unwrap_err();
+        assert_eq!(error, Error::Failed { result: Some(0x12) });
+        assert!(error.to_string().contains("power the device off and on"), "{error}");
+        assert_eq!(failing.random(&mut [0; 4]), Err(Error::Failed { result: None }));
+    }
+
+    #[test]
+    fn a_cancelled_command_is_not_sent_again_by_itself() {
+        let mut tpm = tpm(vec![code(0x909), code(0)]);
+        assert_eq!(tpm.run(&Command::new(code::SELF_TEST)).unwrap_err(), Error::Canceled);
+        for busy in [0x922, 0x908, 0x90A, 0x920, 0x923] {
+            let mut tpm = super::tests::tpm(vec![code(busy), code(busy), code(0)]);
+            assert!(tpm.run(&Command::new(code::SELF_TEST)).is_ok(), "{busy:x}");
+        }
     }
 
     #[test]

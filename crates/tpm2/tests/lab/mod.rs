@@ -59,6 +59,26 @@ pub(crate) fn codes(seen: &Recording) -> Vec<u32> {
     seen.lock().unwrap().iter().step_by(2).map(number).collect()
 }
 
+/// A line that can be cut.
+struct Severable(Arc<Mutex<Option<Stream<std::net::TcpStream>>>>);
+
+impl Transport for Severable {
+    fn transact(&mut self, command: &[u8], response: &mut [u8]) -> Result<usize, TransportError> {
+        let mut line = self.0.lock().unwrap();
+        line.as_mut().ok_or(TransportError::Closed)?.transact(command, response)
+    }
+
+    fn pause(&mut self, _: u32) {}
+}
+
+/// A conversation, and what cuts it short.
+pub(crate) fn severable(swtpm: &Swtpm) -> (Tpm, impl FnOnce()) {
+    let line = Arc::new(Mutex::new(Some(Stream::tcp(swtpm.address()).unwrap())));
+    let end = Arc::clone(&line);
+    let tpm = Tpm::new(Box::new(Severable(line)), &AwsLc);
+    (tpm, move || drop(end.lock().unwrap().take()))
+}
+
 /// Connects anew for each command, so that a restart of the TPM goes unnoticed.
 struct Reconnecting(PathBuf);
 
