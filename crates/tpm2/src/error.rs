@@ -74,8 +74,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Transport(error) => write!(f, "{error}"),
-            Self::Refused(refusal) => write!(f, "{refusal}"),
-            Self::WrongAuthorization { refusal, lockout: None } => write!(f, "{refusal}"),
+            Self::Refused(refusal) | Self::WrongAuthorization { refusal, lockout: None } => {
+                write!(f, "{refusal}")
+            }
             Self::WrongAuthorization { refusal, lockout: Some(lockout) } => {
                 let left = lockout.tries_left();
                 write!(f, "{refusal}; {left} more wrong ones lock the TPM, which forgives one ")?;

@@ -144,7 +144,11 @@ impl Tpm {
             }
             response_code::BAD_AUTH => Error::WrongAuthorization { refusal, lockout: None },
             response_code::LOCKOUT => self.read_lockout().map_or(error, Error::LockedOut),
-            response_code::FAILURE => Error::Failed { result: self.read_test_result().ok() },
+            // Some answer so when a single computation fails, and go on working.
+            response_code::FAILURE => match self.read_test_result() {
+                Ok(0) => error,
+                result => Error::Failed { result: result.ok() },
+            },
             response_code::CANCELED => Error::Canceled,
             _ => error,
         }

@@ -22,7 +22,9 @@ use touchstone_tpm2::{
 #[expect(clippy::needless_pass_by_value, reason = "each result is asked once")]
 fn refused(result: Result<impl Sized, Error>) -> u32 {
     match result {
-        Err(Error::Refused(refusal)) => response_code::base(refusal.response),
+        Err(Error::Refused(refusal) | Error::WrongAuthorization { refusal, .. }) => {
+            response_code::base(refusal.response)
+        }
         Err(other) => panic!("{other:?}"),
         Ok(_) => panic!("it was not refused"),
     }

@@ -309,7 +309,7 @@ fn another_entity_s_value_opens() {
     let right = open(&mut tpm, &sealed, &policy, &with(b"the token's value"), b"");
     assert_eq!(right.unwrap(), DATA);
     let wrong = open(&mut tpm, &sealed, &policy, &with(b"a guess"), b"").unwrap_err();
-    assert!(matches!(wrong, Error::Refused(_)), "{wrong:?}");
+    assert!(matches!(wrong, Error::WrongAuthorization { .. }), "{wrong:?}");
     let seen = seen.lock().unwrap().concat();
     assert!(!seen.windows(17).any(|window| window == b"the token's value"));
 }
@@ -325,7 +325,7 @@ fn the_own_value_opens_without_being_shown() {
         let opened = open(&mut tpm, &sealed, &policy, &means, b"the object's value");
         assert_eq!(opened.unwrap(), DATA);
         let wrong = open(&mut tpm, &sealed, &policy, &means, b"a guess").unwrap_err();
-        assert!(matches!(wrong, Error::Refused(_)), "{wrong:?}");
+        assert!(matches!(wrong, Error::WrongAuthorization { .. }), "{wrong:?}");
         tpm.flush(sealed.entity.handle).unwrap();
     }
     let shown = |seen: &lab::Recording| {

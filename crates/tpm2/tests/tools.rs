@@ -11,10 +11,11 @@ use touchstone_tpm2::marshal::Reader;
 use touchstone_tpm2::object::{
     Duplicate, InnerKey, NewObject, Object, RsaEncryption, SigningScheme, SoftwareKey, duplicate,
 };
+use touchstone_tpm2::policy::Means;
 use touchstone_tpm2::template::{self, ENDORSEMENT, KeyPair};
 use touchstone_tpm2::{
-    Auth, AuthValue, Command, Credential, Hierarchy, NewSession, PcrSelection, Public, Tpm, code,
-    credential, name_of,
+    Auth, AuthValue, Credential, Error, Hierarchy, NewSession, PcrSelection, Policy, Public, Tpm,
+    Unsatisfied, code, credential, name_of,
 };
 
 const SIGNING: SigningScheme = SigningScheme::Ecdsa(SHA256);
@@ -159,23 +160,15 @@ fn what_tpm2_create_seals_to_a_pcr_we_open_until_it_moves() {
     let mut tpm = swtpm.talk();
     let object = take_over(&swtpm, &mut tpm);
     let pcrs = PcrSelection::new(SHA256, &[16]).unwrap();
+    let policy = Policy::new().pcrs(pcrs, &tpm.pcr_read(&pcrs).unwrap());
     let open = |tpm: &mut Tpm| {
-        tpm.with_session(&NewSession::policy(SHA256), |tpm, session| {
-            let parameters =
-                touchstone_tpm2::marshal::Writer::default().u16(0).octets(&pcrs.encode());
-            let command = Command::new(code::POLICY_PCR).handle(&session.entity());
-            tpm.run(&command.parameters(parameters))?;
-            tpm.unseal(&object, Auth::policy(session))
+        tpm.with_policy(&policy, SHA256, &Means::default(), &AuthValue::default(), |tpm, auth| {
+            tpm.unseal(&object, auth)
         })
     };
     assert_eq!(open(&mut tpm).unwrap()[..], b"their secret"[..]);
     tpm.pcr_extend(16, &[AwsLc.hash(SHA256, &[b"event"])]).unwrap();
-    match open(&mut tpm) {
-        Err(touchstone_tpm2::Error::Refused(refusal)) => {
-            assert!(refusal.is(touchstone_tpm2::response_code::POLICY_FAIL), "{refusal}");
-        }
-        other => panic!("{other:?}"),
-    }
+    assert_eq!(open(&mut tpm), Err(Error::Unsatisfied(Unsatisfied::Pcr)));
 }
 
 #[test]
