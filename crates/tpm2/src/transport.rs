@@ -6,6 +6,8 @@ mod canned;
 mod control;
 #[cfg(feature = "std")]
 mod device;
+#[cfg(feature = "std")]
+mod line;
 mod locality;
 #[cfg(feature = "std")]
 mod simulator;

@@ -4,6 +4,7 @@
 //! swtpm serves one control connection at a time, and one that is given a path keeps to it: drop
 //! this one to let `swtpm_ioctl` or QEMU in.
 
+use super::line::Line;
 use super::{Locality, TransportError};
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -77,7 +78,7 @@ impl Abilities {
 
 /// A control channel.
 #[derive(Debug)]
-pub struct Control<S>(S);
+pub struct Control<S>(Line<S>);
 
 impl Control<UnixStream> {
     /// The socket of swtpm's option `--ctrl type=unixio,path=`.
@@ -85,7 +86,7 @@ impl Control<UnixStream> {
         let stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self(stream))
+        Ok(Self::new(stream))
     }
 }
 
@@ -96,21 +97,22 @@ impl Control<TcpStream> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self(stream))
+        Ok(Self::new(stream))
     }
 }
 
 impl<S: Read + Write> Control<S> {
     /// Over a stream that is open.
     pub fn new(stream: S) -> Self {
-        Self(stream)
+        Self(Line::new(stream))
     }
 
     /// What the channel offers.
     pub fn abilities(&mut self) -> Result<Abilities, TransportError> {
-        self.send(Request::Capability, &[])?;
-        let mut octets = [0; 8];
-        self.0.read_exact(&mut octets)?;
+        let octets = self.0.ask(|stream| {
+            send(stream, Request::Capability, &[])?;
+            read(stream)
+        })?;
         Ok(Abilities(u64::from_be_bytes(octets)))
     }
 
@@ -143,12 +145,13 @@ impl<S: Read + Write> Control<S> {
 
     /// Whether a dynamic launch took place since the last reset.
     pub fn established(&mut self) -> Result<bool, TransportError> {
-        self.request(Request::Established, &[])?;
-        // One octet and three that fill the structure up.
-        let mut octets = [0; 4];
-        self.0.read_exact(&mut octets)?;
-        let [bit, ..] = octets;
-        Ok(bit != 0)
+        self.0.ask(|stream| {
+            send(stream, Request::Established, &[])?;
+            accepted(stream)?;
+            // One octet and three that fill the structure up.
+            let [bit, ..] = read::<4>(stream)?;
+            Ok(bit != 0)
+        })
     }
 
     /// Takes the dynamic launch back, from that locality: 3 or 4 may.
@@ -158,21 +161,31 @@ impl<S: Read + Write> Control<S> {
 
     /// Sends a request and reads its result.
     fn request(&mut self, request: Request, body: &[u8]) -> Result<(), TransportError> {
-        self.send(request, body)?;
-        let mut result = [0; 4];
-        self.0.read_exact(&mut result)?;
-        match u32::from_be_bytes(result) {
-            0 => Ok(()),
-            code => Err(TransportError::Platform(code)),
-        }
+        self.0.ask(|stream| {
+            send(stream, request, body)?;
+            accepted(stream)
+        })
     }
+}
 
-    fn send(&mut self, request: Request, body: &[u8]) -> Result<(), TransportError> {
-        let mut octets = std::vec::Vec::with_capacity(8);
-        octets.extend_from_slice(&request.number().to_be_bytes());
-        octets.extend_from_slice(body);
-        Ok(self.0.write_all(&octets)?)
+fn send(stream: &mut impl Write, request: Request, body: &[u8]) -> Result<(), TransportError> {
+    let mut octets = std::vec::Vec::with_capacity(8);
+    octets.extend_from_slice(&request.number().to_be_bytes());
+    octets.extend_from_slice(body);
+    Ok(stream.write_all(&octets)?)
+}
+
+fn accepted(stream: &mut impl Read) -> Result<(), TransportError> {
+    match u32::from_be_bytes(read(stream)?) {
+        0 => Ok(()),
+        code => Err(TransportError::Platform(code)),
     }
+}
+
+fn read<const N: usize>(stream: &mut impl Read) -> Result<[u8; N], TransportError> {
+    let mut octets = [0; N];
+    stream.read_exact(&mut octets)?;
+    Ok(octets)
 }
 
 #[cfg(test)]
@@ -184,7 +197,7 @@ mod tests {
     fn a_request_is_its_number_and_its_body() {
         let mut control = Control::new(Canned::new(&[0; 4]));
         control.set_locality(Locality::Three).unwrap();
-        assert_eq!(control.0.written, [0, 0, 0, 5, 3]);
+        assert_eq!(control.0.unanswered().unwrap().written, [0, 0, 0, 5, 3]);
     }
 
     #[test]

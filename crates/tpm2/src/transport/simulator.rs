@@ -5,6 +5,7 @@
 //! client, both before a bridge of ours, as distributions package no simulator; one more test, which
 //! has to be asked for, runs at ibmswtpm2's `tpm_server`.
 
+use super::line::Line;
 use super::{Locality, Transport, TransportError};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -49,8 +50,8 @@ impl Signal {
 /// A simulator. Its session ends when this is dropped; the simulator stays powered.
 #[derive(Debug)]
 pub struct Simulator<S: Read + Write> {
-    commands: S,
-    platform: S,
+    commands: Line<S>,
+    platform: Line<S>,
     locality: Locality,
 }
 
@@ -77,6 +78,7 @@ impl Simulator<TcpStream> {
 impl<S: Read + Write> Simulator<S> {
     /// Over two streams that are open. Nothing is sent.
     pub fn new(commands: S, platform: S) -> Self {
+        let (commands, platform) = (Line::new(commands), Line::new(platform));
         Self { commands, platform, locality: Locality::Zero }
     }
 
@@ -112,8 +114,10 @@ impl<S: Read + Write> Simulator<S> {
     }
 
     fn signal(&mut self, signal: Signal) -> Result<(), TransportError> {
-        self.platform.write_all(&signal.number().to_be_bytes())?;
-        acknowledged(&mut self.platform)
+        self.platform.ask(|stream| {
+            stream.write_all(&signal.number().to_be_bytes())?;
+            acknowledged(stream)
+        })
     }
 }
 
@@ -126,15 +130,17 @@ impl<S: Read + Write> Transport for Simulator<S> {
         octets.push(self.locality.number());
         octets.extend_from_slice(&len.to_be_bytes());
         octets.extend_from_slice(command);
-        self.commands.write_all(&octets)?;
-        let len = usize::try_from(word(&mut self.commands)?).unwrap_or(usize::MAX);
-        let whole = response.get_mut(..len).filter(|whole| whole.len() >= 10);
-        let whole = whole.ok_or(TransportError::Malformed(
-            "the response's size is out of range; is this a simulator's command port?",
-        ))?;
-        self.commands.read_exact(whole)?;
-        acknowledged(&mut self.commands)?;
-        Ok(len)
+        self.commands.ask(|stream| {
+            stream.write_all(&octets)?;
+            let len = usize::try_from(word(stream)?).unwrap_or(usize::MAX);
+            let whole = response.get_mut(..len).filter(|whole| whole.len() >= 10);
+            let whole = whole.ok_or(TransportError::Malformed(
+                "the response's size is out of range; is this a simulator's command port?",
+            ))?;
+            stream.read_exact(whole)?;
+            acknowledged(stream)?;
+            Ok(len)
+        })
     }
 
     fn pause(&mut self, millis: u32) {
@@ -144,7 +150,9 @@ impl<S: Read + Write> Transport for Simulator<S> {
 
 impl<S: Read + Write> Drop for Simulator<S> {
     fn drop(&mut self) {
-        for stream in [&mut self.commands, &mut self.platform] {
+        for stream in
+            [&mut self.commands, &mut self.platform].into_iter().filter_map(Line::unanswered)
+        {
             // A peer that is gone needs no goodbye.
             drop(stream.write_all(&SESSION_END.to_be_bytes()));
         }
@@ -186,7 +194,10 @@ mod tests {
         let mut response = [0; 64];
         assert_eq!(simulator.transact(b"command", &mut response), Ok(10));
         assert_eq!(response[..10], RESPONSE);
-        assert_eq!(simulator.commands.written, b"\0\0\0\x08\x02\0\0\0\x07command");
+        assert_eq!(
+            simulator.commands.unanswered().unwrap().written,
+            b"\0\0\0\x08\x02\0\0\0\x07command"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A software TPM at the end of a stream.
 
+use super::line::Line;
 use super::{Transport, TransportError};
 use std::io::{Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -13,7 +14,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 /// A stream of commands and responses, as swtpm's data channel has it.
 #[derive(Debug)]
-pub struct Stream<S>(S);
+pub struct Stream<S>(Line<S>);
 
 impl Stream<UnixStream> {
     /// The socket of swtpm's data channel.
@@ -21,7 +22,7 @@ impl Stream<UnixStream> {
         let stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self(stream))
+        Ok(Self(Line::new(stream)))
     }
 }
 
@@ -32,26 +33,28 @@ impl Stream<TcpStream> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self(stream))
+        Ok(Self(Line::new(stream)))
     }
 }
 
 impl<S: Read + Write> Transport for Stream<S> {
     fn transact(&mut self, command: &[u8], response: &mut [u8]) -> Result<usize, TransportError> {
-        self.0.write_all(command)?;
-        let mut header = [0; 10];
-        self.0.read_exact(&mut header)?;
-        let [_, _, a, b, c, d, ..] = header;
-        let len = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
-        let (head, rest) = response
-            .get_mut(..len)
-            .and_then(|whole| whole.split_first_chunk_mut())
-            .ok_or(TransportError::Malformed(
-                "the response's size is out of range; is this a TPM's data channel?",
-            ))?;
-        *head = header;
-        self.0.read_exact(rest)?;
-        Ok(len)
+        self.0.ask(|stream| {
+            stream.write_all(command)?;
+            let mut header = [0; 10];
+            stream.read_exact(&mut header)?;
+            let [_, _, a, b, c, d, ..] = header;
+            let len = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
+            let (head, rest) = response
+                .get_mut(..len)
+                .and_then(|whole| whole.split_first_chunk_mut())
+                .ok_or(TransportError::Malformed(
+                    "the response's size is out of range; is this a TPM's data channel?",
+                ))?;
+            *head = header;
+            stream.read_exact(rest)?;
+            Ok(len)
+        })
     }
 
     fn pause(&mut self, millis: u32) {
@@ -68,7 +71,7 @@ mod tests {
     #[test]
     fn a_response_arrives_whole_however_it_is_cut() {
         let response = [0x80, 0x01, 0, 0, 0, 12, 0, 0, 0, 0, 7, 8];
-        let mut stream = Stream(Canned::new(&response));
+        let mut stream = Stream(Line::new(Canned::new(&response)));
         let mut out = [0; MAX_MESSAGE];
         let len = stream.transact(b"command", &mut out).unwrap();
         assert_eq!(out[..len], response);
@@ -79,7 +82,8 @@ mod tests {
     fn a_response_of_absurd_size_is_refused_before_it_is_read() {
         for size in [[0, 0, 0, 9], [0, 0, 0x10, 1], [0xff, 0xff, 0xff, 0xff]] {
             let header = [&[0x80, 0x01], size.as_slice(), &[0; 4]].concat();
-            let sent = Stream(Canned::new(&header)).transact(b"command", &mut [0; MAX_MESSAGE]);
+            let sent =
+                Stream(Line::new(Canned::new(&header))).transact(b"command", &mut [0; MAX_MESSAGE]);
             assert!(matches!(sent, Err(TransportError::Malformed(_))));
         }
     }
