@@ -44,7 +44,8 @@ pub(crate) enum Noun {
 /// Which element, and what of it.
 #[derive(Args, Debug)]
 pub(crate) struct Element {
-    /// Which: tpm:/dev/tpmrm0, tpm-unix:PATH, tpm-tcp:HOST:PORT, software:DIR, or a pkcs11: URI
+    /// Which: tpm:/dev/tpmrm0, tpm-unix:PATH, tpm-tcp:ADDRESS:PORT, software:DIR?secret=file:PATH, or
+    /// a pkcs11: URI
     #[arg(
         long = "element",
         global = true,

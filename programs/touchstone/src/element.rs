@@ -7,10 +7,8 @@ mod secrets;
 
 use crate::answer::{Answered, Failure};
 use crate::cli::{Element as Command, ElementVerb};
-use std::net::SocketAddr;
-use std::path::Path;
+use touchstone_drive::element::{Location, LocationError};
 use touchstone_element::{Ability, Element, Error};
-use touchstone_element_tpm2::Tpm;
 
 pub(crate) fn run(command: &Command) -> Answered {
     let mut element = open(command)?;
@@ -33,23 +31,10 @@ pub(crate) fn run(command: &Command) -> Answered {
 }
 
 fn open(command: &Command) -> Result<Box<dyn Element>, Failure> {
-    let at = command.at.as_str();
-    let state = command.state.as_path();
-    let forms = "write tpm:/dev/tpmrm0, tpm-unix:PATH or tpm-tcp:ADDRESS:PORT";
-    let usage = |what: String| Failure::usage(what, forms);
-    let (kind, rest) =
-        at.split_once(':').ok_or_else(|| usage(format!("`{at}` is not an element")))?;
-    let tpm = match kind {
-        "tpm" => Tpm::open_device(Path::new(rest), state),
-        "tpm-unix" => Tpm::connect_unix(Path::new(rest), state),
-        "tpm-tcp" => {
-            let address: SocketAddr =
-                rest.parse().map_err(|_| usage(format!("`{rest}` is not an address and port")))?;
-            Tpm::connect_tcp(address, state)
-        }
-        _ => return Err(usage(format!("no element of kind `{kind}`"))),
-    };
-    Ok(Box::new(tpm.map_err(|error| failure(&error))?))
+    let location: Location = command.at.parse().map_err(|error: LocationError| {
+        Failure::usage(format!("`{}` is not an element", command.at), error)
+    })?;
+    location.open(&command.state).map_err(|error| failure(&error))
 }
 
 /// Why an element gave no answer, and what to do.
