@@ -95,8 +95,12 @@ fn finish(
     handle: ObjectHandle,
     origin: Origin,
 ) -> Result<PublicKey, Fault> {
-    let key = object::read(session, handle)?
-        .ok_or(Error::Malformed("a new key that is not as it was asked for"))?;
+    let Some(key) = object::read(session, handle)? else {
+        // One that could not be used again, as of some tokens that keep an imported key's length
+        // to themselves.
+        session.destroy_object(handle)?;
+        return Err(Error::Unsupported("such a key, which the token does not describe").into());
+    };
     let checked = check(session, &key, wanted, origin).and_then(|()| {
         // Two programs may make a key of one name at one time; PKCS#11 would let both.
         match object::by(session, &Attribute::Label(wanted.name.into()))?.len() {

@@ -263,13 +263,18 @@ impl Token {
     /// The one slot with a token that fits, and that is the one we know.
     fn search(&self, pkcs11: &Pkcs11) -> Result<(Slot, TokenInfo), Fault> {
         self.fits_library(pkcs11)?;
-        let mut found = None;
+        let (mut found, mut unreadable) = (None, false);
         for slot in pkcs11.get_slots_with_token()? {
             let info = match pkcs11.get_token_info(slot) {
                 Ok(info) => info,
                 // Pulled out between the two questions, or not a card that the module knows.
                 Err(error) if Fault::lost(&error) || Fault::vague(&error) => continue,
-                Err(error) => return Err(error.into()),
+                Err(error @ Pkcs11Error::Pkcs11(..)) => return Err(error.into()),
+                // Not even the binding makes sense of it; another token may be the one.
+                Err(_) => {
+                    unreadable = true;
+                    continue;
+                }
             };
             let same = self.known.as_ref().is_none_or(|known| known.is_same(&Known::read(&info)));
             if !info.token_initialized() || !same || !self.fits(pkcs11, slot, &info)? {
@@ -282,7 +287,11 @@ impl Token {
                 .into());
             }
         }
-        found.ok_or(Fault::Ours(Error::Removed))
+        found.ok_or(Fault::Ours(if unreadable {
+            Error::Malformed("what a token says of itself (its clock tells no time)")
+        } else {
+            Error::Removed
+        }))
     }
 
     fn fits_library(&self, pkcs11: &Pkcs11) -> Result<(), Fault> {
