@@ -5,8 +5,8 @@
 //! curves and Ed25519. What it does not do is [`Error::Unsupported`]: RSA, which has no stable
 //! library here (so a session with such a TPM is salted with a P-256 key), and P-521.
 //!
-//! What is not listed is not linked: [`Soft::new`] offers everything, [`Soft::signatures`] and
-//! [`Soft::agreements`] choose. Every hash is always there. Where flash is short, build with
+//! What is not listed is not linked: [`Soft::new`] offers everything, [`Soft::signatures`] and its
+//! neighbours choose. Every hash is always there. Where flash is short, build with
 //! `RUSTFLAGS='--cfg sha2_backend_soft="compact" --cfg aes_backend_soft="compact"'`.
 //!
 //! What this is not: a place for algorithms of our own, nor a source of randomness: whoever makes a
@@ -42,7 +42,10 @@ use sha1::Sha1;
 use sha2::{Sha256, Sha384, Sha512};
 use touchstone_crypto::{Crypto, Digest, Error, HashAlgorithm, SignatureAlgorithm};
 
-pub use tpm::{AGREEMENTS, Agreement, P256, P384};
+pub use tpm::{
+    AES_128, AES_256, AGREEMENTS, Agreement, CIPHERS, Cipher, HMAC_SHA1, HMAC_SHA256, HMAC_SHA384,
+    HMAC_SHA512, MACS, MacAlgorithm, P256, P384,
+};
 pub use verify::{
     ECDSA_P256_SHA256, ECDSA_P384_SHA256, ECDSA_P384_SHA384, ED25519, SIGNATURES, Verification,
 };
@@ -56,13 +59,21 @@ pub struct Soft {
     random: Random,
     signatures: &'static [&'static Verification],
     agreements: &'static [&'static Agreement],
+    macs: &'static [&'static MacAlgorithm],
+    ciphers: &'static [&'static Cipher],
 }
 
 impl Soft {
     /// A provider that takes its random octets from there: a hardware source, or a generator that
     /// one seeds.
     pub const fn new(random: Random) -> Self {
-        Self { random, signatures: SIGNATURES, agreements: AGREEMENTS }
+        Self {
+            random,
+            signatures: SIGNATURES,
+            agreements: AGREEMENTS,
+            macs: MACS,
+            ciphers: CIPHERS,
+        }
     }
 
     /// Verifies these signatures and no others.
@@ -76,6 +87,20 @@ impl Soft {
     #[must_use]
     pub const fn agreements(mut self, agreements: &'static [&'static Agreement]) -> Self {
         self.agreements = agreements;
+        self
+    }
+
+    /// Authenticates with these and no others.
+    #[must_use]
+    pub const fn macs(mut self, macs: &'static [&'static MacAlgorithm]) -> Self {
+        self.macs = macs;
+        self
+    }
+
+    /// Encrypts with these and no others.
+    #[must_use]
+    pub const fn ciphers(mut self, ciphers: &'static [&'static Cipher]) -> Self {
+        self.ciphers = ciphers;
         self
     }
 }

@@ -17,13 +17,9 @@ use zeroize::{Zeroize, Zeroizing};
 
 impl TpmCrypto for Soft {
     fn hmac(&self, algorithm: HashAlgorithm, key: &[u8], parts: &[&[u8]]) -> Result<Digest, Error> {
-        match algorithm {
-            HashAlgorithm::Sha1 => hmac::<Hmac<Sha1>>(algorithm, key, parts),
-            HashAlgorithm::Sha256 => hmac::<Hmac<Sha256>>(algorithm, key, parts),
-            HashAlgorithm::Sha384 => hmac::<Hmac<Sha384>>(algorithm, key, parts),
-            HashAlgorithm::Sha512 => hmac::<Hmac<Sha512>>(algorithm, key, parts),
-            _ => Err(Error::Unsupported),
-        }
+        let listed = self.macs.iter().find(|listed| listed.hash == algorithm);
+        let mac = listed.ok_or(Error::Unsupported)?.mac;
+        mac(algorithm, key, parts)
     }
 
     fn aes_cfb(
@@ -33,11 +29,9 @@ impl TpmCrypto for Soft {
         data: &mut [u8],
         direction: Direction,
     ) -> Result<(), Error> {
-        match key.len() {
-            16 => cfb::<Aes128>(key, iv, data, direction),
-            32 => cfb::<Aes256>(key, iv, data, direction),
-            _ => Err(Error::Unsupported),
-        }
+        let listed = self.ciphers.iter().find(|listed| listed.key_len == key.len());
+        let cfb = listed.ok_or(Error::Unsupported)?.cfb;
+        cfb(key, iv, data, direction)
     }
 
     fn agree(&self, curve: Curve, x: &[u8], y: &[u8]) -> Result<Agreed, Error> {
@@ -61,6 +55,52 @@ impl TpmCrypto for Soft {
         Err(Error::Unsupported)
     }
 }
+
+/// Authenticates the parts with the key.
+type Authenticate = fn(HashAlgorithm, &[u8], &[&[u8]]) -> Result<Digest, Error>;
+
+/// HMAC with one hash.
+pub struct MacAlgorithm {
+    hash: HashAlgorithm,
+    mac: Authenticate,
+}
+
+/// HMAC with SHA-1.
+pub static HMAC_SHA1: MacAlgorithm =
+    MacAlgorithm { hash: HashAlgorithm::Sha1, mac: hmac::<Hmac<Sha1>> };
+
+/// HMAC with SHA-256.
+pub static HMAC_SHA256: MacAlgorithm =
+    MacAlgorithm { hash: HashAlgorithm::Sha256, mac: hmac::<Hmac<Sha256>> };
+
+/// HMAC with SHA-384.
+pub static HMAC_SHA384: MacAlgorithm =
+    MacAlgorithm { hash: HashAlgorithm::Sha384, mac: hmac::<Hmac<Sha384>> };
+
+/// HMAC with SHA-512.
+pub static HMAC_SHA512: MacAlgorithm =
+    MacAlgorithm { hash: HashAlgorithm::Sha512, mac: hmac::<Hmac<Sha512>> };
+
+/// Everything here.
+pub static MACS: &[&MacAlgorithm] = &[&HMAC_SHA1, &HMAC_SHA256, &HMAC_SHA384, &HMAC_SHA512];
+
+/// Encrypts or decrypts in place with the key and the initialization vector.
+type Cfb = fn(&[u8], &[u8; 16], &mut [u8], Direction) -> Result<(), Error>;
+
+/// AES in CFB mode with keys of one length.
+pub struct Cipher {
+    key_len: usize,
+    cfb: Cfb,
+}
+
+/// AES with keys of 128 bits.
+pub static AES_128: Cipher = Cipher { key_len: 16, cfb: cfb::<Aes128> };
+
+/// AES with keys of 256 bits.
+pub static AES_256: Cipher = Cipher { key_len: 32, cfb: cfb::<Aes256> };
+
+/// Everything here.
+pub static CIPHERS: &[&Cipher] = &[&AES_128, &AES_256];
 
 /// Agrees with the point of these coordinates.
 type Agree = fn(Random, &[u8], &[u8]) -> Result<Agreed, Error>;

@@ -176,7 +176,11 @@ fn what_it_does_not_do_it_says() {
 #[test]
 fn what_is_not_listed_is_not_offered() {
     static ONLY_P384: &[&Agreement] = &[&P384];
-    let bare = SOFT.signatures(&[]).agreements(ONLY_P384);
+    let bare = SOFT.signatures(&[]).agreements(ONLY_P384).macs(&[]).ciphers(&[]);
+    let mac = bare.hmac(HashAlgorithm::Sha256, b"key", &[]);
+    assert_eq!(mac, Err(Error::Unsupported));
+    let cipher = bare.aes_cfb(&[0; 16], &[0; 16], &mut [], Direction::Encrypt);
+    assert_eq!(cipher, Err(Error::Unsupported));
     let ed25519 = bare.verify(SignatureAlgorithm::Ed25519, &[], &[], &[]);
     assert_eq!(ed25519, Err(Error::Unsupported));
     assert_eq!(bare.agree(Curve::P256, &[1; 32], &[1; 32]).unwrap_err(), Error::Unsupported);

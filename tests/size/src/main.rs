@@ -8,14 +8,18 @@ mod firmware {
     use core::hint::black_box;
     use core::panic::PanicInfo;
     use touchstone_crypto::Error;
-    use touchstone_crypto_soft::{P256, Soft};
+    use touchstone_crypto_soft::{AES_128, HMAC_SHA256, P256, Soft};
     use touchstone_tpm2::TransportError;
     use touchstone_tpm2::tis::{Delay, Spi, SpiBus};
 
     #[global_allocator]
     static HEAP: emballoc::Allocator<24576> = emballoc::Allocator::new();
     /// The client verifies nothing, and TPMs have their keys for sessions on P-256.
-    static SOFT: Soft = Soft::new(random).signatures(&[]).agreements(&[&P256]);
+    static SOFT: Soft = Soft::new(random)
+        .signatures(&[])
+        .agreements(&[&P256])
+        .macs(&[&HMAC_SHA256])
+        .ciphers(&[&AES_128]);
 
     /// The board's: nothing is known of what comes in and goes out.
     struct Board;

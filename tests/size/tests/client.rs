@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 use touchstone_crypto::Error;
-use touchstone_crypto_soft::{P256, Soft};
+use touchstone_crypto_soft::{AES_128, HMAC_SHA256, P256, Soft};
 use touchstone_peers::{Pc, attempt};
 use touchstone_size::{Report, attest};
 use touchstone_tpm2::tis::{Bus, Delay};
@@ -16,7 +16,9 @@ use touchstone_tpm2::tis::{Bus, Delay};
 /// As the firmware has it, but for where the random octets come from.
 static SOFT: Soft = Soft::new(|out| SystemRandom::new().fill(out).map_err(|_| Error::NoRandom))
     .signatures(&[])
-    .agreements(&[&P256]);
+    .agreements(&[&P256])
+    .macs(&[&HMAC_SHA256])
+    .ciphers(&[&AES_128]);
 
 const FIFO: u16 = 0x024;
 
