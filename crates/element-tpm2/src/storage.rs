@@ -3,11 +3,9 @@
 use touchstone_crypto::{Crypto, HashAlgorithm};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_tpm2::marshal::{Reader, Writer};
-use touchstone_tpm2::nv::attributes::{
-    AUTHREAD, NO_DA, OWNERREAD, OWNERWRITE, PLATFORMCREATE, PPREAD, PPWRITE, WRITTEN,
-};
-use touchstone_tpm2::nv::{CHUNK, Index, nv_write};
-use touchstone_tpm2::{Entity, Error, Hierarchy, Tpm};
+use touchstone_tpm2::nv::attributes::{PLATFORMCREATE, WRITTEN};
+use touchstone_tpm2::nv::{Attributes, By, Index, NewIndex, Party};
+use touchstone_tpm2::{Error, Hierarchy, Tpm};
 
 /// What TPMs store in one index without complaint.
 pub(crate) const MAX_CERTIFICATE: u16 = 2048;
@@ -18,40 +16,30 @@ pub(crate) const MAX_CERTIFICATE: u16 = 2048;
 pub(crate) fn store_certificate(tpm: &mut Tpm, handle: u32, data: &[u8]) -> Result<(), Error> {
     let size = u16::try_from(data.len()).map_err(|_| Error::BadInput("it is too large"))?;
     if let Some(old) = tpm.nv_index(handle)? {
-        let platform = old.attributes & PLATFORMCREATE != 0;
+        let platform = old.attributes.has(PLATFORMCREATE);
         let by = if platform { Hierarchy::Platform } else { Hierarchy::Owner };
-        tpm.nv_undefine(by, &old.entity)?;
+        tpm.nv_undefine(by, &old)?;
     }
-    let shared = OWNERREAD | AUTHREAD | PPREAD | NO_DA;
-    let platform = shared | PLATFORMCREATE | PPWRITE;
-    let by = match tpm.nv_define(Hierarchy::Platform, handle, platform, size) {
-        Ok(()) => Hierarchy::Platform,
-        Err(Error::Refused(_)) => {
-            tpm.nv_define(Hierarchy::Owner, handle, shared | OWNERWRITE, size)?;
-            Hierarchy::Owner
-        }
+    let open =
+        Attributes::new().read_by(&[Party::Platform, Party::Owner, Party::Value]).no_lockout();
+    let new = |party| NewIndex::ordinary(handle, size).attributes(open.written_by(&[party]));
+    let (mut index, by) = match tpm.nv_define(Hierarchy::Platform, &new(Party::Platform)) {
+        Ok(index) => (index, By::Platform),
+        Err(Error::Refused(_)) => (tpm.nv_define(Hierarchy::Owner, &new(Party::Owner))?, By::Owner),
         Err(error) => return Err(error),
     };
-    let mut offset = 0u16;
-    for chunk in data.chunks(usize::from(CHUNK)) {
-        // The index' name changes with its first write.
-        let index = tpm.nv_index(handle)?.ok_or(GONE)?;
-        let auth = tpm.hierarchy_auth(by);
-        let write = nv_write(&by.entity(), auth, &index.entity, chunk, offset)?;
-        tpm.run(&write.nothing_secret())?;
-        offset = offset.saturating_add(CHUNK);
-    }
-    Ok(())
+    tpm.nv_write_open(&mut index, &by, data, 0)
 }
-
-const GONE: Error = Error::Malformed("the index that was just defined is not there");
 
 /// One index a name, in the owner's range (TCG Registry of Reserved TPM 2.0 Handles §2.2), written
 /// whole in one command, which a power cut leaves done or undone.
 const BASE: u32 = 0x0181_0000;
 const SIZE: u16 = 256;
 const VERSION: u8 = 1;
-const ATTRIBUTES: u32 = OWNERWRITE | OWNERREAD | NO_DA;
+fn attributes() -> Attributes {
+    Attributes::new().written_by(&[Party::Owner]).read_by(&[Party::Owner]).no_lockout()
+}
+
 /// Octets of a value that fit beside version, name and length.
 pub(crate) const LIMIT: usize = SIZE as usize - 1 - 32 - 2;
 
@@ -81,8 +69,7 @@ pub(crate) fn decode(digest: &[u8], data: &[u8]) -> Result<Vec<u8>, Error> {
 pub(crate) fn load(tpm: &mut Tpm, name: &str) -> Result<Option<Vec<u8>>, Error> {
     let digest = digest_of(name);
     let Some(index) = index_of(tpm, &digest)?.filter(Index::is_written) else { return Ok(None) };
-    let (owner, auth) = owner(tpm);
-    let data = tpm.nv_read(&owner, auth, &index, SIZE, 0)?;
+    let data = tpm.nv_read_all(&index, &By::Owner)?;
     decode(&digest, &data).map(Some)
 }
 
@@ -91,7 +78,7 @@ pub(crate) fn remove(tpm: &mut Tpm, name: &str) -> Result<(), Error> {
     // Whatever is there has to be ours.
     load(tpm, name)?;
     match index_of(tpm, &digest_of(name))? {
-        Some(index) => tpm.nv_undefine(Hierarchy::Owner, &index.entity),
+        Some(index) => tpm.nv_undefine(Hierarchy::Owner, &index),
         None => Ok(()),
     }
 }
@@ -101,24 +88,22 @@ pub(crate) fn store(tpm: &mut Tpm, name: &str, value: &[u8]) -> Result<(), Error
     // Whatever is there has to be ours before it is overwritten.
     load(tpm, name)?;
     let digest = digest_of(name);
-    if index_of(tpm, &digest)?.is_none() {
-        tpm.nv_define(Hierarchy::Owner, handle_of(&digest)?, ATTRIBUTES, SIZE)?;
-    }
-    let index = index_of(tpm, &digest)?.ok_or(GONE)?;
+    let mut index = if let Some(index) = index_of(tpm, &digest)? {
+        index
+    } else {
+        let new = NewIndex::ordinary(handle_of(&digest)?, SIZE).attributes(attributes());
+        tpm.nv_define(Hierarchy::Owner, &new)?
+    };
     let mut data = Writer::default().u8(VERSION).octets(&digest).sized(value)?.done();
     data.resize(usize::from(SIZE), 0);
-    let (owner, auth) = owner(tpm);
-    tpm.run(&nv_write(&owner, auth, &index.entity, &data, 0)?)?;
-    Ok(())
-}
-
-fn owner(tpm: &Tpm) -> (Entity, touchstone_tpm2::Auth) {
-    (Hierarchy::Owner.entity(), tpm.hierarchy_auth(Hierarchy::Owner))
+    tpm.nv_write(&mut index, &By::Owner, &data, 0)
 }
 
 fn index_of(tpm: &mut Tpm, digest: &[u8]) -> Result<Option<Index>, Error> {
     match tpm.nv_index(handle_of(digest)?)? {
-        Some(index) if index.attributes & !WRITTEN != ATTRIBUTES || index.size != SIZE => {
+        Some(index)
+            if index.attributes.bits() & !WRITTEN != attributes().bits() || index.size != SIZE =>
+        {
             Err(NOT_OURS)
         }
         index => Ok(index),

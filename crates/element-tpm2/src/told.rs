@@ -2,6 +2,7 @@
 
 use std::io;
 use touchstone_element::{Error, Refusal};
+use touchstone_tpm2::nv::Why;
 use touchstone_tpm2::{self as tpm2, TransportError, Unsatisfied, response_code};
 
 /// What went wrong with the TPM at `at`.
@@ -37,6 +38,21 @@ pub(crate) fn told(at: &str, error: tpm2::Error) -> Error {
         }
         tpm2::Error::BadInput(what) => Error::BadInput(what),
         tpm2::Error::Unsupported(what) => Error::Unsupported(what),
+        tpm2::Error::Nv(fault) => match fault.why {
+            Why::Full => Error::Exhausted("non-volatile storage"),
+            Why::TooLarge => Error::BadInput("the TPM's index is larger than this TPM takes"),
+            Why::Undefined => Error::BadInput("the TPM's index is not defined; define it first"),
+            Why::Defined => Error::BadInput("the TPM's index exists; choose another"),
+            Why::WrongKind { .. } => Error::BadInput("the TPM's index is of another kind"),
+            Why::NotWritten => Error::BadInput("the TPM's index was never written"),
+            Why::Locked => Error::BadInput("the TPM's index is locked"),
+            Why::WrongSize { .. } | Why::OutOfRange { .. } => {
+                Error::BadInput("the TPM's index has another size")
+            }
+            Why::NotAllowed { .. } => {
+                Error::BadInput("the TPM's index may not be used with this authorization")
+            }
+        },
         tpm2::Error::Busy => Error::Busy,
         tpm2::Error::Crypto(error) => Error::Crypto(error),
         _ => Error::Unsupported("what the TPM answered"),

@@ -1,8 +1,8 @@
 //! What can go wrong in a conversation with a TPM.
 
 use crate::policy::Unsatisfied;
-use crate::response_code;
 use crate::transport::TransportError;
+use crate::{nv, response_code};
 use core::fmt;
 
 /// Why a TPM did not do as asked.
@@ -42,6 +42,8 @@ pub enum Error {
     BadInput(&'static str),
     /// The TPM, this kind of key, or this code, cannot do that.
     Unsupported(&'static str),
+    /// A non-volatile index does not fit its use.
+    Nv(nv::Fault),
     /// The TPM was busy for as long as we waited.
     Busy,
     /// The crypto provider failed.
@@ -64,6 +66,7 @@ impl Error {
             Self::Tampered => "tpm2.tampered",
             Self::BadInput(_) => "tpm2.input.bad",
             Self::Unsupported(_) => "tpm2.unsupported",
+            Self::Nv(fault) => fault.code(),
             Self::Busy => "tpm2.busy",
             Self::Crypto(_) => "tpm2.crypto",
         }
@@ -111,6 +114,7 @@ impl fmt::Display for Error {
             ),
             Self::BadInput(what) => f.write_str(what),
             Self::Unsupported(what) => write!(f, "not supported by this TPM: {what}"),
+            Self::Nv(fault) => write!(f, "{fault}"),
             Self::Busy => f.write_str("the TPM stayed busy; try again later"),
             Self::Crypto(error) => write!(f, "{error}"),
         }

@@ -1,5 +1,7 @@
 //! Every parser of this crate at once, for the fuzzer. Not part of the API.
 
+use crate::admin::capability::decode_page;
+use crate::admin::{TestResult, Time};
 use crate::nv::{Index, split_certificates};
 use crate::public::{Public, name_of, to_spki};
 use crate::response::Response;
@@ -28,7 +30,13 @@ pub fn parse(crypto: &dyn TpmCrypto, octets: &[u8]) {
     for algorithm in HashAlgorithm::ALL {
         drop(pcr::decode_batch(algorithm, octets));
     }
-    drop(Index::decode(crypto, 0x01C0_0002, octets));
+    drop(pcr::decode_digests(octets));
+    drop(decode_page(octets, 0, |reader| Ok((reader.u16()?, reader.u32()?))));
+    drop(TestResult::decode(octets));
+    let _ = Time::decode(octets);
+    if let Ok(index) = Index::decode(crypto, 0x01C0_0002, octets) {
+        assert!(index.encode().is_ok_and(|again| again == octets), "an index changed");
+    }
     drop(split_certificates(octets));
 }
 

@@ -44,6 +44,10 @@ extern crate std;
 pub mod transport;
 
 #[cfg(feature = "alloc")]
+pub mod admin;
+#[cfg(feature = "alloc")]
+pub mod attestation;
+#[cfg(feature = "alloc")]
 pub mod auth;
 #[cfg(feature = "alloc")]
 pub mod code;

@@ -1,57 +1,69 @@
-//! Non-volatile indices: what they are, what they hold.
+//! Non-volatile indices: what they are, what they hold, who may use them (TPM 2.0 Part 1 §34.7, Part
+//! 3 §31). What is written and read travels encrypted.
+//!
+//! What this is not: named values, which are `touchstone-element-tpm2`'s.
 
-use crate::Error;
-use crate::auth::Auth;
-use crate::code;
-use crate::command::Command;
-use crate::handle::{Entity, Hierarchy};
+pub mod attributes;
+mod certificates;
+mod definition;
+mod fault;
+mod operations;
+
+pub use attributes::{Attributes, Kind, Party};
+pub use certificates::split_certificates;
+pub use definition::NewIndex;
+pub use fault::{Fault, Why};
+pub use operations::{By, PinCount, nv_write};
+
+use crate::command::{Answer, Command};
+use crate::handle::{Entity, HandleKind};
 use crate::marshal::{Reader, Writer};
 use crate::public::hash_algorithm;
-use crate::response_code;
 use crate::tpm::Tpm;
+use crate::{Error, code, response_code};
 use alloc::vec::Vec;
+use attributes::{READLOCKED, WRITELOCKED, WRITTEN};
 use touchstone_crypto::{Crypto, HashAlgorithm};
 
-/// `TPMA_NV` bits (TPM 2.0 Part 2 §13.4).
-pub mod attributes {
-    /// The platform's authorization writes.
-    pub const PPWRITE: u32 = 1;
-    /// The owner's authorization writes.
-    pub const OWNERWRITE: u32 = 1 << 1;
-    /// The platform's authorization reads.
-    pub const PPREAD: u32 = 1 << 16;
-    /// The owner's authorization reads.
-    pub const OWNERREAD: u32 = 1 << 17;
-    /// The index' own value reads.
-    pub const AUTHREAD: u32 = 1 << 18;
-    /// Wrong authorizations do not count towards a lockout.
-    pub const NO_DA: u32 = 1 << 25;
-    /// It was written.
-    pub const WRITTEN: u32 = 1 << 29;
-    /// The platform defined it, and only the platform undefines it.
-    pub const PLATFORMCREATE: u32 = 1 << 30;
-}
-
-use attributes::{AUTHREAD, WRITTEN};
-
-/// Read and written at a time; every TPM takes that much (PC Client Platform TPM Profile §4.5).
+/// Read and written at a time by every TPM (PC Client Platform TPM Profile §4.5); most take more.
 pub const CHUNK: u16 = 512;
+
+const NO_INDEX: Error = Error::BadInput("indices are from 0x01000000 to 0x01ffffff");
 
 /// An index that is defined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Index {
-    /// Where it is, and its name.
+    /// Where it is, and its name, which changes with its first write and with its locks.
     pub entity: Entity,
-    /// `TPMA_NV`; see [`attributes`].
-    pub attributes: u32,
+    /// What it is, who may use it, and how it is.
+    pub attributes: Attributes,
     /// Octets that it holds.
     pub size: u16,
+    /// The hash of its name and of its policy.
+    pub name_algorithm: HashAlgorithm,
+    /// The digest of its policy, or nothing.
+    pub policy: Vec<u8>,
 }
 
 impl Index {
+    /// What it is; `None` for a kind that is not in the TPM 2.0 library.
+    pub fn kind(&self) -> Option<Kind> {
+        self.attributes.kind()
+    }
+
     /// Whether it was ever written.
     pub const fn is_written(&self) -> bool {
-        self.attributes & WRITTEN != 0
+        self.attributes.has(WRITTEN)
+    }
+
+    /// Whether it is locked against writing.
+    pub const fn is_write_locked(&self) -> bool {
+        self.attributes.has(WRITELOCKED)
+    }
+
+    /// Whether it is locked against reading.
+    pub const fn is_read_locked(&self) -> bool {
+        self.attributes.has(READLOCKED)
     }
 
     /// Reads `TPMS_NV_PUBLIC`, of which the name is a digest.
@@ -60,186 +72,120 @@ impl Index {
         if reader.u32()? != handle {
             return Err(Error::Malformed("it is about another index"));
         }
-        let algorithm = hash_algorithm(reader.u16()?)?;
-        let attributes = reader.u32()?;
-        reader.sized()?;
+        let name_algorithm = hash_algorithm(reader.u16()?)?;
+        let attributes = Attributes::from_bits(reader.u32()?);
+        let policy = reader.sized()?.to_vec();
         let size = reader.u16()?;
         reader.end()?;
-        let name = Writer::default()
-            .u16(algorithm.tpm_id())
-            .octets(crypto.hash(algorithm, &[public]).as_bytes())
-            .done();
-        Ok(Self { entity: Entity::named(handle, name), attributes, size })
+        let entity = Entity::named(handle, name_of(crypto, name_algorithm, public));
+        Ok(Self { entity, attributes, size, name_algorithm, policy })
+    }
+
+    /// Writes the `TPMS_NV_PUBLIC`.
+    pub fn encode(&self) -> Result<Vec<u8>, Error> {
+        Ok(Writer::default()
+            .u32(self.entity.handle)
+            .u16(self.name_algorithm.tpm_id())
+            .u32(self.attributes.bits())
+            .sized(&self.policy)?
+            .u16(self.size)
+            .done())
+    }
+
+    /// Follows a change of its attributes: the TPM knows the index by a name that includes them.
+    fn now_has(&mut self, crypto: &dyn Crypto, bits: u32) -> Result<(), Error> {
+        self.attributes = self.attributes.with(bits);
+        self.entity.name = name_of(crypto, self.name_algorithm, &self.encode()?);
+        Ok(())
+    }
+
+    const fn fault(&self, why: Why) -> Error {
+        Error::Nv(Fault { index: self.entity.handle, why })
+    }
+
+    fn has_to_be(&self, needed: Kind) -> Result<(), Error> {
+        match self.kind() {
+            Some(kind) if kind == needed => Ok(()),
+            is => Err(self.fault(Why::WrongKind { is, needed })),
+        }
     }
 }
 
+fn name_of(crypto: &dyn Crypto, algorithm: HashAlgorithm, public: &[u8]) -> Vec<u8> {
+    let digest = crypto.hash(algorithm, &[public]);
+    Writer::default().u16(algorithm.tpm_id()).octets(digest.as_bytes()).done()
+}
+
 impl Tpm {
-    /// The index at a handle, `None` where none is defined.
+    /// `TPM2_NV_ReadPublic`: the index at a handle, `None` where none is defined.
     pub fn nv_index(&mut self, handle: u32) -> Result<Option<Index>, Error> {
-        let command = Command::new(code::NV_READ_PUBLIC).handle(&Entity::fixed(handle));
-        match self.run(&command) {
-            Ok(answer) => {
-                let public = Reader::new(&answer.parameters).sized()?;
-                Index::decode(self.crypto, handle, public).map(Some)
-            }
-            Err(Error::Refused(refusal)) if refusal.is(response_code::HANDLE) => Ok(None),
-            Err(error) => Err(error),
+        if HandleKind::of(handle) != HandleKind::Nv {
+            return Err(NO_INDEX);
         }
+        let command = Command::new(code::NV_READ_PUBLIC).handle(&Entity::fixed(handle));
+        let answer = match self.run(&command) {
+            Ok(answer) => answer,
+            Err(Error::Refused(refusal)) if refusal.is(response_code::HANDLE) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut reader = Reader::new(&answer.parameters);
+        let (public, name) = (reader.sized()?, reader.sized()?);
+        reader.end()?;
+        let index = Index::decode(self.crypto, handle, public)?;
+        if index.entity.name != name {
+            return Err(Error::Malformed("the name is not that of its public area"));
+        }
+        Ok(Some(index))
+    }
+
+    /// The same where one has to be.
+    pub fn nv_find(&mut self, handle: u32) -> Result<Index, Error> {
+        let missing = Error::Nv(Fault { index: handle, why: Why::Undefined });
+        self.nv_index(handle)?.ok_or(missing)
     }
 
     /// The defined indices from `first` to `last`.
     pub fn nv_defined(&mut self, first: u32, last: u32) -> Result<Vec<u32>, Error> {
-        let handles = self.handles(first)?;
+        let handles = self.all_handles(first)?;
         Ok(handles.into_iter().filter(|handle| (first..=last).contains(handle)).collect())
     }
 
-    /// All that an index holds that anyone may read, in the clear: a certificate. `None` where
-    /// nothing was ever written.
-    pub fn nv_read_open(&mut self, handle: u32) -> Result<Option<Vec<u8>>, Error> {
-        let Some(index) = self.nv_index(handle)?.filter(Index::is_written) else {
-            return Ok(None);
-        };
-        let (reader, auth) = if index.attributes & AUTHREAD != 0 {
-            (index.entity.clone(), Auth::empty())
-        } else {
-            (Hierarchy::Owner.entity(), self.hierarchy_auth(Hierarchy::Owner))
-        };
-        let mut data = Vec::with_capacity(usize::from(index.size));
-        let mut offset = 0;
-        while offset < index.size {
-            let len = CHUNK.min(index.size - offset);
-            let command = nv_read(&reader, auth.clone(), &index.entity, len, offset);
-            let answer = self.run(&command.nothing_secret())?;
-            data.extend_from_slice(chunk(&answer.parameters, len)?);
-            offset += len;
-        }
-        Ok(Some(data))
+    pub(crate) fn nv_run(&mut self, index: &Index, command: &Command) -> Result<Answer, Error> {
+        self.run(command)
+            .map_err(|error| fault::told(index.entity.handle, index.attributes, index.size, error))
     }
-
-    /// Reads octets of an index, encrypted on their way.
-    pub fn nv_read(
-        &mut self,
-        by: &Entity,
-        auth: Auth,
-        index: &Index,
-        len: u16,
-        offset: u16,
-    ) -> Result<crate::kdf::Octets, Error> {
-        let answer = self.run(&nv_read(by, auth, &index.entity, len, offset))?;
-        Ok(chunk(&answer.parameters, len)?.to_vec().into())
-    }
-
-    /// Defines an ordinary index without a value or a policy of its own.
-    pub fn nv_define(
-        &mut self,
-        hierarchy: Hierarchy,
-        handle: u32,
-        attributes: u32,
-        size: u16,
-    ) -> Result<(), Error> {
-        let public = Writer::default()
-            .u32(handle)
-            .u16(HashAlgorithm::Sha256.tpm_id())
-            .u32(attributes)
-            .u16(0)
-            .u16(size)
-            .done();
-        let auth = self.hierarchy_auth(hierarchy);
-        self.run(
-            &Command::new(code::NV_DEFINE_SPACE)
-                .authorized(&hierarchy.entity(), auth)
-                .parameters(Writer::default().u16(0).sized(&public)?)
-                .nothing_secret(),
-        )?;
-        Ok(())
-    }
-
-    /// Undefines an index.
-    pub fn nv_undefine(&mut self, hierarchy: Hierarchy, index: &Entity) -> Result<(), Error> {
-        let auth = self.hierarchy_auth(hierarchy);
-        self.run(
-            &Command::new(code::NV_UNDEFINE_SPACE)
-                .authorized(&hierarchy.entity(), auth)
-                .handle(index),
-        )?;
-        Ok(())
-    }
-}
-
-fn nv_read(by: &Entity, auth: Auth, index: &Entity, len: u16, offset: u16) -> Command {
-    Command::new(code::NV_READ)
-        .authorized(by, auth)
-        .handle(index)
-        .parameters(Writer::default().u16(len).u16(offset))
-}
-
-/// `TPM2_NV_Write` of octets that fit at once.
-pub fn nv_write(
-    by: &Entity,
-    auth: Auth,
-    index: &Entity,
-    data: &[u8],
-    offset: u16,
-) -> Result<Command, Error> {
-    Ok(Command::new(code::NV_WRITE)
-        .authorized(by, auth)
-        .handle(index)
-        .parameters(Writer::default().sized(data)?.u16(offset)))
-}
-
-fn chunk(parameters: &[u8], len: u16) -> Result<&[u8], Error> {
-    let data = Reader::new(parameters).sized()?;
-    if data.len() == usize::from(len) {
-        Ok(data)
-    } else {
-        Err(Error::Malformed("fewer octets of the index than asked for"))
-    }
-}
-
-/// The certificates that stand one after another in an index, without the filling behind them.
-pub fn split_certificates(mut data: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
-    let mut certificates = Vec::new();
-    while let Some(0x30) = data.first() {
-        let (certificate, rest) = split_der(data)?;
-        certificates.push(certificate.to_vec());
-        data = rest;
-    }
-    // Makers fill with either.
-    if data.iter().all(|&octet| octet == 0) || data.iter().all(|&octet| octet == 0xFF) {
-        Ok(certificates)
-    } else {
-        Err(Error::Malformed("an index holds something that is not a certificate"))
-    }
-}
-
-fn split_der(data: &[u8]) -> Result<(&[u8], &[u8]), Error> {
-    let (header, len) = match data {
-        [_, 0x82, high, low, ..] => (4, usize::from(u16::from_be_bytes([*high, *low]))),
-        [_, 0x81, len, ..] => (3, usize::from(*len)),
-        [_, len @ 0..=0x7F, ..] => (2, usize::from(*len)),
-        _ => return Err(Error::Malformed("a stored certificate has no proper length")),
-    };
-    data.split_at_checked(header + len).ok_or(Error::Malformed("a stored certificate is cut short"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use touchstone_crypto_awslc::AwsLc;
 
     #[test]
-    fn certificates_come_apart_and_filling_is_left_out() {
-        let (short, long) = ([0x30, 2, 1, 2], [&[0x30, 0x82, 1, 0], [7; 256].as_slice()].concat());
-        for filling in [&[][..], &[0; 9], &[0xFF; 9]] {
-            let data = [&short, long.as_slice(), filling].concat();
-            assert_eq!(split_certificates(&data).unwrap(), [short.to_vec(), long.clone()]);
+    fn an_index_reads_back_as_it_was_written_and_a_cut_is_noticed() {
+        let public = Writer::default()
+            .u32(0x0180_0001)
+            .u16(0x0B)
+            .u32(0x2204_0004)
+            .sized(&[7; 32])
+            .unwrap()
+            .u16(32)
+            .done();
+        let index = Index::decode(&AwsLc, 0x0180_0001, &public).unwrap();
+        assert_eq!(index.encode().unwrap(), public);
+        assert_eq!((index.is_written(), index.kind()), (true, Some(Kind::Ordinary)));
+        assert!(Index::decode(&AwsLc, 0x0180_0002, &public).is_err());
+        for cut in 0..public.len() {
+            assert!(Index::decode(&AwsLc, 0x0180_0001, &public[..cut]).is_err());
         }
-        assert_eq!(split_certificates(&[]).unwrap(), Vec::<Vec<u8>>::new());
     }
 
     #[test]
-    fn a_cut_certificate_or_noise_is_refused() {
-        for bad in [&[0x30][..], &[0x30, 0x83, 1, 1, 1], &[0x30, 5, 1], b"noise", &[0x30, 0, 1]] {
-            assert!(matches!(split_certificates(bad), Err(Error::Malformed(_))), "{bad:?}");
-        }
+    fn a_counter_is_not_taken_for_octets() {
+        let public = Writer::default().u32(0x0180_0001).u16(0x0B).u32(0x10).u16(0).u16(8).done();
+        let index = Index::decode(&AwsLc, 0x0180_0001, &public).unwrap();
+        let error = index.has_to_be(Kind::Ordinary).unwrap_err();
+        assert_eq!(error.code(), "tpm2.nv.kind");
+        assert_eq!(index.has_to_be(Kind::Counter), Ok(()));
     }
 }

@@ -1,5 +1,10 @@
 //! Platform Configuration Registers: selections, values, extending (TPM 2.0 Part 3 §22).
 
+mod change;
+
+pub use change::Allocation;
+pub(crate) use change::decode_digests;
+
 use crate::Error;
 use crate::auth::Auth;
 use crate::code;
@@ -17,7 +22,7 @@ const SELECT_OCTETS: u8 = 3;
 const READ_TRIES: usize = 5;
 
 /// Registers as a bit each.
-type Bits = u32;
+pub(crate) type Bits = u32;
 
 /// Registers of one bank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +50,7 @@ impl PcrSelection {
 
     /// The registers, lowest first.
     pub fn pcrs(&self) -> Vec<u8> {
-        (0..24).filter(|pcr| self.bits & (1 << pcr) != 0).collect()
+        numbers(self.bits)
     }
 
     /// `TPML_PCR_SELECTION` (Part 2 §10.9.7).
@@ -60,7 +65,7 @@ fn encode(algorithm: HashAlgorithm, bits: Bits) -> Vec<u8> {
 }
 
 /// Reads a `TPML_PCR_SELECTION`: per bank its identifier and registers.
-fn decode_selections(reader: &mut Reader<'_>) -> Result<Vec<(u16, Bits)>, Error> {
+pub(crate) fn decode_selections(reader: &mut Reader<'_>) -> Result<Vec<(u16, Bits)>, Error> {
     let count = reader.u32()?;
     if count > 16 {
         return Err(Error::Malformed("it has more PCR banks than there are hash algorithms"));
@@ -70,11 +75,19 @@ fn decode_selections(reader: &mut Reader<'_>) -> Result<Vec<(u16, Bits)>, Error>
             let algorithm = reader.u16()?;
             let len = reader.u8()?;
             let select = reader.take(usize::from(len))?;
-            let bits =
-                select.iter().take(4).rev().fold(0, |bits, &octet| bits << 8 | Bits::from(octet));
-            Ok((algorithm, bits))
+            Ok((algorithm, bits_of(select)))
         })
         .collect()
+}
+
+/// The first 32 registers of a bit map.
+pub(crate) fn bits_of(select: &[u8]) -> Bits {
+    select.iter().take(4).rev().fold(0, |bits, &octet| bits << 8 | Bits::from(octet))
+}
+
+/// Their numbers, lowest first.
+pub(crate) fn numbers(bits: Bits) -> Vec<u8> {
+    (0..32).filter(|pcr| bits & (1 << pcr) != 0).collect()
 }
 
 /// What one `TPM2_PCR_Read` gave.

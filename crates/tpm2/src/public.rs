@@ -305,6 +305,11 @@ pub(crate) fn hash_algorithm(id: u16) -> Result<HashAlgorithm, Error> {
     HashAlgorithm::from_tpm_id(id).ok_or(Error::Unsupported("a hash algorithm not known here"))
 }
 
+/// Octets of a digest of a `TPMT_HA`, none of `TPM_ALG_NULL`.
+pub(crate) fn hash_len(id: u16) -> Result<usize, Error> {
+    if id == ALG_NULL { Ok(0) } else { hash_algorithm(id).map(HashAlgorithm::len) }
+}
+
 fn decode_symmetric(reader: &mut Reader<'_>) -> Result<Symmetric, Error> {
     Ok(match reader.u16()? {
         ALG_NULL => Symmetric::None,

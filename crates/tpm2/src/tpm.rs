@@ -419,10 +419,7 @@ impl Tpm {
         if self.is_managed() {
             return Ok(());
         }
-        self.sessions.clear();
-        self.loaded.clear();
-        self.debris.clear();
-        self.srk = None;
+        self.lost_all();
         for first in [TRANSIENT_FIRST, LOADED_SESSION_FIRST, SAVED_SESSION_FIRST] {
             // No TPM keeps more; a strange one does not keep us for ever.
             for _ in 0..16 {
@@ -436,6 +433,14 @@ impl Tpm {
             }
         }
         Ok(())
+    }
+
+    /// Forgets what the TPM lost in a restart.
+    pub(crate) fn lost_all(&mut self) {
+        self.sessions.clear();
+        self.loaded.clear();
+        self.debris.clear();
+        self.srk = None;
     }
 
     /// The handles from `first` on, of its kind (`TPM_CAP_HANDLES`), as many as come at once.

@@ -356,7 +356,7 @@ fn an_index_and_the_clock_open_while_they_compare() {
     assert_eq!(open(&mut tpm, &sealed, &policy, &means, b"").unwrap(), DATA);
     write(&mut tpm, &index, &[0, 0, 0, 0, 0, 0, 0, 8]);
     assert_eq!(refused(&open(&mut tpm, &sealed, &policy, &means, b"")), Unsatisfied::Nv);
-    tpm.nv_undefine(Hierarchy::Owner, &index.entity).unwrap();
+    tpm.nv_undefine(Hierarchy::Owner, &index).unwrap();
     assert_eq!(refused(&open(&mut tpm, &sealed, &policy, &means, b"")), Unsatisfied::NvChanged);
     define(&mut tpm, 0x0180_0011, nv::OWNERWRITE | nv::OWNERREAD, &[]);
     assert_eq!(refused(&open(&mut tpm, &sealed, &policy, &means, b"")), Unsatisfied::NvChanged);

@@ -13,7 +13,7 @@ use lab::{NO_DA, WITH_VALUE, primary, recorded, seal, set_hierarchy, severable, 
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_peers::{Swtpm, tool};
 use touchstone_tpm2::kdf::{kdfa, kdfe};
-use touchstone_tpm2::nv::attributes as nv;
+use touchstone_tpm2::nv::{Attributes, NewIndex, Party};
 use touchstone_tpm2::template::srk;
 use touchstone_tpm2::{
     Auth, Command, Error, Hierarchy, Lockout, NewSession, Slots, TransportError, code,
@@ -26,6 +26,12 @@ fn wrong(seen: &lab::Recording) -> usize {
     let number = |octets: &[u8]| u32::from_be_bytes(octets[6..10].try_into().unwrap());
     let pairs = seen.chunks(2).filter(|pair| number(&pair[0]) == code::UNSEAL.number);
     pairs.filter(|pair| response_code::base(number(&pair[1])) == response_code::AUTH_FAIL).count()
+}
+
+fn owners() -> NewIndex {
+    let owner = [Party::Owner];
+    let attributes = Attributes::new().written_by(&owner).read_by(&owner);
+    NewIndex::ordinary(0x0180_0001, 8).attributes(attributes)
 }
 
 #[test]
@@ -88,7 +94,7 @@ fn a_wrong_value_that_does_not_count_says_so() {
     assert_eq!(tpm.lockout().unwrap().failed, 0);
     set_hierarchy(&mut tpm, Hierarchy::Owner, b"owner");
     tpm.hierarchies.owner = touchstone_tpm2::AuthValue::new(b"another");
-    let defined = tpm.nv_define(Hierarchy::Owner, 0x0180_0001, nv::OWNERWRITE | nv::OWNERREAD, 8);
+    let defined = tpm.nv_define(Hierarchy::Owner, &owners());
     assert!(matches!(defined, Err(Error::WrongAuthorization { .. })), "{defined:?}");
 }
 
@@ -220,8 +226,7 @@ fn the_names_of_objects_and_indices_are_those_that_tpm2_tools_print() {
         tpm.make_persistent(Hierarchy::Owner, &key, persistent).unwrap();
         tpm.flush(key.entity.handle).unwrap();
     }
-    tpm.nv_define(Hierarchy::Owner, 0x0180_0001, nv::OWNERWRITE | nv::OWNERREAD, 8).unwrap();
-    let index = tpm.nv_index(0x0180_0001).unwrap().unwrap();
+    let index = tpm.nv_define(Hierarchy::Owner, &owners()).unwrap();
     drop(tpm);
     for (handle, name) in names {
         let handle = format!("0x{handle:x}");

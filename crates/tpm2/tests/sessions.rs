@@ -17,7 +17,7 @@ use touchstone_crypto::{Crypto, HashAlgorithm, SignatureAlgorithm};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_peers::Swtpm;
 use touchstone_tpm2::marshal::{Reader, Writer};
-use touchstone_tpm2::nv::attributes as nv;
+use touchstone_tpm2::nv::{By, attributes as nv};
 use touchstone_tpm2::template::signing_for;
 use touchstone_tpm2::{
     Auth, AuthValue, Command, Entity, Error, Hierarchy, NewObject, NewSession, Tpm, code,
@@ -67,7 +67,7 @@ fn store(tpm: &mut Tpm) {
         touchstone_tpm2::nv::nv_write(&index.entity, Auth::value(INDEX), &index.entity, STORED, 0);
     tpm.run(&write.unwrap()).unwrap();
     let index = tpm.nv_index(0x0180_0001).unwrap().unwrap();
-    let read = tpm.nv_read(&index.entity, Auth::value(INDEX), &index, 32, 0).unwrap();
+    let read = tpm.nv_read(&index, &By::Index(Auth::value(INDEX)), 32, 0).unwrap();
     assert_eq!(read[..], STORED[..]);
 }
 

@@ -76,7 +76,7 @@ impl SigningScheme {
         self.parts().map(|(_, hash)| hash)
     }
 
-    fn write(self, writer: Writer) -> Writer {
+    pub(crate) fn write(self, writer: Writer) -> Writer {
         match self.parts() {
             None => writer.u16(ALG_NULL),
             Some((scheme, hash)) => writer.u16(scheme).u16(hash.tpm_id()),

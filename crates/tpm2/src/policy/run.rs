@@ -294,7 +294,7 @@ impl Walk<'_, '_> {
         if found.entity != *index {
             return Err(changed);
         }
-        let by = if found.attributes & AUTHREAD != 0 || self.means.value(index).is_some() {
+        let by = if found.attributes.has(AUTHREAD) || self.means.value(index).is_some() {
             index.clone()
         } else {
             Hierarchy::Owner.entity()
