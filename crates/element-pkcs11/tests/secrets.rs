@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, reason = "tests fail loudly")]
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use touchstone_crypto::{Direction, TpmCrypto};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_element::{
     Decrypting, Element, Encryption, Error, Importing, KeyAlgorithm, KeySpec, KeyUse, Macs, Secret,
@@ -38,6 +39,32 @@ fn what_a_token_seals_by_gcm_another_opens_and_the_reverse() {
         assert!(error.to_string().contains("damaged or for another key"), "{error}");
         let error = token.encrypt("wrap", Encryption::AesCfb, b"secret").unwrap_err();
         assert_eq!(error.code(), "element.unsupported", "SoftHSM lists no CFB");
+    });
+}
+
+#[test]
+fn what_a_token_encrypts_by_cfb_another_decrypts_and_the_reverse() {
+    SoftHsm::with("what_a_token_encrypts_by_cfb_another_decrypts_and_the_reverse", |hsm| {
+        let uri = hsm.uri_by(&hsm.card(), "").parse().unwrap();
+        let mut token = Token::open(&uri, &AwsLc).unwrap();
+        assert!(token.capabilities().unwrap().encryptions.contains(&Encryption::AesCfb));
+        let octets = [42; 16];
+        let key = Secret::new(octets.to_vec());
+        token.import_key("wrap", KeyUse::Decrypt, KeyAlgorithm::Aes128, &key).unwrap();
+        for plain in [&b""[..], b"short", &[7; 16], &[9; 50]] {
+            let mut sealed = token.encrypt("wrap", Encryption::AesCfb, plain).unwrap();
+            assert_eq!(sealed.len(), 16 + plain.len());
+            let (vector, data) = sealed.split_first_chunk_mut().unwrap();
+            AwsLc.aes_cfb(&octets, vector, data, Direction::Decrypt).unwrap();
+            assert_eq!(data, plain);
+
+            let mut theirs = plain.to_vec();
+            AwsLc.aes_cfb(&octets, &[3; 16], &mut theirs, Direction::Encrypt).unwrap();
+            let theirs = [&[3; 16][..], &theirs].concat();
+            let opened = token.decrypt("wrap", Encryption::AesCfb, &theirs).unwrap();
+            assert_eq!(opened.expose(), plain);
+        }
+        assert!(token.decrypt("wrap", Encryption::AesCfb, &[0; 15]).is_err());
     });
 }
 

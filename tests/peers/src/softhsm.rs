@@ -138,6 +138,7 @@ impl SoftHsm {
 
     /// A module that shows the token as a card with three tries for its PIN; the file `logins` has
     /// a line for each try. While there is a file `leaks`, its keys say that they can be taken out.
+    /// It also has AES-CFB, which SoftHSM lacks.
     pub fn card(&self) -> String {
         self.write("card.c", include_bytes!("card.c"));
         let text = |name: &str, value: &str| format!("-D{name}=\"{value}\"");
