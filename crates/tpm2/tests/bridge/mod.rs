@@ -3,6 +3,7 @@
 
 use std::io::{Read, Result, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use touchstone_peers::Swtpm;
@@ -24,6 +25,8 @@ pub(crate) struct Sent {
 pub(crate) struct Bridge {
     pub(crate) port: u16,
     sent: Arc<Mutex<Sent>>,
+    /// Ends with the bridge; the threads that serve end with the test's process.
+    _swtpm: Swtpm,
 }
 
 struct Board {
@@ -31,20 +34,21 @@ struct Board {
     data: Option<Stream<Unix>>,
     control: Control<Unix>,
     powered: bool,
-    swtpm: Swtpm,
+    socket: PathBuf,
 }
 
 impl Bridge {
     pub(crate) fn start() -> Self {
         let swtpm = Swtpm::bare();
         let control = Control::unix(swtpm.control_socket()).unwrap();
-        let board = Arc::new(Mutex::new(Board { data: None, control, powered: false, swtpm }));
+        let socket = swtpm.socket().to_owned();
+        let board = Arc::new(Mutex::new(Board { data: None, control, powered: false, socket }));
         let sent = Arc::<Mutex<Sent>>::default();
         let (commands, platform) = ports();
         let port = commands.local_addr().unwrap().port();
         serve(commands, &board, &sent, |sent| &mut sent.commands, Board::command);
         serve(platform, &board, &sent, |sent| &mut sent.platform, Board::signal);
-        Self { port, sent }
+        Self { port, sent, _swtpm: swtpm }
     }
 
     /// What was sent since this was last asked, once that many connections have ended.
@@ -149,7 +153,7 @@ impl Board {
             1 if !self.powered => {
                 self.control.init().unwrap();
                 self.powered = true;
-                let socket = self.swtpm.socket();
+                let socket = &self.socket;
                 self.data.get_or_insert_with(|| Stream::unix(socket).unwrap());
             }
             2 if self.powered => {
