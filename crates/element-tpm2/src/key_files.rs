@@ -1,5 +1,6 @@
-//! Keys at rest: what `TPM2_Create` gave, one file a key, in `<state>/keys`. Only the TPM that made
-//! a key can use its file, so the files are no secret; they are kept to their owner all the same.
+//! Keys at rest: what `TPM2_Create` gave, one file a key, in `<state>/keys`. They are TSS2 key files,
+//! which tpm2-tools and OpenSSL's TPM provider use, too. Only the TPM that made a key can use its
+//! file, so the files are no secret; they are kept to their owner all the same.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -8,38 +9,44 @@ use std::path::{Path, PathBuf};
 use touchstone_element::{Error, check_name};
 
 use crate::told::local;
-use touchstone_tpm2::marshal::{Reader, Writer};
+use touchstone_tpm2::marshal::Reader;
+use touchstone_tpm2::pem::{KeyFile, KeyKind, MAX_FILE};
 
-/// Names the format and its version.
-const MAGIC: &[u8; 8] = b"TSTPMK\x00\x01";
-/// Both parts of an RSA key of 4096 bits fit.
-const MAX_FILE: u64 = 8192;
+/// Names the first format, which is read and no longer written.
+const OLD: &[u8; 8] = b"TSTPMK\x00\x01";
 
 /// A key as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StoredKey {
-    /// Inside `TPM2B_PRIVATE`.
-    pub(crate) private: Vec<u8>,
-    /// `TPMT_PUBLIC`.
-    pub(crate) native: Vec<u8>,
+    pub(crate) file: KeyFile,
+    /// Whether it is of the first format. Such a key stays as it is until it is renewed: its parent
+    /// has another template than the one that key files name.
+    pub(crate) is_old: bool,
 }
 
 impl StoredKey {
+    pub(crate) fn new(native: Vec<u8>, private: Vec<u8>) -> Self {
+        Self { file: KeyFile::loadable(native, private), is_old: false }
+    }
+
     pub(crate) fn decode(octets: &[u8]) -> Result<Self, Error> {
-        let mut reader = Reader::new(octets);
-        if reader.take(MAGIC.len()).map_err(local)? != MAGIC {
-            return Err(Error::Malformed("not a key file"));
+        if let Some(old) = octets.strip_prefix(OLD) {
+            let mut reader = Reader::new(old);
+            let mut part = || reader.sized().map(<[u8]>::to_vec).map_err(local);
+            let (private, native) = (part()?, part()?);
+            reader.end().map_err(local)?;
+            return Ok(Self { is_old: true, ..Self::new(native, private) });
         }
-        let mut part = || reader.sized().map(<[u8]>::to_vec).map_err(local);
-        let (private, native) = (part()?, part()?);
-        reader.end().map_err(local)?;
-        Ok(Self { private, native })
+        let no_key = Error::Malformed("not a key file");
+        let Ok(Ok(file)) = std::str::from_utf8(octets).map(KeyFile::from_pem) else {
+            return Err(no_key);
+        };
+        if file.kind == KeyKind::Loadable { Ok(Self { file, is_old: false }) } else { Err(no_key) }
     }
 
     pub(crate) fn encode(&self) -> Result<Vec<u8>, Error> {
-        let start = Writer::default().octets(MAGIC);
-        let whole = start.sized(&self.private).and_then(|file| file.sized(&self.native));
-        Ok(whole.map_err(local)?.done())
+        let text = self.file.to_pem();
+        text.map(String::into_bytes).map_err(|_| Error::Malformed("the key fits no key file"))
     }
 }
 
@@ -71,8 +78,18 @@ impl KeyFiles {
             Err(source) => return Err(at(&path, source)),
         };
         let mut octets = Vec::new();
-        file.take(MAX_FILE + 1).read_to_end(&mut octets).map_err(|source| at(&path, source))?;
+        file.take(MAX_FILE as u64 + 1)
+            .read_to_end(&mut octets)
+            .map_err(|source| at(&path, source))?;
         StoredKey::decode(&octets).map(Some).map_err(|_| Error::BadKeyFile(path))
+    }
+
+    /// That there is no key of this name.
+    pub(crate) fn must_be_free(&self, name: &str) -> Result<(), Error> {
+        match self.load(name)? {
+            Some(_) => Err(Error::KeyExists(name.to_owned())),
+            None => Ok(()),
+        }
     }
 
     /// Writes a key that is there whole after a power cut, or not at all.
@@ -145,7 +162,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     fn key() -> StoredKey {
-        StoredKey { private: b"private".to_vec(), native: b"public".to_vec() }
+        StoredKey::new(b"public".to_vec(), b"private".to_vec())
     }
 
     #[test]
@@ -182,7 +199,9 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let files = KeyFiles::open(state.path()).unwrap();
         let good = key().encode().unwrap();
-        for bad in [b"".as_slice(), &good[..good.len() - 1], &[good.as_slice(), b"x"].concat()] {
+        let sealed = KeyFile { kind: KeyKind::Sealed, ..key().file }.to_pem().unwrap();
+        let old = [OLD.as_slice(), &[0, 1, 7, 0, 1]].concat();
+        for bad in [b"", &good[..good.len() - 9], &good[..40], sealed.as_bytes(), &old, OLD] {
             fs::write(state.path().join("keys/lak.key"), bad).unwrap();
             match files.load("lak") {
                 Err(Error::BadKeyFile(path)) => assert!(path.ends_with("keys/lak.key")),
@@ -199,5 +218,20 @@ mod tests {
         assert_eq!(files.load("lak").unwrap(), None);
         files.store("lak", &key()).unwrap();
         assert_eq!(files.load("lak").unwrap(), Some(key()));
+    }
+
+    #[test]
+    fn a_file_of_the_first_format_is_still_read() {
+        let old = [OLD.as_slice(), &[0, 7], b"private", &[0, 6], b"public"].concat();
+        let stored = StoredKey::decode(&old).unwrap();
+        assert!(stored.is_old);
+        assert_eq!(stored.file, key().file);
+    }
+
+    #[test]
+    fn a_new_file_is_one_that_others_read() {
+        let text = String::from_utf8(key().encode().unwrap()).unwrap();
+        assert!(text.starts_with("-----BEGIN TSS2 PRIVATE KEY-----"));
+        assert_eq!(StoredKey::decode(text.as_bytes()).unwrap(), key());
     }
 }

@@ -1,7 +1,7 @@
 //! TPM 2.0 as a secure element.
 //!
-//! Keys are made by the TPM under its storage root key and kept as files that only this TPM can
-//! use. Endorsement and device identity keys come from their TCG templates. What is secret or must
+//! Keys are made by the TPM under its storage root key and kept as TSS2 key files, which only this
+//! TPM can use and which tpm2-tools and OpenSSL's TPM provider understand. Endorsement and device identity keys come from their TCG templates. What is secret or must
 //! not be tampered with on the way (credentials, random octets, stored values) travels in an HMAC
 //! session salted to the storage root key.
 //!
@@ -26,14 +26,20 @@
     allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")
 )]
 
+mod attesting;
+mod bound;
+mod element;
 mod endorsement;
 #[doc(hidden)]
 pub mod hostile;
 mod key_files;
+mod kinds;
 pub mod manufacture;
+mod sealing;
 mod storage;
 mod told;
 mod tpm;
+mod uses;
 
 pub use tpm::Tpm;
 

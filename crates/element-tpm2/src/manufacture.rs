@@ -1,9 +1,10 @@
 //! What the maker of a device does once: identity keys that come back from their template, and
 //! their certificates stored beside them (TCG TPM 2.0 Keys for Device Identity and Attestation §7.3).
 
+use crate::kinds::public_key;
 use crate::storage::{self, MAX_CERTIFICATE};
 use crate::told::local;
-use crate::tpm::{Tpm, public_key};
+use crate::tpm::Tpm;
 use touchstone_element::{DeviceIdentity, Error, PublicKey};
 use touchstone_tpm2::nv::split_certificates;
 use touchstone_tpm2::template::DeviceKey;

@@ -3,7 +3,7 @@
 use std::io;
 use touchstone_element::{Error, Refusal};
 use touchstone_tpm2::nv::Why;
-use touchstone_tpm2::{self as tpm2, TransportError, Unsatisfied, response_code};
+use touchstone_tpm2::{self as tpm2, TransportError, Unsatisfied, code, response_code};
 
 /// What went wrong with the TPM at `at`.
 pub(crate) fn told(at: &str, error: tpm2::Error) -> Error {
@@ -29,7 +29,8 @@ pub(crate) fn told(at: &str, error: tpm2::Error) -> Error {
             | Unsatisfied::Authorize
             | Unsatisfied::Nv
             | Unsatisfied::NvChanged
-            | Unsatisfied::CounterTimer => Error::StateMoved,
+            | Unsatisfied::CounterTimer
+            | Unsatisfied::Other => Error::StateMoved,
             other => Error::BadInput(other.words()),
         },
         tpm2::Error::Malformed(what) => Error::Malformed(what),
@@ -60,6 +61,13 @@ pub(crate) fn told(at: &str, error: tpm2::Error) -> Error {
 }
 
 fn refused(refusal: tpm2::Refusal) -> Error {
+    // Part 3 §23.7.1: that is how the registers of a policy are said to differ.
+    if refusal.command == code::POLICY_PCR.name && refusal.is(response_code::VALUE) {
+        return Error::StateMoved;
+    }
+    if refusal.is(response_code::INTEGRITY) {
+        return Error::Foreign;
+    }
     Error::Refused(Refusal {
         command: refusal.command,
         response: refusal.response,

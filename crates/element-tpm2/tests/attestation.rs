@@ -160,7 +160,7 @@ fn round_trip(tpm: &mut Tpm) {
         let mut bad = credential.clone();
         bad.blob[5] ^= 1;
         match tpm.activate("lak", &bad) {
-            Err(Error::Refused(refusal)) => assert_eq!(refusal.name, "TPM_RC_INTEGRITY"),
+            Err(Error::Foreign) => {}
             result => panic!("{result:?}"),
         }
     }

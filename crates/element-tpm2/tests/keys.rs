@@ -26,7 +26,10 @@ const SIGNATURE: SignatureAlgorithm = SignatureAlgorithm::EcdsaP256Sha256;
 fn what_a_tpm_key_signs_verifies_under_its_public_key() {
     let swtpm = Swtpm::blank();
     let mut tpm = swtpm.open();
-    for (kind, _) in tpm.capabilities().unwrap().keys {
+    let mut keys = tpm.capabilities().unwrap().keys;
+    keys.retain(|(_, uses)| uses.contains(&KeyUse::Sign));
+    assert!(keys.len() >= 5, "{keys:?}");
+    for (kind, _) in keys {
         let name = kind.name();
         let key = tpm.create_key(name, &KeySpec::new(KeyUse::Sign, kind)).unwrap();
         assert_eq!((key.algorithm, key.key_use), (kind, KeyUse::Sign));
@@ -65,13 +68,7 @@ fn a_key_of_another_tpm_is_refused_with_the_reason() {
     let file = here.read("state/keys/ldevid.key");
     let mut tpm = there.open();
     there.write("state/keys/ldevid.key", &file);
-    match tpm.sign("ldevid", SIGNATURE, b"") {
-        Err(Error::Refused(refusal)) => {
-            assert_eq!((refusal.command, refusal.name.as_str()), ("TPM2_Load", "TPM_RC_INTEGRITY"));
-            assert!(refusal.words.contains("another TPM"));
-        }
-        other => panic!("{other:?}"),
-    }
+    assert!(matches!(tpm.sign("ldevid", SIGNATURE, b""), Err(Error::Foreign)));
 }
 
 #[test]

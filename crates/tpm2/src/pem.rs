@@ -37,7 +37,7 @@ pub enum KeyKind {
     Loadable,
     /// A key for `TPM2_Import`.
     Importable,
-    /// Data for `TPM2_Load` and `TPM2_Unseal`.
+    /// Data for `TPM2_Load`, or with a secret `TPM2_Import`, and `TPM2_Unseal`.
     Sealed,
 }
 
@@ -89,7 +89,8 @@ pub struct KeyFile {
     pub empty_auth: bool,
     /// The policy that allows use, in order; empty without one.
     pub policy: Vec<PolicyCommand>,
-    /// Inside `TPM2B_ENCRYPTED_SECRET`: of importable keys, and only of them.
+    /// Inside `TPM2B_ENCRYPTED_SECRET`: of importable keys, and of sealed data that is to be
+    /// imported first.
     pub secret: Option<Vec<u8>>,
     /// Signed policies, each of which allows use.
     pub signed_policies: Vec<SignedPolicy>,
@@ -210,8 +211,13 @@ impl KeyFile {
     }
 
     fn check(&self) -> Result<(), KeyFileError> {
-        // §3.1.4: an importable key has a secret, no other has.
-        if (self.kind == KeyKind::Importable) != self.secret.is_some() {
+        // §3.1.4: an importable key has a secret, a loadable one has none; sealed data may be either.
+        let secret = match self.kind {
+            KeyKind::Loadable => self.secret.is_none(),
+            KeyKind::Importable => self.secret.is_some(),
+            KeyKind::Sealed => true,
+        };
+        if !secret {
             return Err(KeyFileError::Secret);
         }
         // §3.1.8: hierarchies and persistent keys last, other handles do not.
@@ -285,7 +291,7 @@ impl fmt::Display for KeyFileError {
             }
             Self::Size(what) => write!(f, "{what} is not as long as it says; restore the file"),
             Self::Secret => {
-                f.write_str("importable keys have an encrypted secret, and no others have one")
+                f.write_str("importable keys have an encrypted secret, and loadable ones have none")
             }
             Self::Parent(handle) => write!(
                 f,

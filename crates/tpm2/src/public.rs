@@ -65,7 +65,7 @@ pub enum Symmetric {
     },
 }
 
-const fn oid(curve: Curve) -> Result<ObjectIdentifier, Error> {
+pub(crate) const fn oid(curve: Curve) -> Result<ObjectIdentifier, Error> {
     Ok(match curve {
         Curve::P256 => ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7"),
         Curve::P384 => ObjectIdentifier::new_unwrap("1.3.132.0.34"),
@@ -273,7 +273,8 @@ impl Public {
 }
 
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
-const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+pub(crate) const EC_PUBLIC_KEY: ObjectIdentifier =
+    ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 
 /// RFC 3279 §2.3.1.
 #[derive(Sequence)]

@@ -487,14 +487,23 @@ impl Tpm {
         Ok(())
     }
 
-    /// The storage root key, made once and kept loaded.
+    /// The storage root key, made once and kept loaded: the one on P-256 that TSS2 key files mean
+    /// by the owner's hierarchy.
     pub fn srk(&mut self) -> Result<Object, Error> {
         if let Some(srk) = &self.srk {
             return Ok(srk.clone());
         }
-        let srk = self.salt_key_of(Hierarchy::Owner, &template::srk())?;
+        let srk = self.salt_key_of(Hierarchy::Owner, &template::key_file_parent(false))?;
         self.srk = Some(srk.clone());
         Ok(srk)
+    }
+
+    /// Unloads the storage root key until it is asked for again: room for one more object.
+    pub fn unload_srk(&mut self) -> Result<(), Error> {
+        match self.srk.take() {
+            Some(srk) => self.flush(srk.entity.handle),
+            None => Ok(()),
+        }
     }
 
     /// Makes a key before there is a session to protect anything: the hierarchy's value stays

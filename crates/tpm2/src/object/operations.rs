@@ -11,11 +11,13 @@ use crate::object::Object;
 use crate::object::creation::ticket;
 use crate::public::{
     ALG_CFB, ALG_ECDSA, ALG_ECSCHNORR, ALG_HMAC, ALG_NULL, ALG_OAEP, ALG_RSAES, ALG_RSAPSS,
-    ALG_RSASSA,
+    ALG_RSASSA, EC_PUBLIC_KEY, oid,
 };
 use crate::tpm::Tpm;
 use alloc::vec::Vec;
-use touchstone_crypto::{Direction, HashAlgorithm, SignatureAlgorithm};
+use der::Decode;
+use spki::SubjectPublicKeyInfoRef;
+use touchstone_crypto::{Curve, Direction, HashAlgorithm, SignatureAlgorithm};
 use zeroize::Zeroizing;
 
 const ST_VERIFIED: u16 = 0x8022;
@@ -115,6 +117,27 @@ pub struct Point {
 }
 
 impl Point {
+    /// The point of a public key, `SubjectPublicKeyInfo` in DER (RFC 5480 §2), and its curve.
+    pub fn from_spki_der(spki: &[u8]) -> Result<(Curve, Self), Error> {
+        const BAD: Error = Error::BadInput("not the public key of an elliptic curve");
+        let spki = SubjectPublicKeyInfoRef::from_der(spki).map_err(|_| BAD)?;
+        let named = spki.algorithm.parameters_oid().map_err(|_| BAD)?;
+        if spki.algorithm.oid != EC_PUBLIC_KEY {
+            return Err(BAD);
+        }
+        let curve = Curve::ALL
+            .into_iter()
+            .find(|curve| oid(*curve).is_ok_and(|known| known == named))
+            .ok_or(Error::Unsupported("a curve other than P-256, P-384 and P-521"))?;
+        match spki.subject_public_key.as_bytes() {
+            Some([4, point @ ..]) if point.len() == 2 * curve.len() => {
+                let (x, y) = point.split_at(curve.len());
+                Ok((curve, Self { x: x.to_vec(), y: y.to_vec() }))
+            }
+            _ => Err(BAD),
+        }
+    }
+
     fn encode(&self) -> Result<Vec<u8>, Error> {
         Ok(Writer::default().sized(&self.x)?.sized(&self.y)?.done())
     }
