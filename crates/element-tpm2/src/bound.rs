@@ -5,55 +5,49 @@ use touchstone_crypto_awslc::AwsLc;
 use touchstone_tpm2::marshal::Writer;
 use touchstone_tpm2::pem::PolicyCommand;
 use touchstone_tpm2::{
-    Auth, AuthValue, Command, Error, NewSession, PcrSelection, SessionId, Tpm, code,
+    Auth, AuthValue, Command, Error, NewSession, PcrSelection, Policy, SessionId, Tpm, code,
 };
 
 /// The hash of our objects' names, and so of their policies.
 const HASH: HashAlgorithm = HashAlgorithm::Sha256;
 
-/// A policy under construction: its commands, and the digest that the TPM will see.
+/// A policy under construction, and the commands by which a key file tells it.
 pub(crate) struct Bound {
+    policy: Policy,
     pub(crate) commands: Vec<PolicyCommand>,
-    digest: Digest,
 }
 
 impl Bound {
-    pub(crate) fn new() -> Self {
-        Self { commands: Vec::new(), digest: Digest::zero(HASH) }
+    pub(crate) const fn new() -> Self {
+        Self { policy: Policy::new(), commands: Vec::new() }
     }
 
-    /// These registers have these values (Part 3 §23.7).
+    /// These registers have these values.
     pub(crate) fn with_pcrs(
         mut self,
         pcrs: PcrSelection,
         values: &[Digest],
     ) -> Result<Self, Error> {
+        self.policy = self.policy.pcrs(pcrs, values);
         let values: Vec<&[u8]> = values.iter().map(Digest::as_bytes).collect();
-        let values = AwsLc.hash(HASH, &values);
-        let selection = pcrs.encode();
-        self.extend(code::POLICY_PCR, &[&selection, values.as_bytes()]);
-        // As the command has them, which is how key files have them, too.
-        let parameters = Writer::default().sized(values.as_bytes())?.octets(&selection).done();
+        let digest = AwsLc.hash(HASH, &values);
+        // As the command has them (Part 3 §23.7), which is how key files have them, too.
+        let parameters = Writer::default().sized(digest.as_bytes())?.octets(&pcrs.encode());
+        let parameters = parameters.done();
         self.commands.push(PolicyCommand { code: code::POLICY_PCR.number, parameters });
         Ok(self)
     }
 
-    /// The authorization value is known, too (Part 3 §23.17).
+    /// The authorization value is known, too.
     pub(crate) fn with_value(mut self) -> Self {
-        self.extend(code::POLICY_AUTH_VALUE, &[]);
+        self.policy = self.policy.auth_value();
         let code = code::POLICY_AUTH_VALUE.number;
         self.commands.push(PolicyCommand { code, parameters: Vec::new() });
         self
     }
 
-    pub(crate) const fn digest(&self) -> &Digest {
-        &self.digest
-    }
-
-    fn extend(&mut self, code: code::Code, arguments: &[&[u8]]) {
-        let number = code.number.to_be_bytes();
-        let start: [&[u8]; 2] = [self.digest.as_bytes(), &number];
-        self.digest = AwsLc.hash(HASH, &[&start, arguments].concat());
+    pub(crate) fn digest(&self) -> Result<Digest, Error> {
+        self.policy.digest(&AwsLc, HASH)
     }
 }
 
@@ -67,7 +61,8 @@ pub(crate) fn using<T>(
     if policy.is_empty() {
         return serve(tpm, Auth::Value(value.clone()));
     }
-    tpm.with_session(&NewSession::policy(HASH), |tpm, session| {
+    // Who records an unsalted session can guess the value that it proves.
+    tpm.with_session(&NewSession::policy(HASH).salted(), |tpm, session| {
         for command in policy {
             assert(tpm, session, command)?;
         }

@@ -75,7 +75,7 @@ impl Element for Tpm {
             let pcrs = selected(pcrs)?;
             let values = self.ask(|tpm| tpm.pcr_read(&pcrs))?;
             let bound = Bound::new().with_pcrs(pcrs, &values).map_err(local)?;
-            template = template.only_with_policy(bound.digest());
+            template = template.only_with_policy(&bound.digest().map_err(local)?);
             policy = bound.commands;
         }
         let created = self.ask(|tpm| {

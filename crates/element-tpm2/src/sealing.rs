@@ -38,7 +38,7 @@ impl Sealing for Tpm {
             if value.is_some() {
                 bound = bound.with_value();
             }
-            template = template.only_with_policy(bound.digest());
+            template = template.only_with_policy(&bound.digest().map_err(local)?);
             commands = bound.commands;
         }
         let empty_auth = value.is_none();
