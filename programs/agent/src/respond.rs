@@ -131,7 +131,7 @@ impl Responder {
             return Ok(false);
         }
         // Adding the table first makes the removal succeed where there is none.
-        self.nft(&["-f", "-"], &format!("add table {TABLE}\ndelete table {TABLE}\n"))?;
+        self.load(&format!("add table {TABLE}\ndelete table {TABLE}\n"))?;
         self.state.remove(FILE)?;
         self.current = None;
         Ok(true)
@@ -141,8 +141,12 @@ impl Responder {
         if allow.is_empty() {
             return Err(Error::NothingAllowed);
         }
+        self.load(&ruleset(allow))
+    }
+
+    fn load(&self, rules: &str) -> Result<(), Error> {
         // For `-` some versions of nft open /dev/stdin, which a device without udev has not.
-        self.nft(&["-f", "/proc/self/fd/0"], &ruleset(allow)).map(drop)
+        self.nft(&["-f", "/proc/self/fd/0"], rules).map(drop)
     }
 
     /// Whether the table is in the kernel; somebody may have flushed the ruleset.
