@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use touchstone_crypto::{Crypto, Signer};
+use touchstone_crypto::{Crypto, SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_drive::element::{Elements, Location};
 use touchstone_element::reference::Kind;
@@ -117,6 +117,8 @@ fn a_passphrase_is_a_files_first_line_and_a_second_place_is_given_by_mark() {
     assert!(open("same").is_ok());
     assert_eq!(open("wrong").err().unwrap().code(), "element.authorization.wrong");
     assert_eq!(open("none").err().unwrap().code(), "element.state.file");
+    fs::write(folder.path().join("long"), vec![b'x'; 20_000]).unwrap();
+    assert_eq!(open("long").err().unwrap().code(), "element.input.bad");
 }
 
 #[test]
@@ -137,5 +139,13 @@ fn an_opened_element_is_shared_with_libraries_that_wait() {
     let signer = ElementSigner::new(Arc::clone(&shared), "tls").unwrap();
     let signature = signer.sign(b"handshake").unwrap();
     AwsLc.verify(signer.algorithm(), signer.spki_der(), b"handshake", &signature).unwrap();
-    assert!(shared.lock().unwrap().public_key("tls").unwrap().is_some());
+
+    let rsa = KeySpec::new(KeyUse::Sign, KeyAlgorithm::Rsa2048);
+    shared.lock().unwrap().create_key("rsa", &rsa).unwrap();
+    let signer = ElementSigner::new(Arc::clone(&shared), "rsa").unwrap();
+    let signer = signer.signing_by(SignatureAlgorithm::RsaPssSha256).unwrap();
+    let signature = signer.sign(b"handshake").unwrap();
+    AwsLc.verify(signer.algorithm(), signer.spki_der(), b"handshake", &signature).unwrap();
+    let odd = signer.signing_by(SignatureAlgorithm::Ed25519);
+    assert_eq!(odd.unwrap_err().code(), "element.unsupported");
 }

@@ -12,6 +12,8 @@ use aws_lc_rs::rsa::{
     OaepAlgorithm, OaepPrivateDecryptingKey, OaepPublicEncryptingKey, PrivateDecryptingKey,
     PublicEncryptingKey,
 };
+use spki::der::Decode;
+use spki::{ObjectIdentifier, SubjectPublicKeyInfoRef};
 use touchstone_crypto::{Crypto, Direction, HashAlgorithm, SignatureAlgorithm, Signer, TpmCrypto};
 use touchstone_crypto_awslc::{AwsLc, RsaBits, SoftSigner};
 use touchstone_element::{Encryption, Error, KeyAlgorithm, KeyUse, Secret};
@@ -182,11 +184,18 @@ impl Held {
     pub(crate) fn agree(&self, peer_spki_der: &[u8]) -> Result<Secret, Error> {
         const BAD: Error =
             Error::BadInput("the peer's key is no SubjectPublicKeyInfo on this curve");
-        let curve = curve(self.algorithm)?;
+        let (curve, oid) = curve(self.algorithm)?;
+        let theirs = SubjectPublicKeyInfoRef::from_der(peer_spki_der).map_err(|_| BAD)?;
+        // RFC 5480 §2.1.1: curves are named. The library would also take one that is spelt out.
+        let named = theirs.algorithm.parameters_oid().map_err(|_| BAD)?;
+        if theirs.algorithm.oid != EC_PUBLIC_KEY || named != oid {
+            return Err(BAD);
+        }
+        let point = theirs.subject_public_key.as_bytes().ok_or(BAD)?;
         let ours = PrivateKey::from_private_key_der(curve, &self.private).map_err(|_| BAD_KEY)?;
-        let theirs = UnparsedPublicKey::new(curve, peer_spki_der);
+        let theirs = UnparsedPublicKey::new(curve, point);
         let theirs = ParsedPublicKey::try_from(&theirs).map_err(|_| BAD)?;
-        if theirs.format() != ParsedPublicKeyFormat::X509 {
+        if theirs.format() != ParsedPublicKeyFormat::Uncompressed {
             return Err(BAD);
         }
         agreement::agree(&ours, theirs, BAD, |z| Ok(Secret::new(z.to_vec())))
@@ -209,13 +218,20 @@ impl Held {
     }
 }
 
-fn curve(algorithm: KeyAlgorithm) -> Result<&'static agreement::Algorithm, Error> {
-    match algorithm {
-        KeyAlgorithm::P256 => Ok(&ECDH_P256),
-        KeyAlgorithm::P384 => Ok(&ECDH_P384),
-        KeyAlgorithm::P521 => Ok(&ECDH_P521),
-        _ => Err(Error::Unsupported("agreement with that key")),
-    }
+/// RFC 5480 §2.1.1.
+const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+
+/// The curve, in the library and by name (RFC 5480 §2.1.1.1).
+fn curve(
+    algorithm: KeyAlgorithm,
+) -> Result<(&'static agreement::Algorithm, ObjectIdentifier), Error> {
+    let (curve, oid) = match algorithm {
+        KeyAlgorithm::P256 => (&ECDH_P256, "1.2.840.10045.3.1.7"),
+        KeyAlgorithm::P384 => (&ECDH_P384, "1.3.132.0.34"),
+        KeyAlgorithm::P521 => (&ECDH_P521, "1.3.132.0.35"),
+        _ => return Err(Error::Unsupported("agreement with that key")),
+    };
+    Ok((curve, ObjectIdentifier::new_unwrap(oid)))
 }
 
 fn oaep(how: Encryption) -> Result<&'static OaepAlgorithm, Error> {

@@ -34,6 +34,21 @@ impl<E: Element + ?Sized> ElementSigner<E> {
         })
     }
 
+    /// The same key, signing another way than its usual one: TLS 1.3 wants RSA-PSS (RFC 8446
+    /// §4.2.3). [`Error::Unsupported`] when such a key does not sign so.
+    pub fn signing_by(mut self, algorithm: SignatureAlgorithm) -> Result<Self, Error> {
+        let mut element = self.element.lock().map_err(|_| Error::Poisoned)?;
+        let unknown = || Error::UnknownKey(self.name.clone());
+        let key = element.public_key(&self.name)?.ok_or_else(unknown)?;
+        let made = element.capabilities()?.signatures.contains(&algorithm);
+        drop(element);
+        if !made || !key.algorithm.signatures().contains(&algorithm) {
+            return Err(Error::Unsupported("that way to sign with this key"));
+        }
+        self.algorithm = algorithm;
+        Ok(self)
+    }
+
     /// Signs, and keeps the element's own words when it cannot.
     pub fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         self.element.lock().map_err(|_| Error::Poisoned)?.sign(&self.name, self.algorithm, message)

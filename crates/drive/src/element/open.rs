@@ -8,7 +8,7 @@ use touchstone_element::reference::Kind;
 use touchstone_element::{Element, Error, KeyReference, PublicKey, Reference};
 
 /// Octets of the longest file with a reference or a passphrase.
-const FILE: u64 = 16 * 1024;
+const FILE: usize = 16 * 1024;
 
 impl Location {
     /// Opens the element. `state` is the folder that a TPM's keys are kept in; others have places of
@@ -105,9 +105,14 @@ fn software(_: &Location) -> Result<Box<dyn Element>, Error> {
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
     use std::io::Read;
     let fault = |source| Error::File { path: path.to_owned(), source };
-    let mut octets = Vec::with_capacity(usize::try_from(FILE).unwrap_or_default());
     let file = std::fs::File::open(path).map_err(fault)?;
-    file.take(FILE).read_to_end(&mut octets).map_err(fault)?;
+    // Grown once, so that no copy of a passphrase is left behind by growing.
+    let mut octets = Vec::with_capacity(FILE + 2);
+    let bound = u64::try_from(FILE).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(bound).read_to_end(&mut octets).map_err(fault)?;
+    if octets.len() > FILE {
+        return Err(Error::BadInput("a reference or a passphrase file has at most 16 KiB"));
+    }
     Ok(octets)
 }
 
