@@ -22,7 +22,7 @@ fuzz_target!(|data: &[u8]| {
 });
 
 fn read(reader: &mut Reader<'_>, writer: &mut Writer, call: u8) -> Result<(), Malformed> {
-    match call % 8 {
+    match call % 10 {
         0 => writer.u8(reader.u8()?),
         1 => writer.u16(reader.u16()?),
         2 => writer.u32(reader.u32()?),
@@ -31,11 +31,20 @@ fn read(reader: &mut Reader<'_>, writer: &mut Writer, call: u8) -> Result<(), Ma
         5 => writer.bytes(reader.take(usize::from(call))?),
         6 => {
             let at = reader.position();
-            let mut part = reader.part(usize::from(call / 8))?;
+            let mut part = reader.part(usize::from(call / 10))?;
             assert_eq!(part.position(), at);
             let octets = part.rest();
             assert!(part.finish().is_ok());
             writer.bytes(octets)
+        }
+        7 => {
+            let octets = reader.sized_u16()?;
+            writer.u16(u16::try_from(octets.len()).unwrap_or_default()).bytes(octets)
+        }
+        8 => {
+            let octets = reader.sized_u32_le()?;
+            let len = u32::try_from(octets.len()).unwrap_or_default();
+            writer.u32(len.swap_bytes()).bytes(octets)
         }
         _ => writer.bytes(&reader.array::<5>()?),
     };

@@ -9,7 +9,7 @@ mod run;
 mod size;
 mod tidy;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::{Parser, Subcommand};
 use run::{Step, cargo, programs_dir, root};
 
@@ -131,13 +131,21 @@ fn fuzz(seconds: u32) -> Result<()> {
         }
     }
     names.sort();
+    let seeds = root().join("fuzz/corpus");
     let fuzzer = run::tool_path("cargo-fuzz", "cargo-fuzz")?;
     for name in &names {
         println!("fuzz: {name} for {seconds} s");
+        let (found, seeds) =
+            (std::path::absolute(run::target_dir())?.join("fuzz").join(name), seeds.join(name));
+        std::fs::create_dir_all(&found)?;
+        ensure!(seeds.is_dir(), "{} is missing: every target has its seeds", seeds.display());
         Step::new("rustup")
             .args(["run", "nightly"])
             .arg(&fuzzer)
-            .args(["fuzz", "run", "--sanitizer", "none", name, "--"])
+            .args(["fuzz", "run", "--sanitizer", "none", name])
+            // What is found goes into the first; the seeds, which are checked in, stay as they are.
+            .args([&found, &seeds])
+            .arg("--")
             .arg(format!("-max_total_time={seconds}"))
             .args(["-rss_limit_mb=2048", "-max_len=65536", "-timeout=10"])
             .run(&format!("fuzzing {name}"))?;
