@@ -9,7 +9,7 @@ mod run;
 mod size;
 mod tidy;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, Subcommand};
 use run::{Step, cargo, programs_dir, root};
 
@@ -52,11 +52,13 @@ enum Task {
     Bench,
     /// Build the smallest client of a TPM for a microcontroller and print its size beside the promise
     Size,
-    /// Fuzz every target for so many seconds each (needs a nightly toolchain and cargo-fuzz)
+    /// Fuzz every target for so many seconds each (needs a nightly toolchain; builds cargo-fuzz)
     Fuzz {
         /// Seconds for each target
         #[arg(default_value_t = 30)]
         seconds: u32,
+        /// Only these targets
+        targets: Vec<String>,
     },
 }
 
@@ -68,7 +70,7 @@ fn main() -> Result<()> {
         Task::Tidy => tidy::tidy(),
         Task::Bench => bench::bench(),
         Task::Size => size::size(),
-        Task::Fuzz { seconds } => fuzz(seconds),
+        Task::Fuzz { seconds, targets } => fuzz(seconds, &targets),
     }
 }
 
@@ -122,7 +124,7 @@ fn check() -> Result<()> {
     Ok(())
 }
 
-fn fuzz(seconds: u32) -> Result<()> {
+fn fuzz(seconds: u32, only: &[String]) -> Result<()> {
     let targets = root().join("fuzz/fuzz_targets");
     let mut names = Vec::new();
     for entry in targets.read_dir().with_context(|| format!("{} is missing", targets.display()))? {
@@ -130,6 +132,10 @@ fn fuzz(seconds: u32) -> Result<()> {
             names.push(stem.to_string_lossy().into_owned());
         }
     }
+    if let Some(unknown) = only.iter().find(|name| !names.contains(name)) {
+        bail!("no fuzz target is named `{unknown}`; the targets are in {}", targets.display());
+    }
+    names.retain(|name| only.is_empty() || only.contains(name));
     names.sort();
     let seeds = root().join("fuzz/corpus");
     let fuzzer = run::tool_path("cargo-fuzz", "cargo-fuzz")?;
