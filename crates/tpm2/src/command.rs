@@ -86,6 +86,13 @@ impl Command {
         self
     }
 
+    /// Takes [`nothing_secret`](Self::nothing_secret) back: nobody on the way shall change it either.
+    #[must_use]
+    pub const fn protected(mut self) -> Self {
+        self.secret = true;
+        self
+    }
+
     /// The first handle's authorization value once the command is carried out: the response is
     /// authenticated with it.
     #[must_use]

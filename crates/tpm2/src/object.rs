@@ -170,6 +170,8 @@ impl Tpm {
         new: &NewObject<'_>,
     ) -> Result<Created, Error> {
         let command = new.command(Command::new(code::CREATE).authorized(&parent.entity, auth))?;
+        // A private part that changed on its way would be found out too late.
+        let command = command.protected();
         let answer = self.run(&command)?;
         let mut reader = Reader::new(&answer.parameters);
         let private = reader.sized()?.to_vec();

@@ -1,19 +1,19 @@
 //! One conversation with a TPM: send, wait out a busy TPM, check, and leave nothing loaded.
 
+mod storage_root;
+mod trouble;
+
 use crate::auth::{Auth, Hierarchies};
 use crate::code;
 use crate::command::{Answer, Command};
-use crate::error::{Lockout, Slots};
 use crate::handle::{HandleKind, Hierarchy};
 use crate::kdf::Octets;
 use crate::marshal::{Reader, Writer};
-use crate::object::{NewObject, Object};
-use crate::policy::Unsatisfied;
-use crate::public::Public;
+use crate::object::Object;
 use crate::response::Response;
-use crate::session::{NewSession, Plan, Session, SessionKind};
+use crate::session::{NewSession, Plan, Session};
 use crate::transport::{MAX_MESSAGE, Transport};
-use crate::{Error, Refusal, response_code, template};
+use crate::{Error, response_code};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -24,10 +24,6 @@ const TRANSIENT_FIRST: u32 = 0x8000_0000;
 const LOADED_SESSION_FIRST: u32 = 0x0200_0000;
 const SAVED_SESSION_FIRST: u32 = 0x0300_0000;
 const CAP_HANDLES: u32 = 1;
-const CAP_TPM_PROPERTIES: u32 = 6;
-/// `TPM_PT_LOCKOUT_COUNTER`, then `MAX_AUTH_FAIL`, `LOCKOUT_INTERVAL`, `LOCKOUT_RECOVERY` (Part 2
-/// §6.13).
-const PT_LOCKOUT_COUNTER: u32 = 0x20E;
 /// Handles asked for at a time.
 const PAGE: u32 = 64;
 
@@ -59,6 +55,8 @@ pub struct Tpm {
     /// Sessions whose state is unknown, to be flushed when the TPM listens again.
     debris: Vec<u32>,
     srk: Option<Object>,
+    /// What sessions of our own are salted to in its place, and whether we made it.
+    salt: Option<(Object, bool)>,
     plain: bool,
 }
 
@@ -89,6 +87,7 @@ impl Tpm {
             loaded: Vec::new(),
             debris: Vec::new(),
             srk: None,
+            salt: None,
             plain: false,
         }
     }
@@ -135,60 +134,6 @@ impl Tpm {
         ran.map_err(|error| self.explained(error))
     }
 
-    /// Asks the TPM for what makes a refusal understood.
-    fn explained(&mut self, error: Error) -> Error {
-        let Error::Refused(refusal) = error else { return error };
-        match response_code::base(refusal.response) {
-            response_code::AUTH_FAIL => {
-                Error::WrongAuthorization { refusal, lockout: self.read_lockout().ok() }
-            }
-            response_code::BAD_AUTH => Error::WrongAuthorization { refusal, lockout: None },
-            response_code::LOCKOUT => self.read_lockout().map_or(error, Error::LockedOut),
-            // Some answer so when a single computation fails, and go on working.
-            response_code::FAILURE => match self.read_test_result() {
-                Ok(0) => error,
-                result => Error::Failed { result: result.ok() },
-            },
-            response_code::CANCELED => Error::Canceled,
-            _ => error,
-        }
-    }
-
-    /// Where the TPM stands with wrong authorizations.
-    pub fn lockout(&mut self) -> Result<Lockout, Error> {
-        self.sweep();
-        self.read_lockout()
-    }
-
-    fn read_lockout(&mut self) -> Result<Lockout, Error> {
-        // One command, without what explains a refusal: it serves that.
-        let parameters = Writer::default().u32(CAP_TPM_PROPERTIES).u32(PT_LOCKOUT_COUNTER).u32(4);
-        let answer = self.once(&Command::new(code::GET_CAPABILITY).parameters(parameters))?;
-        let mut reader = Reader::new(&answer.parameters);
-        reader.u8()?;
-        if (reader.u32()?, reader.u32()?) != (CAP_TPM_PROPERTIES, 4) {
-            return Err(Error::Malformed("the TPM does not know its own lockout"));
-        }
-        let mut next = |property| match (reader.u32()?, reader.u32()?) {
-            (found, value) if found == property => Ok(value),
-            _ => Err(Error::Malformed("the TPM does not know its own lockout")),
-        };
-        Ok(Lockout {
-            failed: next(PT_LOCKOUT_COUNTER)?,
-            allowed: next(PT_LOCKOUT_COUNTER + 1)?,
-            interval: next(PT_LOCKOUT_COUNTER + 2)?,
-            recovery: next(PT_LOCKOUT_COUNTER + 3)?,
-        })
-    }
-
-    /// What the self-test says: `testResult`, behind what the maker adds.
-    fn read_test_result(&mut self) -> Result<u32, Error> {
-        let answer = self.once(&Command::new(code::GET_TEST_RESULT))?;
-        let mut reader = Reader::new(&answer.parameters);
-        reader.sized()?;
-        reader.u32()
-    }
-
     fn once(&mut self, command: &Command) -> Result<Answer, Error> {
         match self.attempt(command) {
             Ok(answer) => Ok(answer),
@@ -208,46 +153,6 @@ impl Tpm {
             }
         }
         self.once(renewed.as_ref().unwrap_or(command))
-    }
-
-    /// Gives up what the conversation keeps for speed alone when the TPM is full of it: the storage
-    /// root key, and idle sessions of its own. Whether there was something to give up.
-    fn make_room(&mut self, command: &Command, error: Error) -> Result<bool, Error> {
-        let Error::Exhausted(slots) = error else { return Ok(false) };
-        if slots != Slots::Sessions
-            && let Some(srk) = self.srk.clone()
-            && !command.handles.contains(&srk.entity)
-        {
-            self.flush(srk.entity.handle)?;
-            return Ok(true);
-        }
-        let own = self.sessions.iter().any(|session| session.pooled);
-        if slots == Slots::Sessions && own {
-            self.end_own_sessions()?;
-            return Ok(true);
-        }
-        Ok(false)
-    }
-
-    /// The same command once more, when all that was wrong is that the storage root key we made is
-    /// not loaded any more: the TPM started again, or somebody flushed it.
-    fn with_new_srk(&mut self, command: &Command, error: Error) -> Result<Command, Error> {
-        let Error::Refused(refusal) = error else { return Err(error) };
-        let Some(old) = self.srk.clone() else { return Err(error) };
-        let entity = lost_handle(refusal.response).and_then(|index| command.handles.get(index));
-        if entity != Some(&old.entity) {
-            return Err(error);
-        }
-        self.forget_salt_key();
-        let new = self.srk()?;
-        if new.entity.name != old.entity.name {
-            return Err(error);
-        }
-        let mut command = command.clone();
-        for entity in command.handles.iter_mut().filter(|entity| **entity == old.entity) {
-            entity.handle = new.entity.handle;
-        }
-        Ok(command)
     }
 
     fn attempt(&mut self, command: &Command) -> Result<Answer, Miss> {
@@ -308,53 +213,6 @@ impl Tpm {
         Err(Error::Busy)
     }
 
-    /// Makes sense of a refusal, and of what it says about our sessions.
-    fn failed(&mut self, command: &Command, plan: &Plan, response: u32) -> Miss {
-        let refusal = Refusal { command: command.code.name, response };
-        if let Some(slots) = Slots::full(refusal) {
-            return Miss::Final(Error::Exhausted(slots));
-        }
-        if let Some(why) = self.unsatisfied(plan, refusal) {
-            return Miss::Final(Error::Unsatisfied(why));
-        }
-        let error = Error::Refused(refusal);
-        let Some(index) = lost_session(response) else { return Miss::Final(error) };
-        let Some(slot) = plan.slots.get(index) else { return Miss::Final(error) };
-        let Some(place) = slot.place else { return Miss::Final(error) };
-        let own = self.sessions.get(place).is_some_and(|session| session.pooled);
-        let wrong = refusal.is(response_code::AUTH_FAIL) || refusal.is(response_code::BAD_AUTH);
-        if own || !wrong {
-            let session = self.sessions.remove(place);
-            if wrong {
-                // It is open still, or somebody else's is in its place.
-                self.debris.push(session.id.entity().handle);
-            }
-        }
-        // A session that only protects proves no authorization, so another try burns none.
-        if own && (!wrong || slot.authorizes.is_none()) {
-            Miss::Again(error)
-        } else {
-            Miss::Final(error)
-        }
-    }
-
-    /// Which condition of a policy session's did not hold, if that was it.
-    fn unsatisfied(&self, plan: &Plan, refusal: Refusal) -> Option<Unsatisfied> {
-        let authorizing = plan.slots.iter().filter(|slot| slot.authorizes.is_some());
-        let session = authorizing
-            .filter_map(|slot| self.sessions.get(slot.place?))
-            .find(|session| session.kind == SessionKind::Policy)?;
-        Some(match response_code::base(refusal.response) {
-            response_code::POLICY_FAIL => session.binds.unwrap_or(Unsatisfied::Other),
-            response_code::PCR_CHANGED => Unsatisfied::Pcr,
-            response_code::POLICY_CC => Unsatisfied::Command,
-            response_code::LOCALITY => Unsatisfied::Locality,
-            response_code::PP => Unsatisfied::Presence,
-            response_code::EXPIRED => Unsatisfied::Expired,
-            _ => return None,
-        })
-    }
-
     fn made(&mut self, handle: u32) {
         if HandleKind::of(handle) == HandleKind::Transient {
             self.loaded.push(handle);
@@ -390,6 +248,9 @@ impl Tpm {
         self.sessions.retain(|session| session.id.entity().handle != handle);
         if self.srk.as_ref().is_some_and(|srk| srk.entity.handle == handle) {
             self.srk = None;
+        }
+        if self.salt.as_ref().is_some_and(|(key, _)| key.entity.handle == handle) {
+            self.salt = None;
         }
         self.flush_raw(handle)
     }
@@ -487,51 +348,6 @@ impl Tpm {
         Ok(())
     }
 
-    /// The storage root key, made once and kept loaded: the one on P-256 that TSS2 key files mean
-    /// by the owner's hierarchy.
-    pub fn srk(&mut self) -> Result<Object, Error> {
-        if let Some(srk) = &self.srk {
-            return Ok(srk.clone());
-        }
-        let srk = self.salt_key_of(Hierarchy::Owner, &template::key_file_parent(false))?;
-        self.srk = Some(srk.clone());
-        Ok(srk)
-    }
-
-    /// Unloads the storage root key until it is asked for again: room for one more object.
-    pub fn unload_srk(&mut self) -> Result<(), Error> {
-        match self.srk.take() {
-            Some(srk) => self.flush(srk.entity.handle),
-            None => Ok(()),
-        }
-    }
-
-    /// Makes a key before there is a session to protect anything: the hierarchy's value stays
-    /// secret all the same, for an unsalted session proves it.
-    fn salt_key_of(&mut self, hierarchy: Hierarchy, template: &Public) -> Result<Object, Error> {
-        let auth = self.hierarchy_auth(hierarchy);
-        let new = NewObject::new(template.clone());
-        if auth.own().is_empty() || self.plain {
-            return self.create_primary(hierarchy, auth, &new).map(|(key, _)| key);
-        }
-        let value = auth.own().clone();
-        self.with_session(&NewSession::hmac().dangerous_unsalted(), |tpm, session| {
-            let auth = Auth::Session(session, value);
-            tpm.create_primary(hierarchy, auth, &new).map(|(key, _)| key)
-        })
-    }
-
-    /// The key that sessions of our own are salted to.
-    pub(crate) fn salt_key(&mut self) -> Result<Object, Error> {
-        self.srk()
-    }
-
-    pub(crate) fn forget_salt_key(&mut self) {
-        if let Some(srk) = self.srk.take() {
-            self.loaded.retain(|handle| *handle != srk.entity.handle);
-        }
-    }
-
     pub(crate) fn next_session_number(&mut self) -> u32 {
         self.session_number = self.session_number.wrapping_add(1);
         self.session_number
@@ -564,30 +380,6 @@ impl Tpm {
 fn response_code_of(response: &[u8]) -> Option<u32> {
     let code = response.get(6..10)?;
     Some(u32::from_be_bytes(code.try_into().ok()?))
-}
-
-/// Which handle, counted from zero, a refusal says is not loaded.
-fn lost_handle(response: u32) -> Option<usize> {
-    if (response_code::REFERENCE_H0..=response_code::REFERENCE_H6).contains(&response) {
-        return usize::try_from(response - response_code::REFERENCE_H0).ok();
-    }
-    match response_code::about(response) {
-        Some(("handle", number)) if response_code::base(response) == response_code::HANDLE => {
-            usize::from(number).checked_sub(1)
-        }
-        _ => None,
-    }
-}
-
-/// Which session, counted from zero, a refusal says is not open or not right.
-fn lost_session(response: u32) -> Option<usize> {
-    if (response_code::REFERENCE_S0..=response_code::REFERENCE_S6).contains(&response) {
-        return usize::try_from(response - response_code::REFERENCE_S0).ok();
-    }
-    match response_code::about(response) {
-        Some(("session", number)) => usize::from(number).checked_sub(1),
-        _ => None,
-    }
 }
 
 impl Drop for Tpm {

@@ -320,3 +320,58 @@ fn another_session_at_our_handle_is_noticed_and_costs_no_authorization() {
     let digest = AwsLc.hash(HashAlgorithm::Sha256, &[b"event"]);
     tpm.pcr_extend(16, &[digest]).unwrap();
 }
+
+#[test]
+fn secrets_are_protected_also_where_the_owner_s_hierarchy_is_not_ours() {
+    let swtpm = Swtpm::blank();
+    let mut owner = talk(&swtpm);
+    set_hierarchy(&mut owner, Hierarchy::Owner, OWNER);
+    drop(owner);
+    let (mut tpm, seen) = recorded(&swtpm);
+    let mut random = [0; 32];
+    tpm.random(&mut random).unwrap();
+    tpm.random(&mut [0; 32]).unwrap();
+    assert!(!contains(&seen, &random));
+    // The owner's value was tried once, although nobody asked for it.
+    let tries = codes(&seen).iter().filter(|c| **c == code::CREATE_PRIMARY.number).count();
+    assert_eq!(tries, 2);
+    drop(tpm);
+    let mut owner = talk(&swtpm);
+    owner.hierarchies.owner = AuthValue::new(OWNER);
+    owner.srk().unwrap();
+    assert_eq!(owner.lockout().unwrap().failed, 0);
+}
+
+#[test]
+fn a_storage_root_key_that_is_kept_is_used_and_takes_no_room() {
+    let swtpm = Swtpm::blank();
+    let mut tpm = talk(&swtpm);
+    let made = tpm.srk().unwrap();
+    tpm.make_persistent(Hierarchy::Owner, &made, 0x8100_0001).unwrap();
+    drop(tpm);
+    let mut tpm = talk(&swtpm);
+    tpm.random(&mut [0; 8]).unwrap();
+    assert_eq!(tpm.handles(0x8000_0000).unwrap(), Vec::<u32>::new());
+    // Evicted in between, it is not missed.
+    let evict = Command::new(code::EVICT_CONTROL)
+        .authorized(&Hierarchy::Owner.entity(), Auth::empty())
+        .handle(&Entity::named(0x8100_0001, made.entity.name.clone()))
+        .parameters(Writer::default().u32(0x8100_0001));
+    tpm.run(&evict).unwrap();
+    tpm.random(&mut [0; 8]).unwrap();
+    assert_eq!(tpm.srk().unwrap().entity.name, made.entity.name);
+    let sealed = seal(&mut tpm, WITH_VALUE | NO_DA, &[], b"pin", SEALED);
+    assert_eq!(unseal(&mut tpm, &sealed, Auth::value(b"pin")).unwrap(), SEALED);
+}
+
+#[test]
+fn our_sessions_are_salted_to_the_endorsement_key_that_was_checked() {
+    let swtpm = Swtpm::blank();
+    let (mut tpm, seen) = recorded(&swtpm);
+    let ek = endorsement(&mut tpm, 0x01C0_0002);
+    tpm.salt_to(&ek).unwrap();
+    let mut random = [0; 32];
+    tpm.random(&mut random).unwrap();
+    assert!(!contains(&seen, &random));
+    assert_eq!(tpm.handles(0x8000_0000).unwrap(), [ek.entity.handle]);
+}
