@@ -92,7 +92,7 @@ codes! {
     NV_READ_LOCK = 0x14F "NV_ReadLock";
     OBJECT_CHANGE_AUTH = 0x150 "ObjectChangeAuth" sends_secret;
     POLICY_SECRET = 0x151 "PolicySecret";
-    REWRAP = 0x152 "Rewrap";
+    REWRAP = 0x152 "Rewrap" sends_secret;
     CREATE = 0x153 "Create" sends_secret;
     ECDH_ZGEN = 0x154 "ECDH_ZGen" receives_secret;
     HMAC = 0x155 "HMAC" sends_secret receives_secret;

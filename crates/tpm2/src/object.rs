@@ -381,8 +381,8 @@ impl Tpm {
             .sized(&duplicate.public)?
             .sized(&duplicate.private)?
             .sized(&duplicate.secret)?;
+        // Also without a key of the inner wrapper: nobody shall change what comes back.
         let command = Command::new(code::IMPORT).authorized(&parent.entity, auth);
-        let command = if inner.is_some() { command } else { command.nothing_secret() };
         Ok(self.one(command, cipher(writer, inner))?.to_vec())
     }
 
