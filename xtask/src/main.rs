@@ -94,7 +94,15 @@ fn test(no_install: bool, args: &[String]) -> Result<()> {
     let mut test = cargo("test");
     test.args(["--workspace", "--no-fail-fast"]).args(args);
     test.env("TOUCHSTONE_PROGRAMS", programs_dir()?);
-    test.run("the tests")
+    test.run("the tests")?;
+    if args.is_empty() { oracle() } else { Ok(()) }
+}
+
+/// The TSS in C as a second opinion: a package of its own, because it links libtss2.
+fn oracle() -> Result<()> {
+    let mut test = cargo("test");
+    test.arg("--manifest-path").arg(root().join("tests/oracle-tss/Cargo.toml"));
+    test.run("the comparison with the TSS")
 }
 
 /// The programs as they are shipped: what the demo and the system test start.

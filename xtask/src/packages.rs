@@ -48,6 +48,8 @@ const PACKAGES: &[Package] = &[
     Package { name: "opensc", why: "pkcs11-tool: a second opinion on tokens", uses: &[Use::Test] },
     Package { name: "p11-kit", why: "a token that can be taken away: SoftHSM served by a process", uses: &[Use::Test] },
     Package { name: "p11-kit-modules", why: "the client's end of that", uses: &[Use::Test] },
+    Package { name: "libtss2-dev", why: "the TSS in C, a second opinion on the TPM code", uses: &[Use::Test] },
+    Package { name: "pkg-config", why: "finding the TSS in C", uses: &[Use::Test] },
     Package { name: "tpm2-openssl", why: "OpenSSL's use of keys in the TPM", uses: &[Use::Test] },
     Package { name: "iproute2", why: "network namespaces for the quarantine's tests", uses: &[Use::Test] },
     Package { name: "chromium", why: "pictures of the console", uses: &[Use::Screenshots] },
