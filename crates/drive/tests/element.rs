@@ -149,3 +149,26 @@ fn an_opened_element_is_shared_with_libraries_that_wait() {
     let odd = signer.signing_by(SignatureAlgorithm::Ed25519);
     assert_eq!(odd.unwrap_err().code(), "element.unsupported");
 }
+
+#[test]
+fn a_tpm_notices_that_the_software_elements_store_was_put_back() {
+    use touchstone_element_software::{KeySource, Second, Settings, Software};
+    let tpm = touchstone_peers::Swtpm::blank();
+    let at = |name: &str| tpm.dir.path().join(name);
+    fs::create_dir(at("state")).unwrap();
+    let open = || {
+        let place = location(&format!("tpm-unix:{}", tpm.socket().display()));
+        let element = place.open(&at("state")).unwrap();
+        let second = Second::Storage { element, name: "software".into() };
+        let settings = Settings::new(at("element"), KeySource::MachineSecret(at("secret")));
+        Software::open(settings.with_second(second))
+    };
+    let mut element = open().unwrap();
+    element.create_key("ldevid", &KEY).unwrap();
+    let old = fs::read(at("element/store")).unwrap();
+    element.delete_key("ldevid").unwrap();
+    drop(element);
+    assert!(open().unwrap().public_key("ldevid").unwrap().is_none());
+    fs::write(at("element/store"), old).unwrap();
+    assert_eq!(open().unwrap_err().code(), "element.store.rolled-back");
+}

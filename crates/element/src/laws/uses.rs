@@ -5,7 +5,7 @@ use crate::{Capabilities, Element, Encryption, KeyAlgorithm, KeyUse, PublicKey};
 use spki::der::asn1::{AnyRef, BitStringRef, UintRef};
 use spki::der::{Decode, Encode, Reader, SliceReader};
 use spki::{AlgorithmIdentifierRef, ObjectIdentifier, SubjectPublicKeyInfoRef};
-use touchstone_crypto::{Curve, Direction, HashAlgorithm};
+use touchstone_crypto::{Curve, Direction, HashAlgorithm, SignatureAlgorithm};
 
 /// Octets that fit in no single command of a TPM.
 const LONG: usize = 5000;
@@ -37,6 +37,14 @@ fn signs(
 ) {
     let usual = public.signature().expect("law: a key that signs has a usual way to");
     assert!(can.signatures.contains(&usual), "law: {} is listed", usual.name());
+    for algorithm in SignatureAlgorithm::ALL {
+        if public.algorithm.signatures().contains(&algorithm) {
+            continue;
+        }
+        let error = element.sign(name, algorithm, b"message").expect_err("law: as its kind signs");
+        let typed = ["element.key.kind", "element.unsupported"].contains(&error.code());
+        assert!(typed, "law: {} with another kind of key: {error}", algorithm.name());
+    }
     for &algorithm in public.algorithm.signatures() {
         if !can.signatures.contains(&algorithm) {
             let signed = element.sign(name, algorithm, b"message");
@@ -187,7 +195,7 @@ pub(super) fn other_uses_are_refused(element: &mut dyn Element, name: &str, publ
     let is = |key_use| public.key_use == key_use;
     if !is(KeyUse::Sign) {
         let signature = public.algorithm.signatures().first();
-        let signature = signature.unwrap_or(&touchstone_crypto::SignatureAlgorithm::Ed25519);
+        let signature = signature.unwrap_or(&SignatureAlgorithm::Ed25519);
         refused(element.sign(name, *signature, b"message"), wrong, "signing with another key");
     }
     if let (false, Some(agreeing)) = (is(KeyUse::Agree), element.agreeing()) {
