@@ -9,28 +9,26 @@ use crate::{sealing, storage};
 use touchstone_crypto::SignatureAlgorithm;
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_element::{
-    About, Agreeing, Attesting, Capabilities, Decrypting, Element, Error, Importing, KeySpec,
-    KeyUse, Macs, NamedKey, PublicKey, Registers, Sealing, Storage, check_name,
+    About, Agreeing, Attesting, Capabilities, Counting, Decrypting, Element, Error, Importing,
+    KeySpec, KeyUse, Macs, NamedKey, PublicKey, Registers, Sealing, Storage, check_name,
 };
-use touchstone_tpm2::marshal::Reader;
 use touchstone_tpm2::template::{DeviceKey, message_digest};
 use touchstone_tpm2::{self as tpm2, Auth, NewObject, signature};
 
 impl Element for Tpm {
     fn about(&mut self) -> Result<About, Error> {
-        let manufacturer = characters(&self.property(PT_MANUFACTURER)?).trim().to_owned();
-        let mut model = String::new();
-        for property in PT_VENDOR_STRINGS {
-            model.push_str(&characters(&self.property(property)?));
-        }
-        let mut firmware = Vec::new();
-        for property in PT_FIRMWARE {
-            let number = u32::from_be_bytes(self.property(property)?);
-            firmware.push(format!("{}.{}", number >> 16, number & 0xFFFF));
-        }
-        let firmware = firmware.join(".");
-        let model = model.trim().to_owned();
-        Ok(About { kind: "tpm2", manufacturer, model, serial: String::new(), firmware })
+        let fixed = self.ask(tpm2::Tpm::properties_fixed)?;
+        let firmware: Vec<String> = [fixed.firmware_1, fixed.firmware_2]
+            .iter()
+            .map(|half| format!("{}.{}", half >> 16, half & 0xFFFF))
+            .collect();
+        Ok(About {
+            kind: "tpm2",
+            manufacturer: fixed.maker(),
+            model: fixed.model(),
+            serial: String::new(),
+            firmware: firmware.join("."),
+        })
     }
 
     fn capabilities(&mut self) -> Result<Capabilities, Error> {
@@ -167,32 +165,13 @@ impl Element for Tpm {
         Some(self)
     }
 
+    fn counting(&mut self) -> Option<&mut dyn Counting> {
+        Some(self)
+    }
+
     fn storage(&mut self) -> Option<&mut dyn Storage> {
         Some(self)
     }
-}
-
-impl Tpm {
-    fn property(&mut self, property: u32) -> Result<[u8; 4], Error> {
-        let listed = self.ask(|tpm| tpm.capability(CAP_TPM_PROPERTIES, property, 1))?;
-        let mut reader = Reader::new(&listed);
-        let mut next = || reader.u32().map_err(local);
-        if next()? == 0 || next()? != property {
-            return Err(Error::Malformed("the TPM does not know one of its own properties"));
-        }
-        Ok(next()?.to_be_bytes())
-    }
-}
-
-const CAP_TPM_PROPERTIES: u32 = 6;
-const PT_MANUFACTURER: u32 = 0x105;
-const PT_VENDOR_STRINGS: [u32; 4] = [0x106, 0x107, 0x108, 0x109];
-const PT_FIRMWARE: [u32; 2] = [0x10B, 0x10C];
-
-/// Printable characters of a four-octet property.
-fn characters(octets: &[u8]) -> String {
-    let printable = octets.iter().filter(|octet| (0x20..0x7F).contains(*octet));
-    printable.map(|&octet| char::from(octet)).collect()
 }
 
 impl Storage for Tpm {

@@ -28,6 +28,7 @@
 
 mod attesting;
 mod bound;
+mod counters;
 mod element;
 mod endorsement;
 #[doc(hidden)]

@@ -25,7 +25,7 @@ use touchstone_tpm2::{
 /// Keys of one state folder belong to one `Tpm` at a time. Nothing stays loaded between calls but
 /// the storage root key, and that goes when the `Tpm` is dropped.
 pub struct Tpm {
-    talk: tpm2::Tpm,
+    pub(crate) talk: tpm2::Tpm,
     /// Where it is, for people.
     at: String,
     pub(crate) keys: KeyFiles,

@@ -1,5 +1,9 @@
 //! The words of the command line. What they do is in the module of each noun.
 
+mod nv;
+
+pub(crate) use nv::{Authorization, Lockout, Nv};
+
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use touchstone_crypto::{HashAlgorithm, SignatureAlgorithm};
@@ -153,6 +157,30 @@ The statement is checked here before it is shown: its signature, its nonce, and 
         /// Write PREFIX.attest and PREFIX.signature
         #[arg(long, value_name = "PREFIX")]
         out: Option<PathBuf>,
+    },
+    /// Indices in a TPM's own storage
+    #[command(subcommand)]
+    Nv(Nv),
+    /// Have a TPM test itself
+    #[command(after_help = "\
+Examples:
+  touchstone element selftest
+  touchstone element selftest --full --json
+
+Exits with 1 if something in the TPM is broken.")]
+    Selftest {
+        /// Everything anew, not only what was not tested since the start
+        #[arg(long)]
+        full: bool,
+    },
+    /// Whether wrong passwords locked a TPM, and its end
+    #[command(after_help = "\
+Examples:
+  touchstone element lockout
+  touchstone element lockout reset --password file:lockout.pin")]
+    Lockout {
+        #[command(subcommand)]
+        verb: Option<Lockout>,
     },
 }
 

@@ -1,40 +1,87 @@
 //! `touchstone element`: the secure element of this machine.
 
+mod health;
 mod info;
 mod keys;
+mod nv;
 mod registers;
 mod secrets;
 
-use crate::answer::{Answered, Failure};
+use crate::answer::{Answer, Answered, Failure};
 use crate::cli::{Element as Command, ElementVerb};
 use touchstone_drive::element::{Location, LocationError};
+use touchstone_element::reference::Kind;
 use touchstone_element::{Ability, Element, Error};
+use touchstone_element_tpm2::Tpm;
+use touchstone_tpm2 as tpm2;
 
 pub(crate) fn run(command: &Command) -> Answered {
-    let mut element = open(command)?;
-    let element = element.as_mut();
     match &command.verb {
-        ElementVerb::Info => info::info(element, &command.at),
-        ElementVerb::Keys(verb) => keys::run(element, verb),
-        ElementVerb::Pcr(verb) => registers::run(element, verb),
-        ElementVerb::Random { octets, out } => secrets::random(element, *octets, out.as_deref()),
+        ElementVerb::Info => info::run(&location(command)?, command),
+        ElementVerb::Keys(verb) => keys::run(open(command)?.as_mut(), verb),
+        ElementVerb::Pcr(verb) => registers::run(open(command)?.as_mut(), verb),
+        ElementVerb::Random { octets, out } => {
+            secrets::random(open(command)?.as_mut(), *octets, out.as_deref())
+        }
         ElementVerb::Seal { file, pcr, password, out } => {
-            secrets::seal(element, file, pcr.as_ref(), password.as_deref(), out)
+            secrets::seal(open(command)?.as_mut(), file, pcr.as_ref(), password.as_deref(), out)
         }
         ElementVerb::Unseal { file, password, out } => {
-            secrets::unseal(element, file, password.as_deref(), out.as_deref())
+            secrets::unseal(open(command)?.as_mut(), file, password.as_deref(), out.as_deref())
         }
         ElementVerb::Quote { key, pcr, nonce, out } => {
-            registers::quote(element, key, pcr, &nonce.0, out.as_deref())
+            registers::quote(open(command)?.as_mut(), key, pcr, &nonce.0, out.as_deref())
         }
+        ElementVerb::Nv(verb) => nv::run(tpm(command)?.admin(), verb),
+        ElementVerb::Selftest { full } => health::self_test(&location(command)?, command, *full),
+        ElementVerb::Lockout { verb } => health::lockout(tpm(command)?.admin(), verb.as_ref()),
     }
 }
 
-fn open(command: &Command) -> Result<Box<dyn Element>, Failure> {
-    let location: Location = command.at.parse().map_err(|error: LocationError| {
+fn location(command: &Command) -> Result<Location, Failure> {
+    command.at.parse().map_err(|error: LocationError| {
         Failure::usage(format!("`{}` is not an element", command.at), error)
-    })?;
-    location.open(&command.state).map_err(|error| failure(&error))
+    })
+}
+
+fn open(command: &Command) -> Result<Box<dyn Element>, Failure> {
+    location(command)?.open(&command.state).map_err(|error| failure(&error))
+}
+
+/// The element as a TPM, for what only a TPM has.
+fn tpm(command: &Command) -> Result<Tpm, Failure> {
+    let location = location(command)?;
+    if location.kind() != Kind::Tpm {
+        let message = format!("{} is no TPM, and only a TPM has this", command.at);
+        return Err(Failure::usage(message, "give --element tpm:/dev/tpmrm0"));
+    }
+    location.open_tpm(&command.state).map_err(|error| failure(&error))
+}
+
+/// The TPM's own no, as an answer, where it is about an authorization; else why there is none.
+fn refused(answer: Answer, error: &tpm2::Error) -> Answered {
+    match error {
+        tpm2::Error::WrongAuthorization { .. } => {
+            Ok(answer.good(false).with("code", error.code()).word(error))
+        }
+        tpm2::Error::LockedOut(lockout) => {
+            let words = health::words(lockout);
+            Ok(answer.good(false).with("code", error.code()).word(words))
+        }
+        _ => Err(tpm_failure(error)),
+    }
+}
+
+/// Why a TPM gave no answer, and what to do.
+fn tpm_failure(error: &tpm2::Error) -> Failure {
+    let next = match error {
+        tpm2::Error::Nv(_) => "`touchstone element nv show INDEX` tells what it is",
+        tpm2::Error::Transport(_) => "check --element, and that nobody else holds the TPM open",
+        tpm2::Error::Exhausted(_) => "`touchstone element nv list` shows what takes room",
+        tpm2::Error::BadInput(_) => "see --help",
+        _ => "`touchstone element selftest` asks the TPM how it is",
+    };
+    Failure::unknown(error.code(), error, next)
 }
 
 /// Why an element gave no answer, and what to do.
@@ -49,6 +96,10 @@ fn failure(error: &Error) -> Failure {
             "check --element, that the device exists, and that you may use it (group tss)"
         }
         Error::File { .. } => "give the folder with --state, or run as a user who may use it",
+        Error::LockedOut { .. } | Error::WrongAuthorization { .. } => {
+            "`touchstone element lockout` shows how it stands, `touchstone element lockout reset` \
+             ends it"
+        }
         Error::Unsupported(_) => "`touchstone element info` lists what it can do",
         Error::Refused(_) | Error::Malformed(_) => {
             "`touchstone element selftest` asks the element how it is"

@@ -24,14 +24,21 @@ impl Location {
 
 #[cfg(feature = "tpm")]
 fn tpm(location: &Location, state: &Path) -> Result<Box<dyn Element>, Error> {
-    use touchstone_element_tpm2::Tpm;
-    let tpm = match location {
-        Location::TpmUnix(path) => Tpm::connect_unix(path, state)?,
-        Location::TpmTcp(address) => Tpm::connect_tcp(*address, state)?,
-        Location::TpmDevice(path) => Tpm::open_device(path, state)?,
-        _ => return Err(Error::BadInput("not the place of a TPM")),
-    };
-    Ok(Box::new(tpm))
+    Ok(Box::new(location.open_tpm(state)?))
+}
+
+#[cfg(feature = "tpm")]
+impl Location {
+    /// Opens a TPM as what it is, for what only a TPM has. [`Error::Unsupported`] for others.
+    pub fn open_tpm(&self, state: &Path) -> Result<touchstone_element_tpm2::Tpm, Error> {
+        use touchstone_element_tpm2::Tpm;
+        match self {
+            Self::TpmUnix(path) => Tpm::connect_unix(path, state),
+            Self::TpmTcp(address) => Tpm::connect_tcp(*address, state),
+            Self::TpmDevice(path) => Tpm::open_device(path, state),
+            _ => Err(Error::Unsupported("what only a TPM has")),
+        }
+    }
 }
 
 #[cfg(not(feature = "tpm"))]

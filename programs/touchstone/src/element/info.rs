@@ -1,13 +1,26 @@
 //! `touchstone element info`.
 
-use super::failure;
+use super::{failure, health};
 use crate::answer::{Answer, Answered};
+use crate::cli::Element as Command;
 use serde_json::{Value, json};
 use std::fmt::Display;
 use touchstone_certs::Certificate;
+use touchstone_drive::element::Location;
+use touchstone_element::reference::Kind;
 use touchstone_element::{Ability, Attesting, Element};
+use touchstone_tpm2::Lockout;
 
-pub(crate) fn info(element: &mut dyn Element, at: &str) -> Answered {
+pub(crate) fn run(location: &Location, command: &Command) -> Answered {
+    if location.kind() != Kind::Tpm {
+        return info(super::open(command)?.as_mut(), &command.at, None);
+    }
+    let mut tpm = super::tpm(command)?;
+    let lockout = tpm.admin().lockout().map_err(|error| super::tpm_failure(&error))?;
+    info(&mut tpm, &command.at, Some(&lockout))
+}
+
+fn info(element: &mut dyn Element, at: &str, lockout: Option<&Lockout>) -> Answered {
     let about = element.about().map_err(|error| failure(&error))?;
     let can = element.capabilities().map_err(|error| failure(&error))?;
     let abilities = element.abilities();
@@ -55,6 +68,11 @@ pub(crate) fn info(element: &mut dyn Element, at: &str) -> Answered {
     }
     if can.seal > 0 {
         answer = answer.line(row("seals", format_args!("{} octets at once", can.seal)));
+    }
+    if let Some(lockout) = lockout {
+        answer = answer
+            .with("lockout", health::to_json(lockout))
+            .line(row("lockout", health::words(lockout)));
     }
     answer = answer.line(row("can", list(&abilities)));
     if !lacks.is_empty() {

@@ -21,7 +21,7 @@ pub(crate) fn random(element: &mut dyn Element, octets: u32, out: Option<&Path>)
     }
 }
 
-fn password(reference: Option<&str>) -> Result<Option<Secret>, Failure> {
+pub(super) fn password(reference: Option<&str>) -> Result<Option<Secret>, Failure> {
     let Some(reference) = reference else { return Ok(None) };
     let text = Zeroizing::new(files::read_secret(reference, "--password")?);
     // Editors and `echo` end a file with a line end that is not meant.
