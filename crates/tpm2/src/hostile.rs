@@ -3,6 +3,8 @@
 use crate::admin::capability::decode_page;
 use crate::admin::{TestResult, Time};
 use crate::nv::{Index, split_certificates};
+use crate::object::{CreationData, Point, SoftwareKey};
+use crate::pem::KeyFile;
 use crate::public::{Public, name_of, to_spki};
 use crate::response::Response;
 use crate::{credential, pcr, signature};
@@ -38,6 +40,15 @@ pub fn parse(crypto: &dyn TpmCrypto, octets: &[u8]) {
         assert!(index.encode().is_ok_and(|again| again == octets), "an index changed");
     }
     drop(split_certificates(octets));
+    drop(SoftwareKey::from_pkcs8_der(octets));
+    drop(Point::from_spki_der(octets));
+    if let Ok(data) = CreationData::decode(octets) {
+        assert_eq!(data.native(), octets, "creation data changed");
+    }
+    if let Ok(key) = KeyFile::from_der(octets) {
+        let again = key.to_der().and_then(|der| KeyFile::from_der(&der));
+        assert_eq!(again, Ok(key), "a key file changed");
+    }
 }
 
 #[cfg(test)]

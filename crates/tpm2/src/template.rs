@@ -180,9 +180,6 @@ pub struct EndorsementKind {
     pub name: &'static str,
     /// Where the maker puts the certificate.
     pub certificate: u32,
-    /// Where the maker may have put a nonce that goes into the template's unique field, and where
-    /// another template; only in the low range.
-    pub nonce_and_template: Option<(u32, u32)>,
     /// Where the maker may have put the key.
     pub persistent: u32,
     /// Whether use takes the policy, as keys of the low range do.
@@ -199,7 +196,6 @@ const fn in_high_range(
     EndorsementKind {
         name,
         certificate: 0x01C0_0000 + place,
-        nonce_and_template: None,
         persistent: 0x8101_0000 + place,
         by_policy: false,
         template,
@@ -207,11 +203,12 @@ const fn in_high_range(
 }
 
 /// The kinds, the ones found most first. H-5 is on the curve SM2, which nothing here computes with.
+/// A nonce or template that a maker keeps in the indices beside an L-1 or L-2 certificate is not
+/// used.
 pub static ENDORSEMENT: [EndorsementKind; 8] = [
     EndorsementKind {
         name: "L-1",
         certificate: 0x01C0_0002,
-        nonce_and_template: Some((0x01C0_0003, 0x01C0_0004)),
         persistent: 0x8101_0001,
         by_policy: true,
         template: |crypto| low(crypto, Key::Rsa { bits: 2048, exponent: 0, modulus: vec![0; 256] }),
@@ -219,7 +216,6 @@ pub static ENDORSEMENT: [EndorsementKind; 8] = [
     EndorsementKind {
         name: "L-2",
         certificate: 0x01C0_000A,
-        nonce_and_template: Some((0x01C0_000B, 0x01C0_000C)),
         persistent: 0x8101_0002,
         by_policy: true,
         template: |crypto| {
