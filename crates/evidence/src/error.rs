@@ -58,8 +58,14 @@ pub enum Error {
     },
     /// A key lacks an attribute that it must have.
     KeyAttributes(&'static str),
-    /// The certified name is that of another key.
+    /// The certified name is that of another key or index.
     WrongName,
+    /// The creation data is not that of the certified key.
+    Creation,
+    /// The index holds something else.
+    Contents,
+    /// What was audited is not what the digest says.
+    Audit,
     /// The endorsement key and its certificate do not belong together.
     EndorsementKey,
     /// No endorsement certificate was sent.
@@ -91,6 +97,9 @@ impl Error {
             Self::Replay { .. } => "evidence.quote.replay",
             Self::KeyAttributes(_) => "evidence.key.attributes",
             Self::WrongName => "evidence.certify.name",
+            Self::Creation => "evidence.creation.data",
+            Self::Contents => "evidence.nv.contents",
+            Self::Audit => "evidence.audit.digest",
             Self::EndorsementKey => "evidence.ek.mismatch",
             Self::NoEndorsementCertificate => "evidence.ek.no-certificate",
         }
@@ -126,7 +135,14 @@ impl fmt::Display for Error {
             }
             Self::Replay { .. } => f.write_str("the logs do not lead to the quoted PCR values"),
             Self::KeyAttributes(missing) => write!(f, "the key is not {missing}"),
-            Self::WrongName => f.write_str("the certified name is that of another key"),
+            Self::WrongName => f.write_str("the certified name is that of another key or index"),
+            Self::Creation => {
+                f.write_str("the creation data is not that of the certified key; it was changed")
+            }
+            Self::Contents => f.write_str("the index holds something else than it is said to"),
+            Self::Audit => f.write_str(
+                "other commands ran than the audit log says; do not trust what the log leaves out",
+            ),
             Self::EndorsementKey => {
                 f.write_str("the endorsement key is not the one in its certificate")
             }

@@ -4,18 +4,28 @@
 mod attest;
 mod public;
 mod signature;
+mod stated;
 
 pub use attest::{Attest, Attested, ClockInfo};
 pub use public::{Attributes, LakPublic, PublicArea, name_of, spki_of};
 pub use signature::Signature;
+pub use stated::{CommandsAudited, Contents, Stated, TimeStated};
 
 use crate::Error;
+use kind::ST_ATTEST_CERTIFY;
 use touchstone_crypto::{Crypto, Verified};
 
-/// TPM_ST_ATTEST_CERTIFY (TPM 2.0 Part 2 §6.9).
-const ST_ATTEST_CERTIFY: u16 = 0x8017;
-/// TPM_ST_ATTEST_QUOTE.
-const ST_ATTEST_QUOTE: u16 = 0x8018;
+/// TPM_ST, what a TPMS_ATTEST is about (TPM 2.0 Part 2 §6.9).
+mod kind {
+    pub(super) const ST_ATTEST_NV: u16 = 0x8014;
+    pub(super) const ST_ATTEST_COMMAND_AUDIT: u16 = 0x8015;
+    pub(super) const ST_ATTEST_SESSION_AUDIT: u16 = 0x8016;
+    pub(super) const ST_ATTEST_CERTIFY: u16 = 0x8017;
+    pub(super) const ST_ATTEST_QUOTE: u16 = 0x8018;
+    pub(super) const ST_ATTEST_TIME: u16 = 0x8019;
+    pub(super) const ST_ATTEST_CREATION: u16 = 0x801A;
+    pub(super) const ST_ATTEST_NV_DIGEST: u16 = 0x801C;
+}
 
 /// What TPM2_Certify says: the key of that name lives in the same TPM as the signer.
 #[derive(Clone, Debug, PartialEq, Eq)]

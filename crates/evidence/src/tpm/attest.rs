@@ -1,6 +1,9 @@
 //! TPMS_ATTEST (TPM 2.0 Part 2 §10.12.8): what a TPM signs about itself.
 
-use super::{ST_ATTEST_CERTIFY, ST_ATTEST_QUOTE};
+use super::kind::{
+    ST_ATTEST_CERTIFY, ST_ATTEST_COMMAND_AUDIT, ST_ATTEST_CREATION, ST_ATTEST_NV,
+    ST_ATTEST_NV_DIGEST, ST_ATTEST_QUOTE, ST_ATTEST_SESSION_AUDIT, ST_ATTEST_TIME,
+};
 use crate::{Error, PcrSelection};
 use touchstone_crypto::HashAlgorithm;
 use touchstone_measure::PCR_COUNT;
@@ -40,7 +43,7 @@ pub struct ClockInfo {
     pub safe: bool,
 }
 
-/// TPMU_ATTEST, as far as it is used here.
+/// TPMU_ATTEST (TPM 2.0 Part 2 §10.12.7).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attested {
     /// TPMS_QUOTE_INFO.
@@ -56,6 +59,56 @@ pub enum Attested {
         name: Vec<u8>,
         /// Its qualified name.
         qualified_name: Vec<u8>,
+    },
+    /// TPMS_CREATION_INFO.
+    Creation {
+        /// The object's name.
+        name: Vec<u8>,
+        /// The digest of its creation data.
+        creation_hash: Vec<u8>,
+    },
+    /// TPMS_NV_CERTIFY_INFO.
+    Nv {
+        /// The index' name.
+        name: Vec<u8>,
+        /// Where in the index the contents are.
+        offset: u16,
+        /// What stands there.
+        contents: Vec<u8>,
+    },
+    /// TPMS_NV_DIGEST_CERTIFY_INFO.
+    NvDigest {
+        /// The index' name.
+        name: Vec<u8>,
+        /// The digest of all that it holds.
+        digest: Vec<u8>,
+    },
+    /// TPMS_TIME_ATTEST_INFO.
+    Time {
+        /// Milliseconds since the TPM got power.
+        time: u64,
+        /// The TPM's clock, as it is and not disguised.
+        clock: ClockInfo,
+        /// The TPM's firmware version, not disguised either.
+        firmware_version: u64,
+    },
+    /// TPMS_SESSION_AUDIT_INFO.
+    SessionAudit {
+        /// Whether no other command came between those of the session.
+        exclusive: bool,
+        /// What was counted.
+        digest: Vec<u8>,
+    },
+    /// TPMS_COMMAND_AUDIT_INFO.
+    CommandAudit {
+        /// How often an audit began.
+        counter: u64,
+        /// TPM_ALG_ID of the audit's hash.
+        algorithm: u16,
+        /// What was counted.
+        digest: Vec<u8>,
+        /// The digest of the codes of the commands that are counted.
+        commands: Vec<u8>,
     },
     /// Another type.
     Other,
@@ -75,29 +128,62 @@ impl Attest {
         let kind = reader.u16()?;
         let qualified_signer = reader.sized_u16()?.to_vec();
         let extra_data = reader.sized_u16()?.to_vec();
-        let clock = ClockInfo {
+        let clock = ClockInfo::read(&mut reader)?;
+        let firmware_version = reader.u64()?;
+        let attested = Attested::read(kind, &mut reader)?;
+        if attested != Attested::Other {
+            reader.finish()?;
+        }
+        Ok(Self { kind, qualified_signer, extra_data, clock, firmware_version, attested })
+    }
+}
+
+impl ClockInfo {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, Error> {
+        Ok(Self {
             clock: reader.u64()?,
             reset_count: reader.u32()?,
             restart_count: reader.u32()?,
             safe: reader.u8()? == 1,
-        };
-        let firmware_version = reader.u64()?;
-        let attested = match kind {
+        })
+    }
+}
+
+impl Attested {
+    fn read(kind: u16, reader: &mut Reader<'_>) -> Result<Self, Error> {
+        fn sized(reader: &mut Reader<'_>) -> Result<Vec<u8>, Error> {
+            Ok(reader.sized_u16()?.to_vec())
+        }
+        Ok(match kind {
             ST_ATTEST_QUOTE => {
-                let selections = selections(&mut reader)?;
-                let pcr_digest = reader.sized_u16()?.to_vec();
-                reader.finish()?;
-                Attested::Quote { selections, pcr_digest }
+                Self::Quote { selections: selections(reader)?, pcr_digest: sized(reader)? }
             }
             ST_ATTEST_CERTIFY => {
-                let name = reader.sized_u16()?.to_vec();
-                let qualified_name = reader.sized_u16()?.to_vec();
-                reader.finish()?;
-                Attested::Certify { name, qualified_name }
+                Self::Certify { name: sized(reader)?, qualified_name: sized(reader)? }
             }
-            _ => Attested::Other,
-        };
-        Ok(Self { kind, qualified_signer, extra_data, clock, firmware_version, attested })
+            ST_ATTEST_CREATION => {
+                Self::Creation { name: sized(reader)?, creation_hash: sized(reader)? }
+            }
+            ST_ATTEST_NV => {
+                Self::Nv { name: sized(reader)?, offset: reader.u16()?, contents: sized(reader)? }
+            }
+            ST_ATTEST_NV_DIGEST => Self::NvDigest { name: sized(reader)?, digest: sized(reader)? },
+            ST_ATTEST_TIME => Self::Time {
+                time: reader.u64()?,
+                clock: ClockInfo::read(reader)?,
+                firmware_version: reader.u64()?,
+            },
+            ST_ATTEST_SESSION_AUDIT => {
+                Self::SessionAudit { exclusive: reader.u8()? == 1, digest: sized(reader)? }
+            }
+            ST_ATTEST_COMMAND_AUDIT => Self::CommandAudit {
+                counter: reader.u64()?,
+                algorithm: reader.u16()?,
+                digest: sized(reader)?,
+                commands: sized(reader)?,
+            },
+            _ => Self::Other,
+        })
     }
 }
 
