@@ -15,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
             }
         }
     }
-    if let Some(credential) = touchstone_agent::attest::credential(bytes) {
+    if let Some(credential) = touchstone_agent::keeper::credential(bytes) {
         assert_eq!(credential.blob.len() + credential.secret.len() + 4, bytes.len());
     }
 });

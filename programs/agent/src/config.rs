@@ -5,7 +5,7 @@
 
 mod value;
 
-pub use value::{Absolute, ElementAt, HostPort, Identifier, OnContraindicated, Signal};
+pub use value::{Absolute, ElementAt, HostPort, Identifier, OnContraindicated, Signal, User};
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -28,6 +28,8 @@ pub struct Config {
     pub collect: Collect,
     /// What happens on a bad verdict.
     pub respond: Respond,
+    /// The half that speaks with the network.
+    pub network: Network,
     /// Local ports carried through a checkpoint.
     pub tunnels: Vec<Tunnel>,
     /// What may be replaced, and who must have signed it.
@@ -72,6 +74,13 @@ pub struct Respond {
     pub allow: Vec<SocketAddr>,
     /// The `nft` program.
     pub nft: PathBuf,
+}
+
+/// The half that speaks with the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// The user that it becomes.
+    pub user: User,
 }
 
 /// A local port carried through a checkpoint to one broker.
@@ -148,6 +157,10 @@ impl Config {
                 Some(section) => respond(&section, fleet.as_ref()),
                 None => Some(Respond::default()),
             };
+            let network = match root.optional_section("network") {
+                Some(section) => section.or("user", User::default()).map(|user| Network { user }),
+                None => Some(Network { user: User::default() }),
+            };
             let tunnels: Vec<_> = root.sections("tunnel").iter().map(tunnel).collect();
             let update = match root.optional_section("update") {
                 Some(section) => update(&section),
@@ -159,6 +172,7 @@ impl Config {
                 element: element?,
                 collect: collect?,
                 respond: respond?,
+                network: network?,
                 tunnels: tunnels.into_iter().collect::<Option<_>>()?,
                 update: update?,
             })

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use touchstone_certs::Certificate;
 use touchstone_element::{Attesting, Element, KeyAlgorithm, KeySpec, KeyUse, PublicKey};
 use touchstone_element_tpm2::{Tpm, TpmSigner};
-use touchstone_tls::Identity;
 
 /// The name of the attestation key.
 pub const LAK: &str = "lak";
@@ -29,6 +28,9 @@ pub enum Error {
         "the element holds no IDevID; the maker must put one in before the device is onboarded"
     )]
     NoIdentity,
+    /// The fleet has given no certificate yet.
+    #[error("there is no certificate of the fleet")]
+    NoCertificate,
     /// A certificate does not go with its key.
     #[error("the certificate of `{key}` cannot be used: {reason}")]
     Certificate {
@@ -52,6 +54,7 @@ impl Error {
         match self {
             Self::Element(error) => error.code(),
             Self::NoIdentity => "agent.identity.missing",
+            Self::NoCertificate => "agent.identity.none",
             Self::Certificate { .. } => "agent.identity.certificate",
             Self::State(error) => error.code(),
         }
@@ -119,10 +122,9 @@ impl Keys {
         }
     }
 
-    /// The maker's identity, for TLS.
-    pub fn maker_identity(&self) -> Result<Identity, Error> {
-        let identity = self.tpm()?.device_identity()?.ok_or(Error::NoIdentity)?;
-        self.identity(IDEVID, &identity.certificates)
+    /// The certificates of the maker's identity, in DER, leaf first.
+    pub fn maker_chain(&self) -> Result<Vec<Vec<u8>>, Error> {
+        Ok(self.tpm()?.device_identity()?.ok_or(Error::NoIdentity)?.certificates)
     }
 
     /// The fleet's certificate, if there is one.
@@ -130,17 +132,11 @@ impl Keys {
         Ok(self.state.load_json(FILE)?)
     }
 
-    /// The fleet's identity, for TLS.
-    pub fn fleet_identity(&self, ldevid: &Ldevid) -> Result<Identity, Error> {
+    /// The fleet's certificate with those of its issuers, in DER.
+    pub fn fleet_chain(&self, ldevid: &Ldevid) -> Result<Vec<Vec<u8>>, Error> {
         let chain = Certificate::from_pem(ldevid.chain.as_bytes())
             .map_err(|error| fault(&ldevid.key, &error))?;
-        let chain: Vec<Vec<u8>> = chain.iter().map(|one| one.der().to_vec()).collect();
-        self.identity(&ldevid.key, &chain)
-    }
-
-    fn identity(&self, key: &str, chain: &[Vec<u8>]) -> Result<Identity, Error> {
-        let signer = self.signer(key)?;
-        Identity::from_signer(chain, Arc::new(signer)).map_err(|error| fault(key, &error))
+        Ok(chain.iter().map(|one| one.der().to_vec()).collect())
     }
 
     /// A key that signs.

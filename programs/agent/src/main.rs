@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use touchstone_agent::config::{self, Config, DEFAULT};
-use touchstone_agent::{run, status};
+use touchstone_agent::config::{Config, DEFAULT};
+use touchstone_agent::{network, run, status};
 
 /// Proves a device's state to its fleet, and obeys the verdict.
 ///
@@ -27,7 +27,8 @@ To begin:
   touchstone-agent status [--json]               tier, reasons, quarantine, updates
 
 It needs the TPM (/dev/tpmrm0), CAP_SYS_PTRACE to read the code of watched programs, and
-CAP_NET_ADMIN for the quarantine. To end a quarantine by hand: nft delete table inet touchstone
+CAP_NET_ADMIN for the quarantine. What speaks with the network is a second process, without any of
+these, as the user of [network]. To end a quarantine by hand: nft delete table inet touchstone
 
 Exit: 0 good; 1 the answer is no; 2 wrong usage or configuration; 3 could not tell."
 )]
@@ -56,6 +57,9 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    if let Some(config) = run::network_half() {
+        return network_half(Path::new(&config));
+    }
     let arguments = Arguments::parse();
     if arguments.print_default {
         print!("{DEFAULT}");
@@ -74,21 +78,36 @@ fn main() -> ExitCode {
             }
             Err(error) => failed(2, &error, error.code()),
         },
-        None => daemon(&config),
+        None => {
+            log();
+            match run::run(&config, &arguments.config) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => failed(3, &error, error.code()),
+            }
+        }
     }
 }
 
-fn daemon(config: &config::Config) -> ExitCode {
+/// Not for people: the agent itself starts this.
+fn network_half(config: &Path) -> ExitCode {
+    log();
+    let config = match Config::load(config) {
+        Ok(config) => config,
+        Err(error) => return failed(2, &error, error.code()),
+    };
+    match network::run(&config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(3, &error, error.code()),
+    }
+}
+
+fn log() {
     let ansi = std::io::stderr().is_terminal();
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(ansi)
         .with_target(false)
         .init();
-    match run::run(config) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failed(3, &error, error.code()),
-    }
 }
 
 fn tell_status(folder: &Path, json: bool) -> ExitCode {

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixListener;
@@ -47,7 +47,8 @@ pub struct Status {
     pub attestations: u64,
     /// Open connections of tunnels.
     pub tunnels: u64,
-    /// Resident memory at its highest, in kB (proc(5) `VmHWM`).
+    /// Resident memory at its highest, in kB (proc(5) `VmHWM`), of both halves together; pages that
+    /// they share count twice.
     pub peak_rss_kb: Option<u64>,
 }
 
@@ -91,6 +92,19 @@ impl Default for Status {
 }
 
 impl Status {
+    /// In a line, for the service manager.
+    pub fn in_a_line(&self) -> String {
+        let mut line = format!("{}, fleet {}", self.tier, self.fleet);
+        if self.quarantine.is_some() {
+            line.push_str(", in quarantine");
+        }
+        if let Some(fault) = &self.fault {
+            line.push_str("; ");
+            line.push_str(&fault.words);
+        }
+        line
+    }
+
     /// In words, for a person.
     pub fn in_words(&self) -> String {
         let mut lines = Vec::new();
@@ -120,17 +134,40 @@ impl Status {
 
 /// The status as it is being written.
 #[derive(Clone, Default)]
-pub struct Board(Arc<Mutex<Status>>);
+pub struct Board(Arc<Mutex<Shown>>);
+
+#[derive(Default)]
+struct Shown {
+    status: Status,
+    /// The process of the network half.
+    other: Option<u32>,
+}
 
 impl Board {
     /// Changes the status.
     pub fn write(&self, change: impl FnOnce(&mut Status)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.lock().status);
     }
 
     /// The status as it stands.
     pub fn read(&self) -> Status {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().status.clone()
+    }
+
+    /// The process of the network half, whose memory counts as the agent's.
+    pub fn watch(&self, other: Option<u32>) {
+        self.lock().other = other;
+    }
+
+    /// Resident memory of both halves at its highest, in kB.
+    fn peak_rss_kb(&self) -> Option<u64> {
+        let other = self.lock().other;
+        let other = other.map_or(Some(0), |id| peak_rss_kb(&id.to_string()))?;
+        Some(peak_rss_kb("self")? + other)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shown> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -155,7 +192,7 @@ pub async fn serve(listener: UnixListener, board: Board) {
             continue;
         };
         let mut status = board.read();
-        status.peak_rss_kb = peak_rss_kb();
+        status.peak_rss_kb = board.peak_rss_kb();
         let Ok(json) = serde_json::to_vec(&status) else { continue };
         // One who does not read is not waited for.
         let told = stream.write_all(&json);
@@ -163,8 +200,8 @@ pub async fn serve(listener: UnixListener, board: Board) {
     }
 }
 
-fn peak_rss_kb() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
+fn peak_rss_kb(process: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.split_ascii_whitespace().next()?.parse().ok()
 }

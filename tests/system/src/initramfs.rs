@@ -41,8 +41,11 @@ impl Initramfs {
         this.archive.file("bin/busybox", true, read(&busybox)?);
         this.archive.link("bin/sh", "busybox");
         this.program(&tools::find("nft", "nftables")?, "/sbin/nft")?;
-        this.file("/etc/passwd", b"root:x:0:0:root:/run:/bin/sh\n");
-        this.file("/etc/group", b"root:x:0:\n");
+        this.file(
+            "/etc/passwd",
+            b"root:x:0:0:root:/run:/bin/sh\ntouchstone-network:x:990:990::/:/bin/false\n",
+        );
+        this.file("/etc/group", b"root:x:0:\ntouchstone-network:x:990:\n");
         this.file("/etc/hosts", b"127.0.0.1 localhost\n");
         let mut order = String::new();
         for module in &kernel.modules {

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use touchstone_system::tools;
 
-/// Unit, and the most exposure that systemd may find in it, in tenths of its ten points.
-const UNITS: [(&str, u32); 2] = [("touchstone-fleet", 15), ("touchstone-checkpoint", 15)];
+/// Unit, and the most exposure that systemd may find in it, in tenths of its ten points. The agent's
+/// privileged half has to see and stop other processes; the others have no reason to expose much.
+const UNITS: [(&str, u32); 3] =
+    [("touchstone-agent", 40), ("touchstone-fleet", 15), ("touchstone-checkpoint", 15)];
 
 fn packaging() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../packaging")

@@ -108,6 +108,46 @@ impl fmt::Display for Identifier {
     }
 }
 
+/// A user of the system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum User {
+    /// As `/etc/passwd` names it.
+    Name(Identifier),
+    /// By the numbers of user and group.
+    Numbers(u32, u32),
+}
+
+impl Default for User {
+    /// The one that `packaging/sysusers.d` makes.
+    fn default() -> Self {
+        Self::Name(Identifier("touchstone-network".to_owned()))
+    }
+}
+
+impl FromStr for User {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const FORM: &str = "write the name of a user, or \"user:group\" as numbers";
+        match text.split_once(':') {
+            Some((user, group)) => match (user.parse(), group.parse()) {
+                (Ok(user), Ok(group)) => Ok(Self::Numbers(user, group)),
+                _ => Err(FORM),
+            },
+            None => text.parse().map(Self::Name).map_err(|_| FORM),
+        }
+    }
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Name(name) => name.fmt(f),
+            Self::Numbers(user, group) => write!(f, "{user}:{group}"),
+        }
+    }
+}
+
 /// Where the secure element is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ElementAt {

@@ -29,11 +29,16 @@ fn main() -> anyhow::Result<()> {
     touchstone_system::interrupt::clean_up_when_interrupted()?;
     let mut report = Report::new();
     let mut scene = Scene::set(&touchstone_system::programs()?, &mut report)?;
-    let kilobytes = scene.agent_memory(&mut report)?;
+    let memory = scene.agent_memory(&mut report)?;
     report.end();
+    let [keeper, network] = memory.halves;
     println!(
-        "agent, peak resident memory on the device: {kilobytes} kB ({:.2}x of the target of {AGENT_TARGET} kB)",
-        kilobytes as f64 / AGENT_TARGET as f64
+        "agent, peak resident memory on the device: keeper {keeper} kB, network half {network} kB"
+    );
+    println!(
+        "both, pages that they share counted once: {} kB ({:.2}x of the target of {AGENT_TARGET} kB)",
+        memory.together,
+        memory.together as f64 / AGENT_TARGET as f64
     );
     Ok(())
 }

@@ -17,6 +17,15 @@ const SECURE_BOOT: &str =
 const BOOT: Duration = Duration::from_mins(1);
 const SOON: Duration = Duration::from_secs(40);
 
+/// What the agent takes of the device's memory at its peak, in kilobytes.
+#[derive(Clone, Copy, Debug)]
+pub struct AgentMemory {
+    /// Resident memory of the half with the keys and of the one with the network.
+    pub halves: [u64; 2],
+    /// Of both, with the pages of the program and of libraries that they share counted once.
+    pub together: u64,
+}
+
 impl Scene {
     /// 1. A measured boot under Secure Boot with our own keys.
     pub(super) fn boot(&mut self, report: &mut Report) -> Result<()> {
@@ -102,18 +111,37 @@ impl Scene {
         Ok(())
     }
 
-    /// Peak resident memory of the agent after its first life: onboarded, attested, enrolled,
-    /// connected; in kilobytes.
-    pub fn agent_memory(&mut self, report: &mut Report) -> Result<u64> {
+    /// Memory of the agent after its first life: onboarded, attested, enrolled, connected.
+    pub fn agent_memory(&mut self, report: &mut Report) -> Result<AgentMemory> {
         self.boot(report)?;
         self.onboard(report)?;
         self.affirm(report)?;
         self.identify(report)?;
         self.connect(report)?;
         let device = self.device()?;
-        let line = device.ask(&format!("grep VmHWM /proc/{}/status", device.service("agent")?))?;
-        let kilobytes = line.split_whitespace().nth(1).context("no peak in the status")?;
-        Ok(kilobytes.parse()?)
+        let of = |half: u32, file: &str, name: &str| -> Result<u64> {
+            let line = device.ask(&format!("grep ^{name}: /proc/{half}/{file}"))?;
+            let kilobytes = line.split_whitespace().nth(1);
+            Ok(kilobytes.with_context(|| format!("no {name}"))?.parse()?)
+        };
+        let mut memory = AgentMemory { halves: [0; 2], together: 0 };
+        let halves = [device.service("agent")?, self.network_half()?];
+        for (half, peak) in halves.into_iter().zip(&mut memory.halves) {
+            *peak = of(half, "status", "VmHWM")?;
+            let given_back = peak.saturating_sub(of(half, "status", "VmRSS")?);
+            memory.together += given_back + of(half, "smaps_rollup", "Pss")?;
+        }
+        Ok(memory)
+    }
+
+    /// The process of the agent that speaks with the network: its only child.
+    fn network_half(&self) -> Result<u32> {
+        let device = self.device()?;
+        let agent = device.service("agent")?;
+        let children = device.ask(&format!("cat /proc/{agent}/task/{agent}/children"))?;
+        let children: Vec<&str> = children.split_whitespace().collect();
+        ensure!(children.len() == 1, "the agent has not one child but {children:?}");
+        Ok(children.concat().parse()?)
     }
 
     /// Killed fleet and agent pick up where they were.
@@ -129,7 +157,17 @@ impl Scene {
         report.begin("killing the agent");
         let device = self.device()?;
         let before = device.service("agent")?;
+        let other = self.network_half()?;
+        let rights =
+            device.ask(&format!("grep -E '^(Uid|CapEff|NoNewPrivs)' /proc/{other}/status"))?;
+        let rights: Vec<&str> = rights.split_whitespace().collect();
+        let none = "Uid: 990 990 990 990 CapEff: 0000000000000000 NoNewPrivs: 1";
+        ensure!(rights.join(" ") == none, "the network half has rights: {rights:?}");
         device.ask(&format!("kill -9 {before}"))?;
+        until("the end of the network half of the killed agent", SOON, || {
+            let left = device.ask(&format!("[ -e /proc/{other} ] && echo there || echo gone"))?;
+            Ok(Some(()).filter(|()| left.trim() == "gone"))
+        })?;
         until("a new agent", SOON, || {
             Ok(Some(device.service("agent")?).filter(|id| *id != before))
         })?;

@@ -146,11 +146,6 @@ impl Client {
         Ok(())
     }
 
-    /// Where the fleet is, as far as it is known.
-    pub const fn last_address(&self) -> Option<SocketAddr> {
-        self.last
-    }
-
     /// Sends a request and reads the answer up to `limit` octets, whatever its status.
     pub async fn request(
         &mut self,
@@ -202,7 +197,7 @@ impl Client {
             .map_err(|_| self.unreachable(&"no answer in time"))??;
         let tls = self.tls.clone().ok_or_else(|| self.no_tls(&"no identity yet"))?;
         let name = self.name.clone();
-        // The handshake waits for the element to sign.
+        // The handshake waits for the keeper to sign.
         let shaken = off_loop(move || {
             tokio::runtime::Handle::current().block_on(TlsStream::connect(stream, &tls, &name))
         });

@@ -1,11 +1,10 @@
 //! Tunnels: a plain connection on loopback, carried in TLS through a checkpoint to a broker.
 //!
 //! Outside: mutual TLS with the checkpoint, and `CONNECT` with the attestation result. Inside: TLS
-//! end to end with the broker, client key in the element. The checkpoint sees no plaintext.
+//! end to end with the broker, client key with the keeper. The checkpoint sees no plaintext.
 
-use crate::config::Tunnel;
+use crate::config::{Config, Tunnel};
 use crate::offloop::off_loop;
-use crate::status::Board;
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
@@ -15,6 +14,7 @@ use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -105,6 +105,12 @@ impl Error {
     }
 }
 
+/// Every tunnel of a configuration, with its files read.
+pub fn ways(config: &Config) -> Result<Vec<Way>, Error> {
+    let roots = &config.fleet.roots;
+    config.tunnels.iter().map(|tunnel| Way::new(tunnel, roots)).collect()
+}
+
 /// A tunnel's configuration with its files read.
 #[derive(Clone)]
 pub struct Way {
@@ -131,7 +137,7 @@ impl Way {
     }
 
     /// Carries what connects, for as long as the agent runs.
-    pub async fn serve(self, pass: watch::Receiver<Option<Pass>>, board: Board) -> Error {
+    pub async fn serve(self, pass: watch::Receiver<Option<Pass>>, open: Arc<AtomicU32>) -> Error {
         let address = self.config.listen;
         let listener = match TcpListener::bind(address).await {
             Ok(listener) => listener,
@@ -145,11 +151,11 @@ impl Way {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
-            let (way, pass, board) = (self.clone(), pass.borrow().clone(), board.clone());
+            let (way, pass, open) = (self.clone(), pass.borrow().clone(), Arc::clone(&open));
             tokio::spawn(async move {
-                board.write(|status| status.tunnels += 1);
+                open.fetch_add(1, Ordering::Relaxed);
                 way.carry(local, pass).await;
-                board.write(|status| status.tunnels -= 1);
+                open.fetch_sub(1, Ordering::Relaxed);
                 drop(place);
             });
         }
@@ -228,7 +234,7 @@ fn tls(with: &'static str, roots: &[Vec<u8>], pass: &Pass) -> Result<ClientConfi
         .map_err(|error| Error::Tls { with, reason: error.to_string() })
 }
 
-/// Shakes hands beside the loop, because the element signs.
+/// Shakes hands beside the loop, because the keeper signs.
 async fn shake<IO>(
     with: &'static str,
     io: IO,

@@ -1,0 +1,281 @@
+//! The privileged half: it holds the keys, measures, obeys the verdict and installs updates. It has
+//! no connection to any network, and takes the half that has one for hostile.
+//!
+//! What it decides by itself, whatever the other half asks: what a key signs (handshakes, and
+//! requests of its own making), whether a result is the verifier's and about its last evidence, who
+//! must have signed an update, and what stays reachable in quarantine. What a network half that was
+//! taken over can still do is to be silent, or to have this device enrolled anew.
+
+mod errands;
+mod error;
+mod evidence;
+mod identity;
+mod verdict;
+
+pub use error::Error;
+pub use evidence::credential;
+pub use identity::Handshake;
+
+use crate::collect::scan::Watch;
+use crate::config::Config;
+use crate::keys::{Keys, Ldevid};
+use crate::link::{Answer, Ask, Forget, Refused, Reply, Standing, State as Found};
+use crate::offloop::off_loop;
+use crate::respond::Responder;
+use crate::state::State;
+use crate::status::{self, Board, Fault};
+use crate::update::Updates;
+use identity::Requested;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::Notify;
+use touchstone_drive::Pulse;
+use touchstone_element_tpm2::Tpm;
+
+const WELCOME: &str = "device.json";
+
+/// What the fleet said at the end of onboarding.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Welcome {
+    /// The device's id.
+    pub device: String,
+    /// Whose it is.
+    pub tenant: String,
+    /// The key that signs attestation results, as PEM.
+    pub verifier_key_pem: String,
+}
+
+/// The privileged half.
+pub struct Keeper {
+    config: Config,
+    state: State,
+    keys: Keys,
+    updates: Mutex<Updates<Arc<Mutex<Tpm>>>>,
+    responder: Mutex<Responder>,
+    known: Mutex<Known>,
+    board: Board,
+    /// Since when each answer is worked on.
+    work: Mutex<BTreeMap<u64, Instant>>,
+}
+
+/// What is known of the fleet, and what was promised to it.
+struct Known {
+    welcome: Option<Welcome>,
+    ldevid: Option<Ldevid>,
+    requested: Option<Requested>,
+    /// In the evidence that was given last; a result answers it once.
+    nonce: Option<Vec<u8>>,
+    /// The report that was given last.
+    reporting: Option<crate::update::outcome::Outcome>,
+}
+
+impl Keeper {
+    /// Takes up where the agent before left off. May wait for the element.
+    pub fn start(config: &Config, board: Board) -> Result<Self, Error> {
+        let state = State::open(&config.state_dir)?;
+        let keys = Keys::open(&config.element, &state)?;
+        let known = Known {
+            welcome: state.load_json(WELCOME)?,
+            ldevid: keys.ldevid()?,
+            requested: None,
+            nonce: None,
+            reporting: None,
+        };
+        let (responder, failed) = Responder::resume(&config.respond.nft, &state)?;
+        if let Some(error) = failed {
+            tracing::error!(code = error.code(), "the quarantine is not in force: {error}");
+        }
+        let updates = Updates::open(&config.update, &state, keys.counters(), unix())?;
+        let keeper = Self {
+            config: config.clone(),
+            state,
+            keys,
+            updates: Mutex::new(updates),
+            responder: Mutex::new(responder),
+            known: Mutex::new(known),
+            board,
+            work: Mutex::default(),
+        };
+        keeper.show();
+        Ok(keeper)
+    }
+
+    /// Whether every answer came in less than `patience` so far: an element or a disk that hangs
+    /// hangs its answer.
+    pub fn answers_within(&self, patience: Duration) -> bool {
+        lock(&self.work).values().all(|since| since.elapsed() < patience)
+    }
+
+    /// The network half ended.
+    pub fn abandoned(&self, code: &str, words: &str) {
+        self.board.write(|status| {
+            "unknown".clone_into(&mut status.fleet);
+            status.tunnels = 0;
+            let (code, words) = (code.to_owned(), words.to_owned());
+            status.fault = Some(Fault { code, words });
+        });
+    }
+
+    fn decide(&self, ask: Ask) -> Result<Reply, Error> {
+        match ask {
+            Ask::Standing => self.standing(),
+            Ask::Identity(key) => self.identity(key),
+            Ask::Sign { key, message } => self.sign(key, &message),
+            Ask::Endorse => self.endorse(),
+            Ask::Activate(credential) => self.activate(&credential),
+            Ask::Welcome { device, tenant, verifier_key_pem } => {
+                self.welcome(Welcome { device, tenant, verifier_key_pem })
+            }
+            Ask::Evidence(challenge) => self.evidence(&challenge),
+            Ask::Verdict(token) => self.verdict(&token),
+            Ask::Request { renew } => self.request(renew),
+            Ask::Certificate(chain) => self.certificate(&chain),
+            Ask::Forget(what) => self.forget(what),
+            Ask::Settled(order) => Ok(Reply::Truth(lock(&self.updates).has_settled(order))),
+            Ask::Envelope { order, envelope } => self.envelope(order, &envelope),
+            Ask::Decline { order, component, version, why, words } => {
+                self.decline(order, &component, version, why, &words)
+            }
+            Ask::Errands => self.errands(),
+            Ask::Reported => self.reported(),
+            // Heard, not answered.
+            Ask::State(_) => Err(Error::Forbidden("a state is not a question")),
+        }
+    }
+
+    fn standing(&self) -> Result<Reply, Error> {
+        let mut known = lock(&self.known);
+        // A certificate that has run out proves nothing; the maker's still does.
+        if known.ldevid.as_ref().is_some_and(|ldevid| ldevid.not_after <= unix()) {
+            tracing::warn!("the certificate has run out; enrolling anew");
+            self.keys.forget()?;
+            known.ldevid = None;
+        }
+        Ok(Reply::Standing(Standing {
+            device: known.welcome.as_ref().map(|welcome| welcome.device.clone()),
+            serial: known.ldevid.as_ref().map(|ldevid| ldevid.serial.clone()),
+            due: known.ldevid.as_ref().is_some_and(|ldevid| ldevid.is_due(unix())),
+        }))
+    }
+
+    fn forget(&self, what: Forget) -> Result<Reply, Error> {
+        let mut known = lock(&self.known);
+        if what == Forget::Device {
+            tracing::warn!("the fleet does not know this device; onboarding anew");
+            self.state.remove(WELCOME)?;
+            known.welcome = None;
+        }
+        self.keys.forget()?;
+        known.ldevid = None;
+        Ok(Reply::Done)
+    }
+
+    fn show(&self) {
+        let updates = lock(&self.updates).outcomes().to_vec();
+        let quarantine = lock(&self.responder).current().cloned();
+        let known = lock(&self.known);
+        let device = known.welcome.as_ref().map(|welcome| welcome.device.clone());
+        let certificate = known.ldevid.as_ref().map(|ldevid| status::Certificate {
+            serial: ldevid.serial.clone(),
+            not_after: ldevid.not_after,
+        });
+        drop(known);
+        self.board.write(|status| {
+            status.device = device;
+            status.certificate = certificate;
+            status.quarantine = quarantine;
+            status.updates = updates;
+        });
+    }
+}
+
+impl Answer for Keeper {
+    fn answer(&self, ask: Ask) -> Reply {
+        let changes = !matches!(ask, Ask::Sign { .. } | Ask::Identity(_) | Ask::Settled(_));
+        let working = Working::new(&self.work);
+        let decided = self.decide(ask);
+        drop(working);
+        if changes {
+            self.show();
+        }
+        decided.unwrap_or_else(|error| {
+            // What is forbidden is worth a line of its own: nobody honest asks for it.
+            if matches!(error, Error::Forbidden(_)) {
+                tracing::error!(code = error.code(), "{error}");
+            }
+            Reply::Refused(Refused { code: error.code().to_owned(), words: error.to_string() })
+        })
+    }
+
+    fn hear(&self, found: Found) {
+        self.board.write(|status| {
+            let reach = match found.reached {
+                Some(true) => "reachable",
+                Some(false) => "unreachable",
+                None => "unknown",
+            };
+            reach.clone_into(&mut status.fleet);
+            status.tunnels = found.tunnels.into();
+            status.fault = found.fault.map(|no| Fault { code: no.code, words: no.words });
+        });
+    }
+}
+
+/// An answer that is worked on.
+struct Working<'a>(&'a Mutex<BTreeMap<u64, Instant>>, u64);
+
+impl<'a> Working<'a> {
+    fn new(work: &'a Mutex<BTreeMap<u64, Instant>>) -> Self {
+        let mut open = lock(work);
+        let number = open.last_key_value().map_or(0, |(last, _)| last + 1);
+        open.insert(number, Instant::now());
+        Self(work, number)
+    }
+}
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        lock(self.0).remove(&self.1);
+    }
+}
+
+/// Looks at the running code again and again, and says when it has changed.
+pub async fn watch_code(config: &Config, changed: &Notify, pulse: &Pulse) {
+    let mut watch = Watch::new(config.collect.watch.clone());
+    let mut told = false;
+    loop {
+        let looked = off_loop(move || {
+            let changed = watch.changed();
+            (watch, changed)
+        });
+        let result;
+        (watch, result) = looked.await;
+        pulse.beat();
+        match result {
+            Ok(true) => {
+                tracing::warn!("running code has changed");
+                changed.notify_one();
+            }
+            Ok(false) => told = false,
+            // The next evidence says so too, and louder; here once is enough.
+            Err(error) if !told => {
+                tracing::warn!(code = error.code(), "{error}");
+                told = true;
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(config.collect.scan).await;
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic beside the loop goes on in the loop, so what it left is never used.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Unix seconds.
+pub(crate) fn unix() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,139 @@
+//! What the element states about this device: endorsements, evidence, and the secret that only it
+//! can open.
+
+use super::{Error, Keeper, lock};
+use crate::collect::{self, code, log};
+use crate::keys::{self, IDEVID, LAK};
+use crate::link::Reply;
+use std::path::PathBuf;
+use touchstone_crypto_awslc::AwsLc;
+use touchstone_element::{Attesting, Credential, PcrSelection, Registers};
+use touchstone_evidence::endorse::{Bundle, CertifiedKey, identity_binding};
+use touchstone_evidence::runtime::Component;
+use touchstone_evidence::{Challenge, Evidence, QuoteParts, RuntimeClaims, binding};
+
+impl Keeper {
+    /// What makes the attestation key believable.
+    pub(super) fn endorse(&self) -> Result<Reply, Error> {
+        let lak = self.keys.lak()?;
+        let mut tpm = self.keys.tpm()?;
+        let endorsement = tpm.endorsement().map_err(element)?;
+        let identity = tpm.device_identity().map_err(element)?.ok_or(keys::Error::NoIdentity)?;
+        let qualifying = identity_binding(&AwsLc, &lak.native);
+        let certified = tpm.certify(IDEVID, LAK, &qualifying).map_err(element)?;
+        let bundle = Bundle {
+            ek_public: endorsement.native_public,
+            ek_certificates: endorsement.certificates,
+            lak_public: lak.native,
+            device_identity: Some(CertifiedKey {
+                public: identity.public.native,
+                attest: certified.attest,
+                signature: certified.signature,
+            }),
+        };
+        Ok(Reply::Bytes(bundle.encode()))
+    }
+
+    /// `TPM2B_ID_OBJECT || TPM2B_ENCRYPTED_SECRET` to the secret inside.
+    pub(super) fn activate(&self, question: &[u8]) -> Result<Reply, Error> {
+        if lock(&self.known).welcome.is_some() {
+            return Err(Error::Forbidden("the device is onboarded already"));
+        }
+        let credential = credential(question).ok_or_else(|| Error::Question {
+            what: "credential",
+            reason: "not two sized parts".to_owned(),
+        })?;
+        let secret = self.keys.tpm()?.activate(LAK, &credential).map_err(element)?;
+        Ok(Reply::Bytes(secret.expose().to_vec()))
+    }
+
+    /// Evidence for a challenge; its nonce is what the next verdict must be about.
+    pub(super) fn evidence(&self, question: &[u8]) -> Result<Reply, Error> {
+        let challenge = Challenge::decode(question)
+            .map_err(|error| Error::Question { what: "challenge", reason: error.to_string() })?;
+        let pcrs: Vec<u8> =
+            challenge.selection.pcrs.iter().filter_map(|pcr| u8::try_from(*pcr).ok()).collect();
+        let selection = PcrSelection::new(challenge.selection.algorithm, &pcrs);
+        let runtime = self.runtime()?.encode();
+        let qualifying = binding(&AwsLc, &challenge.nonce, &runtime);
+        let (quote, values) = {
+            let mut tpm = self.keys.tpm()?;
+            let quote = tpm.quote(LAK, &selection, &qualifying).map_err(element)?;
+            (quote, tpm.read_pcrs(&selection).map_err(element)?)
+        };
+        // After the quote: a log only grows, so what was quoted is in it.
+        let read = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(Vec::new()), log::read);
+        let collect = &self.config.collect;
+        let (event_log, ima_log) = (read(&collect.event_log)?, read(&collect.ima_log)?);
+        let quote = QuoteParts { attest: quote.attest, signature: quote.signature };
+        let evidence = Evidence::encode(&quote, &event_log, &ima_log, &runtime, &values);
+        lock(&self.known).nonce = Some(challenge.nonce);
+        Ok(Reply::Bytes(evidence))
+    }
+
+    fn runtime(&self) -> Result<RuntimeClaims, Error> {
+        let text = |path: &str| {
+            std::fs::read_to_string(path)
+                .map_err(|source| collect::Error::Unreadable { path: path.into(), source })
+        };
+        let uptime = text("/proc/uptime")?;
+        let watch = &self.config.collect.watch;
+        let components = lock(&self.updates).installed();
+        Ok(RuntimeClaims {
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_ms: uptime_ms(&uptime).unwrap_or(0),
+            command_line: text("/proc/cmdline")?.trim_end().to_owned(),
+            watched: watch.iter().map(|path| path.display().to_string()).collect(),
+            processes: code::claims(watch)?,
+            components: components
+                .into_iter()
+                .map(|(name, version)| Component { name, version })
+                .collect(),
+        })
+    }
+}
+
+fn element(error: touchstone_element::Error) -> Error {
+    Error::Keys(keys::Error::Element(error))
+}
+
+/// Reads the two parts of a credential, each behind its length in two octets.
+pub fn credential(question: &[u8]) -> Option<Credential> {
+    let (blob, rest) = sized(question)?;
+    let (secret, rest) = sized(rest)?;
+    rest.is_empty().then(|| Credential { blob: blob.to_vec(), secret: secret.to_vec() })
+}
+
+fn sized(octets: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = octets.split_first_chunk::<2>()?;
+    rest.split_at_checked(usize::from(u16::from_be_bytes(*len)))
+}
+
+/// proc(5): seconds since boot with two decimals, then another number.
+fn uptime_ms(uptime: &str) -> Option<u64> {
+    let (seconds, rest) = uptime.split_once('.')?;
+    let hundredths = rest.get(..2)?;
+    Some(seconds.parse::<u64>().ok()? * 1000 + hundredths.parse::<u64>().ok()? * 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_is_two_sized_parts_and_nothing_else() {
+        let whole = [0, 2, 1, 2, 0, 1, 3];
+        let read = credential(&whole).unwrap();
+        assert_eq!((read.blob, read.secret), (vec![1, 2], vec![3]));
+        for cut in 0..whole.len() {
+            assert!(credential(&whole[..cut]).is_none());
+        }
+        assert!(credential(&[0, 0, 0, 0, 9]).is_none());
+    }
+
+    #[test]
+    fn uptime_is_read_as_proc_shows_it() {
+        assert_eq!(uptime_ms("12.34 56.78\n"), Some(12_340));
+        assert_eq!(uptime_ms("x"), None);
+    }
+}

@@ -1,0 +1,132 @@
+//! What the fleet says about us, and what follows from it. The network half carries it and is not
+//! believed: a result is signed, and about the evidence that was given last.
+
+use super::{Error, Keeper, WELCOME, Welcome, lock, unix};
+use crate::config::OnContraindicated;
+use crate::link::Reply;
+use std::net::SocketAddr;
+use touchstone_appraise::ear::{Ear, verify_jwt};
+use touchstone_appraise::{Tier, VerifierKey};
+use touchstone_crypto::Verified;
+use touchstone_crypto_awslc::AwsLc;
+
+/// The key that the fleet told first. It stays when we are onboarded anew: whoever could bring
+/// another one could bring any verdict.
+const VERIFIER: &str = "verifier.pem";
+
+impl Keeper {
+    /// Keeps what the fleet said at the end of onboarding.
+    pub(super) fn welcome(&self, welcome: Welcome) -> Result<Reply, Error> {
+        let mut known = lock(&self.known);
+        if known.welcome.is_some() {
+            return Err(Error::Forbidden("the device is onboarded already"));
+        }
+        if self.config.fleet.verifier.is_none() {
+            key(&welcome.verifier_key_pem)?;
+            match self.state.load(VERIFIER)? {
+                Some(first) if first != welcome.verifier_key_pem.as_bytes() => {
+                    return Err(Error::VerifierChanged(self.state.path(VERIFIER)));
+                }
+                Some(_) => {}
+                None => self.state.store(VERIFIER, welcome.verifier_key_pem.as_bytes())?,
+            }
+        }
+        tracing::info!(device = %welcome.device, "onboarded");
+        self.state.store_json(WELCOME, &welcome)?;
+        known.welcome = Some(welcome);
+        Ok(Reply::Done)
+    }
+
+    /// Believes a result or not, and obeys it. True if it is affirming.
+    pub(super) fn verdict(&self, token: &str) -> Result<Reply, Error> {
+        let ear = self.believe(token)?;
+        self.obey(&ear)?;
+        let affirming = ear.status == Tier::Affirming;
+        self.board.write(|status| {
+            status.tier = ear.status.to_string();
+            status.why = if affirming { Vec::new() } else { reasons(&ear) };
+            status.issued = Some(ear.issued_at);
+            status.attestations += 1;
+        });
+        Ok(Reply::Truth(affirming))
+    }
+
+    /// The result is the fleet's, about us, and about the evidence that was given last.
+    fn believe(&self, token: &str) -> Result<Verified<Ear>, Error> {
+        let key = self.verifier()?;
+        let ear = verify_jwt(&AwsLc, token, &[key]).map_err(Error::Result)?;
+        let mut known = lock(&self.known);
+        if known.welcome.as_ref().is_none_or(|welcome| welcome.device != ear.device) {
+            return Err(Error::NotOurs("it is about another device"));
+        }
+        if known.nonce.is_none() || known.nonce != ear.nonce {
+            return Err(Error::NotOurs("it is about other evidence"));
+        }
+        known.nonce = None;
+        Ok(ear)
+    }
+
+    /// The pinned key, else the one that the fleet told when we were onboarded first.
+    fn verifier(&self) -> Result<VerifierKey, Error> {
+        let Some(path) = &self.config.fleet.verifier else {
+            if let Some(told) = self.state.load(VERIFIER)? {
+                return key(&String::from_utf8_lossy(&told));
+            }
+            // An agent before this one kept it in the welcome alone.
+            let known = lock(&self.known);
+            let welcome = known.welcome.as_ref();
+            return key(&welcome
+                .ok_or(Error::NotOurs("the device is not onboarded"))?
+                .verifier_key_pem);
+        };
+        let pem = std::fs::read_to_string(path)
+            .map_err(|error| Error::Verifier(format!("{}: {error}", path.display())))?;
+        key(&pem)
+    }
+
+    /// The countermeasure, or its end.
+    fn obey(&self, ear: &Verified<Ear>) -> Result<(), Error> {
+        let reason = reasons(ear).join("; ");
+        match ear.status {
+            Tier::Contraindicated => {
+                if self.board.read().tier != Tier::Contraindicated.to_string() {
+                    tracing::warn!("contraindicated: {reason}");
+                }
+                if self.config.respond.contraindicated == OnContraindicated::Quarantine
+                    && lock(&self.responder).quarantine(&self.management(), &reason, unix())?
+                {
+                    tracing::warn!("in quarantine; the way to the fleet stays open");
+                }
+            }
+            Tier::Affirming if lock(&self.responder).release()? => {
+                tracing::info!("out of quarantine");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What stays reachable in quarantine. Only the configuration says so: where the fleet was found
+    /// is known from the network half alone.
+    fn management(&self) -> Vec<SocketAddr> {
+        let mut allow = self.config.respond.allow.clone();
+        allow.extend(self.config.fleet.address.socket());
+        allow.sort_unstable();
+        allow.dedup();
+        allow
+    }
+}
+
+fn reasons(ear: &Ear) -> Vec<String> {
+    ear.failed().map(|control| format!("{}: {}", control.name, control.reason)).collect()
+}
+
+fn key(pem: &str) -> Result<VerifierKey, Error> {
+    let fault = |error: &dyn ToString| Error::Verifier(error.to_string());
+    let (label, der) =
+        pem_rfc7468::decode_vec(pem.trim().as_bytes()).map_err(|error| fault(&error))?;
+    if label != "PUBLIC KEY" {
+        return Err(Error::Verifier(format!("a `{label}` where a `PUBLIC KEY` is wanted")));
+    }
+    VerifierKey::from_spki(&der).map_err(|error| fault(&error))
+}

@@ -1,0 +1,313 @@
+//! The keeper, asked by a network half that was taken over: what it does not do.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
+
+use std::time::{SystemTime, UNIX_EPOCH};
+use touchstone_agent::config::Config;
+use touchstone_agent::keeper::{Handshake, Keeper};
+use touchstone_agent::link::{Answer, Ask, Forget, Key, Reply, Standing};
+use touchstone_agent::status::Board;
+use touchstone_appraise::ear::{Ear, VerifierId, to_jwt};
+use touchstone_appraise::{Tier, TrustVector};
+use touchstone_certs::issue::{Issuer, Kind, Template};
+use touchstone_certs::{Certificate, CertificateRequest, Name};
+use touchstone_crypto::{Crypto, SignatureAlgorithm, Signer};
+use touchstone_crypto_awslc::{AwsLc, SoftSigner};
+use touchstone_element_tpm2::{Tpm, manufacture};
+use touchstone_evidence::Challenge;
+use touchstone_peers::Swtpm;
+
+const P256: SignatureAlgorithm = SignatureAlgorithm::EcdsaP256Sha256;
+const NONCE: [u8; 32] = [7; 32];
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+fn soft() -> SoftSigner {
+    SoftSigner::generate(P256).unwrap()
+}
+
+fn pem(key: &SoftSigner) -> String {
+    let ending = pem_rfc7468::LineEnding::LF;
+    pem_rfc7468::encode_string("PUBLIC KEY", ending, key.spki_der()).unwrap()
+}
+
+/// A device out of its maker's factory, its keeper, and the fleet's keys.
+struct World {
+    keeper: Keeper,
+    board: Board,
+    verifier: SoftSigner,
+    ca: SoftSigner,
+    root: Certificate,
+    maker_key: Vec<u8>,
+    _tpm: Swtpm,
+}
+
+impl World {
+    fn new() -> Self {
+        let tpm = Swtpm::blank();
+        let (ca, verifier) = (soft(), soft());
+        let name = Name::common_name("CA").unwrap();
+        let root = Template::new(Kind::Root, name, now() - 60, now() + 3600)
+            .self_sign(&AwsLc, &ca)
+            .unwrap();
+        let issuer = Issuer::new(&root, &ca).unwrap();
+        let mut element = Tpm::connect_unix(tpm.socket(), tpm.dir.path().join("maker")).unwrap();
+        let maker = manufacture::idevid(&mut element, |public| {
+            let name = Name::common_name("serial-1").unwrap();
+            let leaf = Template::new(Kind::Device, name, now() - 60, now() + 3600)
+                .issue(&AwsLc, &issuer, &public.spki_der)
+                .unwrap();
+            Ok::<_, touchstone_element::Error>(leaf.der().to_vec())
+        })
+        .unwrap();
+        // A simulator serves one at a time.
+        drop(element);
+        let at = tpm.dir.path().display();
+        let text = format!(
+            r#"state_dir = "{at}/agent"
+[fleet]
+address = "192.0.2.10:8443"
+name = "fleet.example"
+roots = "{at}/roots.pem"
+[element]
+use = "tpm-unix:{}"
+[collect]
+watch = []
+[respond]
+contraindicated = "quarantine"
+nft = "/bin/true"
+"#,
+            tpm.socket().display()
+        );
+        let config = Config::read("agent.toml", &text).unwrap();
+        let board = Board::default();
+        let keeper = Keeper::start(&config, board.clone()).unwrap();
+        Self { keeper, board, verifier, ca, root, maker_key: maker.public.spki_der, _tpm: tpm }
+    }
+
+    fn onboarded() -> Self {
+        let world = World::new();
+        // The attestation key is made on the way.
+        assert!(matches!(world.keeper.answer(Ask::Endorse), Reply::Bytes(_)));
+        assert_eq!(world.welcome(&world.verifier), Reply::Done);
+        world
+    }
+
+    fn welcome(&self, verifier: &SoftSigner) -> Reply {
+        self.keeper.answer(Ask::Welcome {
+            device: "dev-1".into(),
+            tenant: "default".into(),
+            verifier_key_pem: pem(verifier),
+        })
+    }
+
+    fn refusal(&self, ask: Ask) -> String {
+        code(self.keeper.answer(ask))
+    }
+
+    fn give_evidence(&self) {
+        let challenge = Challenge::standard(NONCE.to_vec());
+        let reply = self.keeper.answer(Ask::Evidence(challenge.encode()));
+        assert!(matches!(reply, Reply::Bytes(_)), "{reply:?}");
+    }
+
+    fn result(&self, change: impl FnOnce(&mut Ear)) -> Ask {
+        Self::result_by(&self.verifier, change)
+    }
+
+    fn result_by(verifier: &SoftSigner, change: impl FnOnce(&mut Ear)) -> Ask {
+        let mut ear = Ear {
+            issued_at: now(),
+            expires: now() + 60,
+            verifier: VerifierId::this(),
+            nonce: Some(NONCE.to_vec()),
+            confirmation: None,
+            device: "dev-1".into(),
+            tenant: "default".into(),
+            evidence_at: now(),
+            status: Tier::Affirming,
+            vector: TrustVector::default(),
+            policy_id: "p/1".into(),
+            controls: Vec::new(),
+        };
+        change(&mut ear);
+        Ask::Verdict(to_jwt(&ear, verifier).unwrap())
+    }
+
+    fn request(&self, renew: bool) -> CertificateRequest {
+        match self.keeper.answer(Ask::Request { renew }) {
+            Reply::Request { request, spki_der } => {
+                let request = CertificateRequest::decode(&request).unwrap();
+                assert_eq!(request.spki_der(), spki_der);
+                request
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn issue(&self, spki_der: &[u8]) -> Vec<Vec<u8>> {
+        let issuer = Issuer::new(&self.root, &self.ca).unwrap();
+        let name = Name::common_name("dev-1").unwrap();
+        let leaf = Template::new(Kind::Device, name, now() - 60, now() + 3600)
+            .issue(&AwsLc, &issuer, spki_der)
+            .unwrap();
+        vec![leaf.der().to_vec()]
+    }
+
+    fn standing(&self) -> Standing {
+        match self.keeper.answer(Ask::Standing) {
+            Reply::Standing(standing) => standing,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Has a handshake signed, and checks it.
+    fn authenticates(&self, key: Key, spki_der: &[u8], hash: usize) {
+        let message = handshake("client", hash);
+        let Reply::Bytes(signature) =
+            self.keeper.answer(Ask::Sign { key, message: message.clone() })
+        else {
+            panic!("no signature by {key:?}")
+        };
+        AwsLc.verify(P256, spki_der, &message, &signature).unwrap();
+    }
+}
+
+fn code(reply: Reply) -> String {
+    match reply {
+        Reply::Refused(no) => no.code,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+fn handshake(role: &str, hash: usize) -> Vec<u8> {
+    let context = format!("TLS 1.3, {role} CertificateVerify\0");
+    [&[0x20; 64][..], context.as_bytes(), &vec![9; hash]].concat()
+}
+
+#[test]
+fn a_key_signs_handshakes_of_a_client_and_nothing_else() {
+    let world = World::new();
+    world.authenticates(Key::Maker, &world.maker_key, 32);
+    world.authenticates(Key::Maker, &world.maker_key, 48);
+    // A quote of its own making; a certificate; a server's handshake; a hash; one octet more.
+    let mut longer = handshake("client", 32);
+    longer.push(0);
+    let quote = b"\xffTCG\x80\x18".to_vec();
+    let others =
+        [quote, world.root.der().to_vec(), handshake("server", 32), vec![1; 32], longer, vec![]];
+    for message in others {
+        assert_eq!(Handshake::decode(&message), None);
+        for key in [Key::Maker, Key::Fleet] {
+            let ask = Ask::Sign { key, message: message.clone() };
+            assert_eq!(world.refusal(ask), "agent.keeper.forbidden");
+        }
+    }
+    // There is no key of the fleet yet, and no way to name the attestation key.
+    let ask = Ask::Sign { key: Key::Fleet, message: handshake("client", 32) };
+    assert_eq!(world.refusal(ask), "agent.identity.none");
+}
+
+#[test]
+fn a_verdict_is_believed_once_and_only_about_the_last_evidence() {
+    let world = World::onboarded();
+    assert_eq!(world.refusal(world.result(|_| {})), "agent.result.not-ours", "nothing was given");
+    world.give_evidence();
+    let signed_by_another = world.refusal(World::result_by(&soft(), |_| {}));
+    assert_ne!(signed_by_another, "agent.result.not-ours");
+    let other = world.result(|ear| ear.device = "dev-2".into());
+    assert_eq!(world.refusal(other), "agent.result.not-ours");
+    let other = world.result(|ear| ear.nonce = Some(vec![8; 32]));
+    assert_eq!(world.refusal(other), "agent.result.not-ours");
+    let other = world.result(|ear| ear.nonce = None);
+    assert_eq!(world.refusal(other), "agent.result.not-ours");
+    world.refusal(Ask::Verdict("no.to.ken".into()));
+    assert_eq!(world.board.read().tier, "none");
+    assert_eq!(world.keeper.answer(world.result(|_| {})), Reply::Truth(true));
+    assert_eq!(world.board.read().tier, "affirming");
+    assert_eq!(world.refusal(world.result(|_| {})), "agent.result.not-ours", "it counts once");
+}
+
+#[test]
+fn a_quarantine_ends_by_a_fresh_verdict_alone_and_leaves_open_what_the_configuration_says() {
+    let world = World::onboarded();
+    world.give_evidence();
+    let good = world.result(|_| {});
+    let bad = world.result(|ear| ear.status = Tier::Contraindicated);
+    assert_eq!(world.keeper.answer(bad), Reply::Truth(false));
+    let quarantine = world.board.read().quarantine.unwrap();
+    assert_eq!(quarantine.allow, ["192.0.2.10:8443".parse().unwrap()]);
+    // A better result that was kept back does not end it, nor does coming back as a new device.
+    assert_eq!(world.refusal(good), "agent.result.not-ours");
+    assert_eq!(world.keeper.answer(Ask::Forget(Forget::Device)), Reply::Done);
+    assert_eq!(world.refusal(world.result(|_| {})), "agent.result.not-ours");
+    assert!(world.board.read().quarantine.is_some());
+    assert_eq!(world.welcome(&world.verifier), Reply::Done);
+    world.give_evidence();
+    assert_eq!(world.keeper.answer(world.result(|_| {})), Reply::Truth(true));
+    assert!(world.board.read().quarantine.is_none());
+}
+
+#[test]
+fn the_key_that_verdicts_are_believed_by_does_not_change_when_the_device_is_onboarded_anew() {
+    let world = World::onboarded();
+    let other = soft();
+    assert_eq!(code(world.welcome(&other)), "agent.keeper.forbidden", "it is onboarded");
+    assert_eq!(world.keeper.answer(Ask::Forget(Forget::Device)), Reply::Done);
+    assert_eq!(code(world.welcome(&other)), "agent.verifier.changed");
+    assert_eq!(world.standing().device, None);
+    assert_eq!(world.welcome(&world.verifier), Reply::Done);
+    assert_eq!(world.standing().device.as_deref(), Some("dev-1"));
+}
+
+#[test]
+fn a_certificate_is_kept_only_for_the_key_that_it_was_requested_for() {
+    let world = World::new();
+    assert_eq!(world.refusal(Ask::Request { renew: false }), "agent.keeper.forbidden");
+    assert_eq!(world.welcome(&world.verifier), Reply::Done);
+    assert!(matches!(world.keeper.answer(Ask::Endorse), Reply::Bytes(_)));
+    let stranger = world.issue(soft().spki_der());
+    assert_eq!(world.refusal(Ask::Certificate(stranger.clone())), "agent.keeper.forbidden");
+    world.request(false);
+    assert_eq!(world.refusal(Ask::Certificate(stranger)), "agent.certificate.other");
+    assert_eq!(world.standing().serial, None);
+
+    let request = world.request(false);
+    let chain = world.issue(request.spki_der());
+    assert_eq!(world.keeper.answer(Ask::Certificate(chain.clone())), Reply::Done);
+    let standing = world.standing();
+    assert!(standing.serial.is_some() && !standing.due);
+    assert_eq!(world.refusal(Ask::Request { renew: false }), "agent.keeper.forbidden");
+    assert_eq!(world.request(true).spki_der(), request.spki_der(), "renewed for the same key");
+    match world.keeper.answer(Ask::Identity(Key::Fleet)) {
+        Reply::Identity(identity) => assert_eq!(identity.chain, chain),
+        other => panic!("{other:?}"),
+    }
+    world.authenticates(Key::Fleet, request.spki_der(), 32);
+}
+
+#[test]
+fn what_has_no_reason_is_forbidden_and_what_does_not_parse_is_told_apart() {
+    let world = World::onboarded();
+    assert_eq!(world.refusal(Ask::Activate(vec![0, 0, 0, 0])), "agent.keeper.forbidden");
+    assert_eq!(world.refusal(Ask::Reported), "agent.keeper.forbidden");
+    let by_hand = Ask::Envelope { order: 0, envelope: vec![1] };
+    assert_eq!(world.refusal(by_hand), "agent.keeper.forbidden");
+    assert_eq!(world.refusal(Ask::Evidence(vec![0xff; 9])), "agent.exchange.question");
+    let envelope = Ask::Envelope { order: 5, envelope: vec![0x30, 0x80, 1] };
+    assert_eq!(world.keeper.answer(envelope), Reply::Truth(false), "refused by its rules");
+    assert_eq!(world.keeper.answer(Ask::Settled(5)), Reply::Truth(true));
+    let Reply::Errands { installed: false, report: Some(report) } =
+        world.keeper.answer(Ask::Errands)
+    else {
+        panic!("nothing is to be reported")
+    };
+    assert_eq!((report.order, report.outcome.as_str()), (5, "refused"));
+    assert_eq!(world.keeper.answer(Ask::Reported), Reply::Done);
+    assert_eq!(
+        world.keeper.answer(Ask::Errands),
+        Reply::Errands { installed: false, report: None }
+    );
+}
