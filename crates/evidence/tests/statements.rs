@@ -176,3 +176,102 @@ fn a_command_audit_counts_what_ran_and_which_commands_it_counts() {
     let decoded = Attest::decode(&made.attest).unwrap();
     assert!(matches!(decoded.attested, Attested::CommandAudit { algorithm: 0x0B, .. }));
 }
+
+#[test]
+fn what_tpm2_tools_have_stated_is_read_and_believed_alike() {
+    let swtpm = Swtpm::blank_tcp();
+    let nonce = NONCE.iter().fold(String::new(), |hex, octet| format!("{hex}{octet:02x}"));
+    let flush = || swtpm.tool(&["tpm2_flushcontext", "-t"]);
+    swtpm.tool(&["tpm2_createek", "-c", "ek.ctx", "-G", "ecc"]);
+    flush();
+    let ak = [
+        "tpm2_createak",
+        "-C",
+        "ek.ctx",
+        "-c",
+        "ak.ctx",
+        "-G",
+        "ecc",
+        "-g",
+        "sha256",
+        "-s",
+        "ecdsa",
+        "-u",
+        "ak.pub",
+    ];
+    swtpm.tool(&ak);
+    flush();
+    swtpm.tool(&["tpm2_createprimary", "-C", "o", "-c", "srk.ctx"]);
+    flush();
+    let create = [
+        "tpm2_create",
+        "-C",
+        "srk.ctx",
+        "-G",
+        "ecc",
+        "-u",
+        "key.pub",
+        "-r",
+        "key.priv",
+        "-q",
+        "77",
+        "--creation-data",
+        "data",
+        "-d",
+        "digest",
+        "-t",
+        "ticket",
+    ];
+    swtpm.tool(&create);
+    flush();
+    let load = ["tpm2_load", "-C", "srk.ctx", "-u", "key.pub", "-r", "key.priv", "-c", "key.ctx"];
+    swtpm.tool(&load);
+    flush();
+    let certify = [
+        "tpm2_certifycreation",
+        "-C",
+        "ak.ctx",
+        "-c",
+        "key.ctx",
+        "-d",
+        "digest",
+        "-t",
+        "ticket",
+        "-g",
+        "sha256",
+        "-q",
+        &nonce,
+        "-o",
+        "signature",
+        "--attestation",
+        "attest",
+    ];
+    swtpm.tool(&certify);
+    flush();
+    // Files of tpm2-tools have a TPM2B around a public area, and one around creation data.
+    let inner = |name: &str| swtpm.read(name)[2..].to_vec();
+    let lak = LakPublic::from_native(&inner("ak.pub")).unwrap();
+    let (attest, signature) = (swtpm.read("attest"), swtpm.read("signature"));
+    let stated = Stated { attest: &attest, signature: &signature, signer: &lak, qualifying: NONCE };
+    stated.creation(&AwsLc, &inner("key.pub"), &inner("data")).unwrap();
+    let other = stated.creation(&AwsLc, &inner("ak.pub"), &inner("data")).unwrap_err();
+    assert_eq!(other, Error::WrongName);
+
+    let time = [
+        "tpm2_gettime",
+        "-c",
+        "ak.ctx",
+        "-q",
+        &nonce,
+        "-g",
+        "sha256",
+        "-o",
+        "signature",
+        "--attestation",
+        "attest",
+    ];
+    swtpm.tool(&time);
+    let (attest, signature) = (swtpm.read("attest"), swtpm.read("signature"));
+    let stated = Stated { attest: &attest, signature: &signature, signer: &lak, qualifying: NONCE };
+    assert!(stated.time(&AwsLc).unwrap().clock.clock > 0);
+}

@@ -10,15 +10,14 @@
 mod lab;
 
 use lab::{recorded, talk};
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
 use touchstone_crypto::{Crypto, HashAlgorithm};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_peers::Swtpm;
 use touchstone_tpm2::admin::{ClockRate, Shutdown, Startup};
 use touchstone_tpm2::nv::{Attributes, By, NewIndex, Party};
+use touchstone_tpm2::transport::{Control, Stream};
 use touchstone_tpm2::{
-    Auth, AuthValue, Error, Hierarchy, PcrSelection, Tpm, Transport, TransportError, code,
+    Auth, AuthValue, Error, Hierarchy, Locality, PcrSelection, Tpm, Transport, TransportError, code,
 };
 
 /// Every register.
@@ -42,11 +41,8 @@ fn numbers(lines: &[String], key: &str) -> Vec<u32> {
 #[test]
 fn a_tpm_is_started_once_and_shut_down_in_order() {
     let swtpm = Swtpm::bare();
-    let mut control = UnixStream::connect(swtpm.control_socket()).unwrap();
-    // CMD_INIT of swtpm's control channel, without flags.
-    control.write_all(&[0, 0, 0, 2, 0, 0, 0, 0]).unwrap();
-    control.read_exact(&mut [0; 4]).unwrap();
-    let stream = touchstone_tpm2::transport::Stream::unix(swtpm.socket()).unwrap();
+    Control::unix(swtpm.control_socket()).unwrap().init().unwrap();
+    let stream = Stream::unix(swtpm.socket()).unwrap();
     let mut tpm = Tpm::new(Box::new(stream), &AwsLc);
     let early = tpm.random(&mut [0; 8]).unwrap_err();
     assert!(early.to_string().contains("TPM_RC_INITIALIZE"), "{early}");
@@ -174,6 +170,29 @@ fn registers_take_events_and_resets_and_their_banks_change_with_the_next_start()
     swtpm.restart();
     let banks = talk(&swtpm).pcr_banks().unwrap();
     assert!(banks.contains(&HashAlgorithm::Sha384), "{banks:?}");
+}
+
+#[test]
+fn a_register_of_a_dynamic_launch_is_reset_from_its_locality_alone() {
+    let swtpm = Swtpm::blank();
+    let mut tpm = talk(&swtpm);
+    let at = PcrSelection::new(HashAlgorithm::Sha256, &[20]).unwrap();
+    assert_eq!(tpm.pcr_read(&at).unwrap()[0].as_bytes(), [0xFF; 32], "no launch yet");
+    let refused = tpm.pcr_reset(20).unwrap_err();
+    assert!(refused.to_string().contains("TPM_RC_LOCALITY"), "{refused}");
+    let mut control = Control::unix(swtpm.control_socket()).unwrap();
+    control.set_locality(Locality::Two).unwrap();
+    tpm.pcr_reset(20).unwrap();
+    assert_eq!(tpm.pcr_read(&at).unwrap()[0].as_bytes(), [0; 32]);
+    control.set_locality(Locality::Zero).unwrap();
+    assert!(tpm.pcr_reset(20).is_err());
+
+    let value = AuthValue::new(b"value");
+    tpm.set_pcr_auth(20, Auth::empty(), &value).unwrap();
+    let without = tpm.set_pcr_auth(20, Auth::empty(), &value);
+    assert!(matches!(without, Err(Error::WrongAuthorization { .. })), "{without:?}");
+    tpm.set_pcr_auth(20, Auth::Value(value), &AuthValue::default()).unwrap();
+    assert!(tpm.set_pcr_auth(0, Auth::empty(), &AuthValue::default()).is_err(), "it has no value");
 }
 
 /// Uses an index with a wrong value.
