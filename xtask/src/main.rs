@@ -48,8 +48,12 @@ enum Task {
     Check,
     /// Check the arrows between the rooms and the other rules of the house
     Tidy,
-    /// Print what an appraisal costs beside its raw cryptography, and the agent's memory
-    Bench,
+    /// Print what TPM commands, an appraisal and the agent cost, beside the peers and the raw work
+    Bench {
+        /// Report missing system packages instead of installing them
+        #[arg(long)]
+        no_install: bool,
+    },
     /// Build the smallest client of a TPM for a microcontroller and print its size beside the promise
     Size,
     /// Fuzz every target for so many seconds each (needs a nightly toolchain; builds cargo-fuzz)
@@ -68,7 +72,7 @@ fn main() -> Result<()> {
         Task::Test { no_install, args } => test(no_install, &args),
         Task::Check => check(),
         Task::Tidy => tidy::tidy(),
-        Task::Bench => bench::bench(),
+        Task::Bench { no_install } => bench::bench(no_install),
         Task::Size => size::size(),
         Task::Fuzz { seconds, targets } => fuzz(seconds, &targets),
     }
@@ -101,7 +105,7 @@ fn test(no_install: bool, args: &[String]) -> Result<()> {
 /// The TSS in C as a second opinion: a package of its own, because it links libtss2.
 fn oracle() -> Result<()> {
     let mut test = cargo("test");
-    test.arg("--manifest-path").arg(root().join("tests/oracle-tss/Cargo.toml"));
+    test.args(["--locked", "--manifest-path"]).arg(root().join("tests/oracle-tss/Cargo.toml"));
     test.run("the comparison with the TSS")
 }
 
