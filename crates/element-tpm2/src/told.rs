@@ -45,6 +45,7 @@ pub(crate) fn told(at: &str, error: tpm2::Error) -> Error {
             Why::Undefined => Error::BadInput("the TPM's index is not defined; define it first"),
             Why::Defined => Error::BadInput("the TPM's index exists; choose another"),
             Why::WrongKind { .. } => Error::BadInput("the TPM's index is of another kind"),
+            Why::Changed => Error::BadInput("the TPM's index was changed meanwhile; try again"),
             Why::NotWritten => Error::BadInput("the TPM's index was never written"),
             Why::Locked => Error::BadInput("the TPM's index is locked"),
             Why::WrongSize { .. } | Why::OutOfRange { .. } => {

@@ -151,8 +151,18 @@ impl Tpm {
     }
 
     pub(crate) fn nv_run(&mut self, index: &Index, command: &Command) -> Result<Answer, Error> {
-        self.run(command)
-            .map_err(|error| fault::told(index.entity.handle, index.attributes, index.size, error))
+        let error = match self.run(command) {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        // What proves us right names the index, so an old name looks like a wrong value.
+        if let Error::WrongAuthorization { .. } = error
+            && let Ok(now) = self.nv_index(index.entity.handle)
+            && now.is_none_or(|now| now.entity != index.entity)
+        {
+            return Err(index.fault(Why::Changed));
+        }
+        Err(fault::told(index.entity.handle, index.attributes, index.size, error))
     }
 }
 

@@ -16,7 +16,10 @@ use touchstone_peers::Swtpm;
 use touchstone_tpm2::code::{self, Code};
 use touchstone_tpm2::marshal::Writer;
 use touchstone_tpm2::nv::{Attributes, By, Index, Kind, NewIndex, Party, PinCount};
-use touchstone_tpm2::{Auth, AuthValue, Command, Error, Hierarchy, NewSession, Tpm};
+use touchstone_tpm2::policy::Means;
+use touchstone_tpm2::{
+    Auth, AuthValue, Command, Error, Hierarchy, NewSession, PcrSelection, Policy, Tpm, Unsatisfied,
+};
 
 const AT: u32 = 0x0180_0001;
 const VALUE: &[u8] = b"the value of an index";
@@ -297,6 +300,42 @@ fn a_policy_reads_writes_changes_the_value_and_ends_an_index() {
 }
 
 #[test]
+fn an_index_bound_to_a_register_is_read_by_both_until_it_moves() {
+    let swtpm = Swtpm::blank_tcp();
+    let selection = PcrSelection::new(HashAlgorithm::Sha256, &[16]).unwrap();
+    let attributes = Attributes::new().written_by(&[Party::Owner]).read_by(&[Party::Policy]);
+    let policy = {
+        let mut tpm = talk(&swtpm);
+        let values = tpm.pcr_read(&selection).unwrap();
+        let policy = Policy::new().pcrs(selection, &values);
+        let digest = policy.digest(&AwsLc, HashAlgorithm::Sha256).unwrap();
+        let new = NewIndex::ordinary(AT, 4).attributes(attributes).policy(digest.as_bytes());
+        let mut index = tpm.nv_define(Hierarchy::Owner, &new).unwrap();
+        tpm.nv_write(&mut index, &By::Owner, b"data", 0).unwrap();
+        policy
+    };
+    let theirs = ["tpm2_nvread", "0x1800001", "-C", "0x1800001", "-P", "pcr:sha256:16"];
+    assert_eq!(swtpm.tool(&theirs), b"data");
+    {
+        let mut tpm = talk(&swtpm);
+        let index = tpm.nv_find(AT).unwrap();
+        let read = |tpm: &mut Tpm| {
+            let (means, none) = (Means::default(), AuthValue::default());
+            tpm.with_policy(&policy, HashAlgorithm::Sha256, &means, &none, |tpm, auth| {
+                tpm.nv_read_all(&index, &By::Index(auth))
+            })
+        };
+        assert_eq!(read(&mut tpm).unwrap()[..], b"data"[..]);
+        tpm.pcr_event(16, b"event").unwrap();
+        assert_eq!(read(&mut tpm), Err(Error::Unsatisfied(Unsatisfied::Pcr)));
+        let owner = tpm.nv_read_all(&index, &By::Owner).unwrap_err();
+        assert_eq!(owner.code(), "tpm2.nv.not-allowed", "{owner}");
+    }
+    assert!(!swtpm.attempt(&theirs).0);
+    swtpm.assert_nothing_is_loaded();
+}
+
+#[test]
 fn each_wrong_use_has_its_own_error() {
     let swtpm = Swtpm::blank();
     let mut tpm = talk(&swtpm);
@@ -351,6 +390,25 @@ fn a_wrong_value_is_tried_once_and_the_lockout_counts_one() {
     assert_eq!(after.failed, before.failed + 1);
     assert_eq!(after.tries_left(), before.tries_left() - 1);
     assert_eq!(tpm.nv_read_all(&index, &own()).unwrap()[..], b"data"[..]);
+}
+
+#[test]
+fn an_index_that_somebody_changed_since_is_told_from_a_wrong_value() {
+    let swtpm = Swtpm::blank();
+    let mut tpm = talk(&swtpm);
+    let new = NewIndex::ordinary(AT, 4).attributes(shared().write_lockable());
+    let new = new.auth(AuthValue::new(VALUE));
+    let mut index = tpm.nv_define(Hierarchy::Owner, &new).unwrap();
+    tpm.nv_write(&mut index, &own(), b"data", 0).unwrap();
+    let before = index.clone();
+    tpm.nv_write_lock(&mut index, &By::Owner).unwrap();
+    for by in [own(), By::Owner] {
+        let error = tpm.nv_read_all(&before, &by).unwrap_err();
+        assert_eq!(error.code(), "tpm2.nv.changed", "{error}");
+    }
+    assert_eq!(tpm.nv_read_all(&index, &own()).unwrap()[..], b"data"[..]);
+    tpm.nv_undefine(Hierarchy::Owner, &index).unwrap();
+    assert_eq!(tpm.nv_read_all(&index, &own()).unwrap_err().code(), "tpm2.nv.undefined");
 }
 
 #[test]

@@ -27,6 +27,8 @@ pub enum Why {
         /// What it would have to be.
         needed: Kind,
     },
+    /// It is not any more as it was when we looked: somebody wrote, locked or redefined it.
+    Changed,
     /// It was never written.
     NotWritten,
     /// It is locked against that.
@@ -59,6 +61,7 @@ impl Fault {
             Why::Undefined => "tpm2.nv.undefined",
             Why::Defined => "tpm2.nv.defined",
             Why::WrongKind { .. } => "tpm2.nv.kind",
+            Why::Changed => "tpm2.nv.changed",
             Why::NotWritten => "tpm2.nv.not-written",
             Why::Locked => "tpm2.nv.locked",
             Why::WrongSize { .. } => "tpm2.nv.size",
@@ -87,6 +90,11 @@ impl fmt::Display for Fault {
             Why::WrongKind { is: None, needed } => write!(
                 f,
                 "the index 0x{index:08x} is of a kind not known here, and this needs `{needed}`"
+            ),
+            Why::Changed => write!(
+                f,
+                "the index 0x{index:08x} was written, locked or redefined by somebody else; look \
+                 again, then try again"
             ),
             Why::NotWritten => {
                 write!(f, "the index 0x{index:08x} was never written; write it first")
