@@ -106,7 +106,7 @@ impl Error {
     }
 }
 
-/// Octets that do not parse; [`Error::in_item`] says of which item.
+/// Octets that do not parse; `Error::in_item` says of which item.
 impl From<touchstone_wire::Malformed> for Error {
     fn from(malformed: touchstone_wire::Malformed) -> Self {
         Self::Malformed { item: "the evidence", at: malformed.at as usize }

@@ -160,7 +160,7 @@ impl Refusal {
         response_code::words(self.response)
     }
 
-    /// Whether it is this code, wherever it points; see [`response_code`](crate::response_code).
+    /// Whether it is this code, wherever it points; see [`crate::response_code`].
     pub const fn is(&self, base: u32) -> bool {
         response_code::base(self.response) == base
     }
