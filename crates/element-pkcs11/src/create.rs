@@ -183,6 +183,8 @@ fn private_template(wanted: &Wanted<'_>, id: &[u8]) -> Vec<Attribute> {
         Attribute::Decrypt(wanted.key_use == KeyUse::Decrypt),
         Attribute::Derive(wanted.key_use == KeyUse::Agree),
         Attribute::Unwrap(false),
+        // Tokens allow it where nobody says otherwise, to keys that decrypt as well.
+        Attribute::SignRecover(false),
     ]);
     template
 }
