@@ -12,7 +12,7 @@ use std::time::Duration;
 /// An address that only this machine reaches, and not the device.
 pub const BACKSTAGE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
-const READY: Duration = Duration::from_secs(10);
+const READY: Duration = Duration::from_mins(1);
 
 /// The PEM files that a server needs for mutual TLS.
 pub struct Credentials<'a> {

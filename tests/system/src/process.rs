@@ -80,7 +80,7 @@ impl Launch {
         let mut process = Process { name: self.name, child, log: self.log, ended: None };
         // Until setpriv has become the program, our death would go unnoticed.
         let (exe, setpriv) = (format!("/proc/{}/exe", process.id()), setpriv.canonicalize()?);
-        process.wait_until("its start", Duration::from_secs(10), |process| {
+        process.wait_until("its start", Duration::from_secs(30), |process| {
             let became = std::fs::read_link(&exe).is_ok_and(|program| program != setpriv);
             Ok(became || !process.is_running()?)
         })?;
@@ -289,7 +289,7 @@ mod tests {
             .start()
             .unwrap();
         let error = process
-            .wait_until("readiness", Duration::from_secs(10), |_| Ok(false))
+            .wait_until("readiness", Duration::from_secs(30), |_| Ok(false))
             .unwrap_err()
             .to_string();
         assert!(error.contains("liar ended with exit status: 3 before readiness"), "{error}");

@@ -150,7 +150,7 @@ impl Tpm {
 }
 
 fn wait_for_socket(swtpm: &mut Process, socket: &Path) -> Result<()> {
-    swtpm.wait_until("its socket", Duration::from_secs(10), |_| listens(socket))
+    swtpm.wait_until("its socket", Duration::from_secs(30), |_| listens(socket))
 }
 
 fn remove(path: &Path) -> Result<()> {

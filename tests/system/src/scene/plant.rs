@@ -22,7 +22,7 @@ pub(super) const BROKER_NAME: &str = "broker.plant.example";
 pub(super) const BROKER_ROUTE: &str = "broker.plant.example:8883";
 const SIEM_NAME: &str = "siem.plant.example";
 
-const READY: Duration = Duration::from_secs(20);
+const READY: Duration = Duration::from_mins(1);
 
 /// Fleet, checkpoint, broker, collector.
 pub struct Plant {

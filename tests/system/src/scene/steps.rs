@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 /// The firmware's variable: four octets of attributes, then 1 or 0 (UEFI §3.3).
 const SECURE_BOOT: &str =
     "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
-const BOOT: Duration = Duration::from_mins(1);
-const SOON: Duration = Duration::from_secs(40);
+// How long to wait before giving up, on a machine that is busy with other things as well.
+const BOOT: Duration = Duration::from_mins(4);
+const SOON: Duration = Duration::from_mins(2);
 
 /// What the agent takes of the device's memory at its peak, in kilobytes.
 #[derive(Clone, Copy, Debug)]
