@@ -5,6 +5,7 @@ use crate::appraisal::{EventRef, LogName};
 use crate::references::{Database, References};
 use crate::verifier::DeviceFacts;
 use core::time::Duration;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use touchstone_crypto::{Crypto, Digest};
 use touchstone_evidence::Claims as Evidenced;
@@ -133,7 +134,7 @@ impl Source<'_> {
             "boot.command-line" => self.command_line(notes)?,
             "boot.firmware" => self.evidence.pcrs.value(0)?.into(),
             "boot.contradictions" => self.contradictions(),
-            "ima.entries" => Value::list(self.files().map(|entry| file_record(entry, None))),
+            "ima.entries" => Value::list(self.files().map(|file| file.record(None))),
             "ima.unknown-files" => self.unknown_files(),
             "ima.violations" => self.violations(notes),
             "ima.boot-aggregate" => self.boot_aggregate(notes)?,
@@ -313,42 +314,48 @@ impl Source<'_> {
     }
 
     /// The measured files that the references claim to know.
-    fn files(&self) -> impl Iterator<Item = &ima::Entry> {
-        let entries = self.evidence.ima.entries().iter();
-        entries.filter(|entry| {
-            !entry.is_boot_aggregate() && !entry.violation && self.references.covers(&entry.path)
+    fn files(&self) -> impl Iterator<Item = File<'_>> {
+        let entries = self.evidence.ima.entries();
+        entries.filter(|entry| !entry.is_boot_aggregate() && !entry.violation).filter_map(|entry| {
+            let path = entry.path();
+            self.references.covers(&path).then(|| File {
+                index: entry.index,
+                digest: entry.digest(),
+                shown: entry,
+                path,
+            })
         })
     }
 
     fn unknown_files(&self) -> Value {
-        Value::list(self.files().filter_map(|entry| {
-            let known = self.references.file(&entry.path);
-            let why = match known {
-                Some(known) if known.contains(&entry.digest) => return None,
-                Some(known) => format!(
-                    "IMA entry {}: {} is {}, expected {}",
-                    entry.index,
-                    entry.path,
-                    entry.digest,
+        Value::list(self.files().filter_map(|file| {
+            let known = self.references.file(&file.path);
+            let File { index, path, .. } = &file;
+            let why = match (known, file.digest) {
+                (Some(known), Some(digest)) if known.contains(&digest) => return None,
+                (Some(known), _) => format!(
+                    "IMA entry {index}: {path} is {}, expected {}",
+                    file.told(),
                     known.first().map_or_else(String::new, Digest::to_string)
                 ),
-                None => format!(
-                    "IMA entry {}: {} ({}) is not in the reference values of file",
-                    entry.index, entry.path, entry.digest
+                (None, _) => format!(
+                    "IMA entry {index}: {path} ({}) is not in the reference values of file",
+                    file.told()
                 ),
             };
-            Some(file_record(entry, Some(why)))
+            Some(file.record(Some(why)))
         }))
     }
 
     fn violations(&self, notes: &mut Notes) -> Value {
-        let entries = self.evidence.ima.entries().iter();
+        let entries = self.evidence.ima.entries();
         let mut total = 0;
         for entry in entries.filter(|entry| entry.violation) {
             total += 1;
             let text = format!(
                 "IMA entry {}: {} was open for writing while it was measured",
-                entry.index, entry.path
+                entry.index,
+                entry.path()
             );
             let event = Some(EventRef { log: LogName::Ima, index: entry.index });
             notes.entry("ima.violations").or_default().push(Note { text, event });
@@ -367,14 +374,27 @@ impl Source<'_> {
     }
 }
 
-fn file_record(entry: &ima::Entry, why: Option<String>) -> Value {
-    let mut fields = vec![
-        ("index", i64::from(entry.index).into()),
-        ("digest", entry.digest.into()),
-        ("path", entry.path.as_str().into()),
-    ];
-    fields.extend(why.map(|why| ("why", Value::from(why))));
-    Value::Record(fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
+/// A measured file.
+struct File<'a> {
+    index: u32,
+    path: Cow<'a, str>,
+    /// `None` if it is of an algorithm that is not known here.
+    digest: Option<Digest>,
+    shown: ima::Entry<'a>,
+}
+
+impl File<'_> {
+    fn told(&self) -> String {
+        self.shown.file_digest().map_or_else(|| "no digest".to_owned(), |digest| digest.to_string())
+    }
+
+    fn record(&self, why: Option<String>) -> Value {
+        let mut fields =
+            vec![("index", i64::from(self.index).into()), ("path", self.path.as_ref().into())];
+        fields.extend(self.digest.map(|digest| ("digest", Value::from(digest))));
+        fields.extend(why.map(|why| ("why", Value::from(why))));
+        Value::Record(fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
+    }
 }
 
 fn count(number: usize) -> Value {

@@ -143,8 +143,8 @@ fn released() -> Document {
     document.firmware("OVMF", log.replay(&AwsLc, SHA256).value(0).unwrap());
     document.command_line(&String::from_utf8(rig("cmdline.txt")).unwrap());
     let list = rig("binary_runtime_measurements");
-    for entry in &touchstone_measure::ima::Log::decode(&list).unwrap().entries()[1..] {
-        let (path, digest) = (entry.path.clone(), entry.digest);
+    for entry in touchstone_measure::ima::Log::decode(&list).unwrap().entries().skip(1) {
+        let (path, digest) = (entry.path().into_owned(), entry.digest().unwrap());
         document.values.push(ReferenceValue::File { path, digest });
     }
     for (database, file) in [
@@ -229,7 +229,7 @@ fn with_event(attester: &mut Attester, index: usize, change: impl FnOnce(&mut Ev
 /// A kernel on that firmware would have begun its IMA list otherwise.
 fn repair_boot_aggregate(attester: &mut Attester) {
     let list = touchstone_measure::ima::Log::decode(&attester.ima_log).unwrap();
-    let old = list.entries()[0].digest;
+    let old = list.get(0).unwrap().digest().unwrap();
     let boot: Vec<u32> = (0..10).collect();
     let new = EventLog::decode(&attester.event_log)
         .unwrap()
@@ -396,7 +396,7 @@ fn a_measurement_violation_is_caught() {
 fn the_ima_list_of_another_boot_is_caught() {
     let mut attester = attester();
     let list = touchstone_measure::ima::Log::decode(&attester.ima_log).unwrap();
-    let aggregate = list.entries()[0].digest;
+    let aggregate = list.get(0).unwrap().digest().unwrap();
     let at = attester.ima_log.windows(32).position(|w| w == aggregate.as_bytes()).unwrap();
     attester.ima_log[at] ^= 1;
     let words = ["IMA entry 0: the boot aggregate is not that of the quoted PCRs"];

@@ -48,8 +48,85 @@ impl Crypto for AwsLc {
         key.verify(message, signature).map_err(|_| Error::BadSignature)
     }
 
+    fn verify_digest(
+        &self,
+        algorithm: SignatureAlgorithm,
+        spki_der: &[u8],
+        digest: &Digest,
+        signature: &[u8],
+    ) -> Result<(), Error> {
+        if matches!(
+            algorithm,
+            SignatureAlgorithm::Ed25519
+                | SignatureAlgorithm::MlDsa44
+                | SignatureAlgorithm::MlDsa65
+                | SignatureAlgorithm::MlDsa87
+        ) {
+            return Err(Error::Unsupported);
+        }
+        verify_digest(verification(algorithm)?, spki_der, digest, signature)
+    }
+
     fn random(&self, out: &mut [u8]) -> Result<(), Error> {
         rand::fill(out).map_err(|_| Error::NoRandom)
+    }
+}
+
+fn verify_digest(
+    algorithm: &'static dyn VerificationAlgorithm,
+    spki_der: &[u8],
+    digest: &Digest,
+    signature: &[u8],
+) -> Result<(), Error> {
+    let name = digest_algorithm(digest.algorithm());
+    // "Less safe" because a digest may be chosen; that is what was asked for.
+    let digest = digest::Digest::import_less_safe(digest.as_bytes(), name)
+        .map_err(|_| Error::BadSignature)?;
+    let key = UnparsedPublicKey::new(algorithm, spki_der);
+    key.verify_digest(&digest, signature).map_err(|_| Error::BadSignature)
+}
+
+/// The provider, and beyond it signatures by RSA keys of 1024 to 2047 bits over digests. Nothing can
+/// be relied on that verifies only here: it is for looking at old logs.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AwsLcLegacy;
+
+impl Crypto for AwsLcLegacy {
+    fn hash(&self, algorithm: HashAlgorithm, parts: &[&[u8]]) -> Digest {
+        AwsLc.hash(algorithm, parts)
+    }
+
+    fn verify(
+        &self,
+        algorithm: SignatureAlgorithm,
+        spki_der: &[u8],
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<(), Error> {
+        AwsLc.verify(algorithm, spki_der, message, signature)
+    }
+
+    fn verify_digest(
+        &self,
+        algorithm: SignatureAlgorithm,
+        spki_der: &[u8],
+        digest: &Digest,
+        signature: &[u8],
+    ) -> Result<(), Error> {
+        let short: &'static dyn VerificationAlgorithm = match algorithm {
+            SignatureAlgorithm::RsaPkcs1Sha256 => {
+                &signature::RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY
+            }
+            SignatureAlgorithm::RsaPkcs1Sha512 => {
+                &signature::RSA_PKCS1_1024_8192_SHA512_FOR_LEGACY_USE_ONLY
+            }
+            _ => return AwsLc.verify_digest(algorithm, spki_der, digest, signature),
+        };
+        verify_digest(short, spki_der, digest, signature)
+    }
+
+    fn random(&self, out: &mut [u8]) -> Result<(), Error> {
+        AwsLc.random(out)
     }
 }
 
@@ -118,6 +195,33 @@ mod tests {
 
             let again = SoftSigner::load_pkcs8_der(algorithm, key.pkcs8_der()).unwrap();
             assert_eq!(again.spki_der(), key.spki_der());
+        }
+    }
+
+    #[test]
+    fn a_signature_verifies_over_the_digest_as_over_the_message() {
+        for algorithm in SignatureAlgorithm::ALL {
+            let Ok(key) = SoftSigner::generate(algorithm) else { continue };
+            let signature = key.sign(b"message").unwrap();
+            let name = algorithm.name();
+            let hash = match name.rsplit('-').next().unwrap() {
+                "sha384" => HashAlgorithm::Sha384,
+                "sha512" => HashAlgorithm::Sha512,
+                _ => HashAlgorithm::Sha256,
+            };
+            let verify = |message: &[u8]| {
+                let digest = AwsLc.hash(hash, &[message]);
+                AwsLc.verify_digest(algorithm, key.spki_der(), &digest, &signature)
+            };
+            if name.starts_with("ed25519") || name.starts_with("ml-dsa") {
+                assert_eq!(verify(b"message"), Err(Error::Unsupported), "{name}");
+                continue;
+            }
+            assert_eq!(verify(b"message"), Ok(()), "{name}");
+            assert_eq!(verify(b"massage"), Err(Error::BadSignature), "{name}");
+            let short = AwsLc.hash(HashAlgorithm::Sha1, &[b"message"]);
+            let other = AwsLc.verify_digest(algorithm, key.spki_der(), &short, &signature);
+            assert_eq!(other, Err(Error::BadSignature), "{name}");
         }
     }
 

@@ -133,6 +133,21 @@ impl Crypto for Soft {
         verify(spki_der, message, signature)
     }
 
+    fn verify_digest(
+        &self,
+        algorithm: SignatureAlgorithm,
+        spki_der: &[u8],
+        digest: &Digest,
+        signature: &[u8],
+    ) -> Result<(), Error> {
+        let listed = self.signatures.iter().find(|listed| listed.algorithm == algorithm);
+        let over = listed.and_then(|listed| listed.verify_digest).ok_or(Error::Unsupported)?;
+        if digest.algorithm() != over.hash {
+            return Err(Error::BadSignature);
+        }
+        (over.verify)(spki_der, digest.as_bytes(), signature)
+    }
+
     fn random(&self, out: &mut [u8]) -> Result<(), Error> {
         (self.random)(out)
     }

@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256, Sha384};
 use spki::{ObjectIdentifier, SubjectPublicKeyInfoRef};
-use touchstone_crypto::{Error, SignatureAlgorithm};
+use touchstone_crypto::{Error, HashAlgorithm, SignatureAlgorithm};
 
 /// `id-ecPublicKey` (RFC 5480 §2.1.1).
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
@@ -20,6 +20,18 @@ type Verify = fn(&[u8], &[u8], &[u8]) -> Result<(), Error>;
 pub struct Verification {
     pub(crate) algorithm: SignatureAlgorithm,
     pub(crate) verify: Verify,
+    pub(crate) verify_digest: Option<OverDigest>,
+}
+
+/// Verifies as [`Verify`] does, over the digest instead of the message.
+#[derive(Clone, Copy)]
+pub(crate) struct OverDigest {
+    pub(crate) hash: HashAlgorithm,
+    pub(crate) verify: Verify,
+}
+
+const fn over(hash: HashAlgorithm, verify: Verify) -> Option<OverDigest> {
+    Some(OverDigest { hash, verify })
 }
 
 /// ECDSA on P-256 with SHA-256.
@@ -28,6 +40,9 @@ pub static ECDSA_P256_SHA256: Verification = Verification {
     verify: |spki, message, signature| {
         p256(point(spki, SECP256R1)?, &Sha256::digest(message), signature)
     },
+    verify_digest: over(HashAlgorithm::Sha256, |spki, digest, signature| {
+        p256(point(spki, SECP256R1)?, digest, signature)
+    }),
 };
 
 /// ECDSA on P-384 with SHA-384.
@@ -36,6 +51,9 @@ pub static ECDSA_P384_SHA384: Verification = Verification {
     verify: |spki, message, signature| {
         p384(point(spki, SECP384R1)?, &Sha384::digest(message), signature)
     },
+    verify_digest: over(HashAlgorithm::Sha384, |spki, digest, signature| {
+        p384(point(spki, SECP384R1)?, digest, signature)
+    }),
 };
 
 /// ECDSA on P-384 with SHA-256.
@@ -44,11 +62,14 @@ pub static ECDSA_P384_SHA256: Verification = Verification {
     verify: |spki, message, signature| {
         p384(point(spki, SECP384R1)?, &Sha256::digest(message), signature)
     },
+    verify_digest: over(HashAlgorithm::Sha256, |spki, digest, signature| {
+        p384(point(spki, SECP384R1)?, digest, signature)
+    }),
 };
 
 /// Ed25519.
 pub static ED25519: Verification =
-    Verification { algorithm: SignatureAlgorithm::Ed25519, verify: ed25519 };
+    Verification { algorithm: SignatureAlgorithm::Ed25519, verify: ed25519, verify_digest: None };
 
 /// Everything here.
 pub static SIGNATURES: &[&Verification] =

@@ -100,6 +100,19 @@ pub trait Crypto: Send + Sync {
         signature: &[u8],
     ) -> Result<(), Error>;
 
+    /// Checks a signature over a message of which only the digest is known, of the hash that
+    /// `algorithm` names. What signs no digest (Ed25519, ML-DSA) is [`Error::Unsupported`].
+    fn verify_digest(
+        &self,
+        algorithm: SignatureAlgorithm,
+        spki_der: &[u8],
+        digest: &Digest,
+        signature: &[u8],
+    ) -> Result<(), Error> {
+        let _ = (algorithm, spki_der, digest, signature);
+        Err(Error::Unsupported)
+    }
+
     /// Fills `out` with random octets fit for keys and nonces.
     fn random(&self, out: &mut [u8]) -> Result<(), Error>;
 }

@@ -18,7 +18,8 @@ pub struct Claims<'a> {
     pub boot: BootClaims,
     /// The quoted part of the IMA list.
     pub ima: &'a ima::Log,
-    /// Whether the list's boot aggregate is that of the quoted PCRs; `None` if there is none.
+    /// Whether the list's boot aggregate is that of the quoted PCRs; `None` if there is none, or
+    /// one of a bank that was not quoted.
     pub boot_aggregate: Option<bool>,
     /// IMA entries that came after the quote; they are not evidence.
     pub unquoted: usize,
@@ -163,15 +164,13 @@ pub fn measured_forms(text: &str) -> [Vec<u8>; 4] {
     [utf8, utf8_nul, utf16, utf16_nul]
 }
 
-/// IMA's first entry is the digest over PCR 0 to 7, or since Linux 5.8 over PCR 0 to 9 where its
-/// hash is not SHA-1.
 fn boot_aggregate(crypto: &dyn Crypto, pcrs: &Pcrs, log: &ima::Log) -> Option<bool> {
-    let first = log.entries().first().filter(|entry| entry.is_boot_aggregate())?;
-    let over = |last: u32| {
-        let selected: Vec<u32> = (0..=last).collect();
-        pcrs.composite(crypto, first.digest.algorithm(), &selected)
-    };
-    Some([over(7), over(9)].contains(&Some(first.digest)))
+    let first = log.get(0).filter(ima::Entry::is_boot_aggregate)?;
+    match ima::boot_aggregate(crypto, &first, &[pcrs]) {
+        ima::BootAggregate::Over { .. } => Some(true),
+        ima::BootAggregate::Unknown => None,
+        ima::BootAggregate::Different | ima::BootAggregate::WithoutTpm => Some(false),
+    }
 }
 
 impl BootClaims {

@@ -163,7 +163,7 @@ impl Evidence {
         let mut pcrs = self.event_log.replay(crypto, bank);
         if !selection.pcrs.contains(&ima::PCR) {
             // Without PCR 10 in the quote nothing vouches for the list.
-            let unquoted = self.ima_log.entries().len();
+            let unquoted = self.ima_log.len();
             self.ima_log.truncate(0);
             let same = composite(&pcrs).as_ref() == Some(quoted);
             return if same {

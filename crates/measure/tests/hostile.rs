@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use touchstone_crypto::HashAlgorithm;
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_measure::tcg::{EventLog, SignatureDatabase, describe};
-use touchstone_measure::{Problem, authenticode, ima};
+use touchstone_measure::{Problem, authenticode};
 use touchstone_peers::rig;
 
 const SHA256: HashAlgorithm = HashAlgorithm::Sha256;
@@ -29,7 +29,6 @@ proptest! {
     #[test]
     fn noise_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..2048)) {
         read_event_log(&bytes);
-        let _ = ima::Log::decode(&bytes);
         let _ = authenticode::digest(&AwsLc, SHA256, &bytes);
         let _ = SignatureDatabase::decode(&bytes);
     }
@@ -46,19 +45,6 @@ proptest! {
         read_event_log(&bytes);
     }
 
-    #[test]
-    fn a_damaged_ima_list_never_panics(
-        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
-    ) {
-        let mut bytes = rig("binary_runtime_measurements");
-        for (at, value) in damage {
-            let at = at.index(bytes.len());
-            bytes[at] = value;
-        }
-        if let Ok(list) = ima::Log::decode(&bytes) {
-            list.replay_pcr10(&AwsLc, SHA256);
-        }
-    }
 }
 
 #[test]
@@ -88,38 +74,4 @@ fn an_empty_or_huge_log_is_refused() {
     assert_eq!(EventLog::decode(&[]).unwrap_err().problem, Problem::EventLogEmpty);
     let huge = vec![0; touchstone_measure::tcg::MAX_LOG + 1];
     assert_eq!(EventLog::decode(&huge).unwrap_err().problem, Problem::EventLogTooLarge);
-    let huge = vec![0; ima::MAX_LOG + 1];
-    assert_eq!(ima::Log::decode(&huge).unwrap_err().problem, Problem::ImaTooLarge);
-}
-
-#[test]
-fn an_ima_entry_for_another_pcr_is_refused() {
-    let mut bytes = rig("binary_runtime_measurements");
-    bytes[0] = 11;
-    assert_eq!(ima::Log::decode(&bytes).unwrap_err().code(), "measure.ima.pcr");
-}
-
-#[test]
-fn an_unknown_template_or_algorithm_is_named() {
-    let mut bytes = rig("binary_runtime_measurements");
-    bytes[28] = b'x';
-    let error = ima::Log::decode(&bytes).unwrap_err();
-    assert!(error.to_string().contains("ima_template=ima-ng"), "{error}");
-
-    let mut bytes = rig("binary_runtime_measurements");
-    let label = bytes.windows(7).position(|window| window == b"sha256:").unwrap();
-    bytes[label..label + 6].copy_from_slice(b"sm3256");
-    assert_eq!(ima::Log::decode(&bytes).unwrap_err().code(), "measure.ima.algorithm");
-}
-
-#[test]
-fn a_violation_is_extended_as_ones_and_its_words_prove_nothing() {
-    let bytes = rig("binary_runtime_measurements");
-    let list = ima::Log::decode(&bytes).unwrap();
-    let mut violated = bytes.clone();
-    violated[4..24].fill(0); // the template digest of the first entry
-    let violated = ima::Log::decode(&violated).unwrap();
-    assert!(violated.entries()[0].violation);
-    assert_eq!(violated.entries()[0].extended(&AwsLc, SHA256).as_bytes(), [0xFF; 32]);
-    assert_ne!(violated.replay_pcr10(&AwsLc, SHA256), list.replay_pcr10(&AwsLc, SHA256));
 }

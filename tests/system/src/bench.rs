@@ -230,7 +230,7 @@ fn verifier(log: &EventLog, list: &ima::Log, files: Vec<(String, Digest)>) -> Re
         document.values.push(ReferenceValue::File { path, digest });
     }
     for entry in list.entries() {
-        let (path, digest) = (entry.path.clone(), entry.digest);
+        let (path, Some(digest)) = (entry.path().into_owned(), entry.digest()) else { continue };
         document.values.push(ReferenceValue::File { path, digest });
     }
     let mut references = References::new();
