@@ -202,10 +202,10 @@ fn the_running_program_is_in_the_ima_list(device: &Device) {
     device.service("sensor").unwrap();
     let list = device.pull("/sys/kernel/security/ima/binary_runtime_measurements").unwrap();
     let list = ima::Log::decode(&list).unwrap();
-    assert!(list.entries()[0].is_boot_aggregate());
-    let entry = list.entries().iter().find(|entry| entry.path == "/data/app/sensor").unwrap();
+    assert!(list.get(0).unwrap().is_boot_aggregate());
+    let entry = list.entries().find(|entry| entry.path() == "/data/app/sensor").unwrap();
     let program = std::fs::read(SENSOR).unwrap();
-    assert_eq!(entry.digest, AwsLc.hash(SHA256, &[&program]));
+    assert_eq!(entry.digest(), Some(AwsLc.hash(SHA256, &[&program])));
     assert_eq!(list.replay_pcr10(&AwsLc, SHA256).to_hex(), pcr_values(device)[10]);
 }
 
