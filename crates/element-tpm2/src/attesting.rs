@@ -10,7 +10,7 @@ use touchstone_element::{
 use touchstone_tpm2::marshal::{Reader, Writer};
 use touchstone_tpm2::public::ALG_NULL;
 use touchstone_tpm2::template::DeviceKey;
-use touchstone_tpm2::{Auth, Command, Hierarchy, code};
+use touchstone_tpm2::{Command, code};
 
 const ATTESTS: &str = "a key that signs what the TPM states";
 
@@ -68,17 +68,11 @@ impl Attesting for Tpm {
         let start = Writer::default().sized(&credential.blob);
         let parameters = start.and_then(|blob| blob.sized(&credential.secret)).map_err(local)?;
         let activate = Command::new(code::ACTIVATE_CREDENTIAL).parameters(parameters);
-        self.with_endorsement_key(|tpm, endorsement, by_policy| {
+        self.with_endorsement_key(|tpm, endorsement| {
             tpm.with_key(key, |tpm, key| {
                 tpm.with_admin(key, code::ACTIVATE_CREDENTIAL, |tpm, admin| {
                     let activate = activate.authorized(&key.object.entity, admin);
-                    if !by_policy {
-                        let activate = activate.authorized(&endorsement.entity, Auth::empty());
-                        return tpm.open_credential(&activate);
-                    }
-                    tpm.with_policy(|tpm, session| {
-                        tpm.ask(|tpm| tpm.policy_secret(session, Hierarchy::Endorsement))?;
-                        let auth = Auth::policy(session);
+                    tpm.with_endorsement_auth(&endorsement.public, |tpm, auth| {
                         tpm.open_credential(&activate.authorized(&endorsement.entity, auth))
                     })
                 })

@@ -1,13 +1,14 @@
-//! The endorsement key: which one this TPM has a certificate for, and its chain (TCG EK Credential
-//! Profile v2.5 §2.2).
+//! The endorsement key: which one this TPM has a certificate for, its chain, and what the maker
+//! makes it from (TCG EK Credential Profile v2.5 §2.2).
 
 use crate::told::local;
 use crate::tpm::Tpm;
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_element::{Endorsement, Error};
 use touchstone_tpm2::nv::split_certificates;
+use touchstone_tpm2::public::attributes::USER_WITH_AUTH;
 use touchstone_tpm2::template::{ENDORSEMENT, EndorsementKind};
-use touchstone_tpm2::{self as tpm2, Hierarchy, Object};
+use touchstone_tpm2::{self as tpm2, Auth, Hierarchy, Object, Public, policy};
 
 /// Where makers store the certificates above the endorsement key's.
 const CHAIN_FIRST: u32 = 0x01C0_0100;
@@ -18,6 +19,7 @@ const CHAIN_INDICES: usize = 16;
 /// The endorsement key in use.
 pub(crate) struct Found {
     kind: &'static EndorsementKind,
+    template: Public,
     pub(crate) endorsement: Endorsement,
 }
 
@@ -33,8 +35,19 @@ impl Tpm {
 
     fn look_for_endorsement(&mut self) -> Result<Found, Error> {
         let (kind, certificates) = self.endorsement_certificates()?;
-        let native_public = self.with_endorsement(kind, |_, object| Ok(object.native.clone()))?;
-        Ok(Found { kind, endorsement: Endorsement { native_public, certificates } })
+        let template = self.endorsement_template(kind)?;
+        let native_public =
+            self.with_endorsement(kind, &template, |_, object| Ok(object.native.clone()))?;
+        Ok(Found { kind, template, endorsement: Endorsement { native_public, certificates } })
+    }
+
+    fn endorsement_template(&mut self, kind: &EndorsementKind) -> Result<Public, Error> {
+        let own = self.ask(|tpm| tpm.nv_read_open(kind.own_template))?;
+        let nonce = match kind.nonce {
+            Some(index) => self.ask(|tpm| tpm.nv_read_open(index))?,
+            None => None,
+        };
+        kind.template_from(&AwsLc, own.as_deref(), nonce.as_deref()).map_err(local)
     }
 
     fn endorsement_certificates(
@@ -61,24 +74,44 @@ impl Tpm {
         Ok((first, Vec::new()))
     }
 
-    /// Lends out the endorsement key, and says whether its use takes the policy.
+    /// Lends out the endorsement key.
     pub(crate) fn with_endorsement_key<T>(
         &mut self,
-        serve: impl FnOnce(&mut Self, &Object, bool) -> Result<T, Error>,
+        serve: impl FnOnce(&mut Self, &Object) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let kind = self.find_endorsement()?.kind;
-        self.with_endorsement(kind, |tpm, object| serve(tpm, object, kind.by_policy))
+        let Found { kind, template, .. } = self.find_endorsement()?;
+        let (kind, template) = (*kind, template.clone());
+        self.with_endorsement(kind, &template, serve)
+    }
+
+    /// Authorizes a use of the endorsement key: by its empty value where that is enough, else by its
+    /// policy, the endorsement hierarchy's authorization (§B.6.2).
+    pub(crate) fn with_endorsement_auth<T>(
+        &mut self,
+        key: &Public,
+        serve: impl FnOnce(&mut Self, Auth) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        if key.attributes & USER_WITH_AUTH != 0 {
+            return serve(self, Auth::empty());
+        }
+        if key.policy != policy::endorsement(&AwsLc, key.name_algorithm) {
+            return Err(Error::Unsupported("the policy that the maker gave the endorsement key"));
+        }
+        self.with_policy(key.name_algorithm, |tpm, session| {
+            tpm.ask(|tpm| tpm.policy_secret(session, Hierarchy::Endorsement))?;
+            serve(tpm, Auth::policy(session))
+        })
     }
 
     fn with_endorsement<T>(
         &mut self,
         kind: &EndorsementKind,
+        template: &Public,
         serve: impl FnOnce(&mut Self, &Object) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let template = (kind.template)(&AwsLc);
         // Making an RSA key takes a slow TPM half a minute; the maker may have kept it.
         let kept = self.ask(|tpm| match tpm.read_public(kind.persistent) {
-            Ok(object) if object.public.is_like(&template) => Ok(Some(object)),
+            Ok(object) if object.public.is_like(template) => Ok(Some(object)),
             // Nothing is there, or something else: make it.
             Ok(_) | Err(tpm2::Error::Refused(_) | tpm2::Error::Unsupported(_)) => Ok(None),
             Err(error) => Err(error),
@@ -86,7 +119,7 @@ impl Tpm {
         if let Some(object) = kept {
             return serve(self, &object);
         }
-        let object = self.primary(Hierarchy::Endorsement, &template)?;
+        let object = self.primary(Hierarchy::Endorsement, template)?;
         let served = serve(self, &object);
         let flushed = self.ask(|tpm| tpm.flush(object.entity.handle));
         let served = served?;

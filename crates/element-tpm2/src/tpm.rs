@@ -226,7 +226,7 @@ impl Tpm {
         serve: impl FnOnce(&mut Self, Auth) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let Some(maker) = loaded.maker else { return serve(self, Auth::empty()) };
-        self.with_policy(|tpm, session| {
+        self.with_policy(HashAlgorithm::Sha256, |tpm, session| {
             tpm.ask(|tpm| {
                 tpm.policy_secret(session, Hierarchy::Endorsement)?;
                 tpm.policy_command(session, command)?;
@@ -238,9 +238,10 @@ impl Tpm {
 
     pub(crate) fn with_policy<T>(
         &mut self,
+        hash: HashAlgorithm,
         serve: impl FnOnce(&mut Self, SessionId) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let session = self.ask(|tpm| tpm.start(&NewSession::policy(HashAlgorithm::Sha256)))?;
+        let session = self.ask(|tpm| tpm.start(&NewSession::policy(hash)))?;
         let served = serve(self, session);
         let flushed = self.ask(|tpm| tpm.end(session));
         let served = served?;

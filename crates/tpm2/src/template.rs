@@ -4,6 +4,10 @@
 //! Those of our own are fixed to their TPM, made inside it, free to use with their authorization
 //! value and not subject to the lockout; [`Public::exportable`] and its neighbours change that.
 
+mod endorsement;
+
+pub use endorsement::{ENDORSEMENT, EndorsementKind};
+
 use crate::Error;
 use crate::object::SigningScheme;
 use crate::policy;
@@ -14,7 +18,7 @@ use crate::public::attributes::{
 use crate::public::{ALG_HMAC, ALG_OAEP, Key, Public, Symmetric};
 use alloc::vec;
 use alloc::vec::Vec;
-use touchstone_crypto::HashAlgorithm::{self, Sha256, Sha384, Sha512};
+use touchstone_crypto::HashAlgorithm::{self, Sha256};
 use touchstone_crypto::{Crypto, Curve, Digest, SignatureAlgorithm};
 
 const BOUND: u32 = FIXED_TPM | FIXED_PARENT | SENSITIVE_DATA_ORIGIN;
@@ -171,86 +175,6 @@ impl Public {
     pub const fn guarded_by_lockout(mut self) -> Self {
         self.attributes &= !NO_DA;
         self
-    }
-}
-
-/// One of the endorsement keys of the TCG EK Credential Profile (v2.5 §2.2.1, Annex B).
-pub struct EndorsementKind {
-    /// The profile's name: `L-1`.
-    pub name: &'static str,
-    /// Where the maker puts the certificate.
-    pub certificate: u32,
-    /// Where the maker may have put the key.
-    pub persistent: u32,
-    /// Whether use takes the policy, as keys of the low range do.
-    pub by_policy: bool,
-    /// Its template.
-    pub template: fn(&dyn Crypto) -> Public,
-}
-
-const fn in_high_range(
-    name: &'static str,
-    place: u32,
-    template: fn(&dyn Crypto) -> Public,
-) -> EndorsementKind {
-    EndorsementKind {
-        name,
-        certificate: 0x01C0_0000 + place,
-        persistent: 0x8101_0000 + place,
-        by_policy: false,
-        template,
-    }
-}
-
-/// The kinds, the ones found most first. H-5 is on the curve SM2, which nothing here computes with.
-/// A nonce or template that a maker keeps in the indices beside an L-1 or L-2 certificate is not
-/// used.
-pub static ENDORSEMENT: [EndorsementKind; 8] = [
-    EndorsementKind {
-        name: "L-1",
-        certificate: 0x01C0_0002,
-        persistent: 0x8101_0001,
-        by_policy: true,
-        template: |crypto| low(crypto, Key::Rsa { bits: 2048, exponent: 0, modulus: vec![0; 256] }),
-    },
-    EndorsementKind {
-        name: "L-2",
-        certificate: 0x01C0_000A,
-        persistent: 0x8101_0002,
-        by_policy: true,
-        template: |crypto| {
-            low(crypto, Key::Ecc { curve: Curve::P256, x: vec![0; 32], y: vec![0; 32] })
-        },
-    },
-    in_high_range("H-1", 0x12, |crypto| high(crypto, Sha256, KeyPair::Rsa(2048))),
-    in_high_range("H-2", 0x14, |crypto| high(crypto, Sha256, KeyPair::Ecc(Curve::P256))),
-    in_high_range("H-3", 0x16, |crypto| high(crypto, Sha384, KeyPair::Ecc(Curve::P384))),
-    in_high_range("H-4", 0x18, |crypto| high(crypto, Sha512, KeyPair::Ecc(Curve::P521))),
-    in_high_range("H-6", 0x1C, |crypto| high(crypto, Sha384, KeyPair::Rsa(3072))),
-    in_high_range("H-7", 0x1E, |crypto| high(crypto, Sha512, KeyPair::Rsa(4096))),
-];
-
-/// Templates L-1 and L-2.
-fn low(crypto: &dyn Crypto, key: Key) -> Public {
-    Public {
-        name_algorithm: Sha256,
-        attributes: BOUND | ADMIN_WITH_POLICY | RESTRICTED | DECRYPT,
-        policy: policy::endorsement(crypto, Sha256),
-        symmetric: Symmetric::AesCfb { bits: 128 },
-        scheme: None,
-        key,
-    }
-}
-
-/// Templates H-1 to H-7.
-fn high(crypto: &dyn Crypto, hash: HashAlgorithm, pair: KeyPair) -> Public {
-    Public {
-        name_algorithm: hash,
-        attributes: BOUND | USER_WITH_AUTH | ADMIN_WITH_POLICY | RESTRICTED | DECRYPT,
-        policy: policy::endorsement_or_nv(crypto, hash),
-        symmetric: Symmetric::AesCfb { bits: if hash.len() > 32 { 256 } else { 128 } },
-        scheme: None,
-        key: pair.blank(),
     }
 }
 

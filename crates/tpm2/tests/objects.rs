@@ -531,7 +531,7 @@ fn every_endorsement_key_opens_the_credential_made_for_it_and_for_its_attestatio
         for (made, secret) in [(&ours, &b"ours"[..]), (&theirs, b"the TPM's")] {
             let got = tpm
                 .with_session(&NewSession::policy(hash), |tpm, session| {
-                    let auth = if kind.by_policy {
+                    let auth = if ek.public.attributes & attributes::USER_WITH_AUTH == 0 {
                         tpm.policy_secret(session, Hierarchy::Endorsement)?;
                         Auth::policy(session)
                     } else {
