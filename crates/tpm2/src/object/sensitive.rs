@@ -14,7 +14,8 @@ use zeroize::Zeroizing;
 pub struct Sensitive {
     pub(crate) kind: u16,
     pub(crate) auth: AuthValue,
-    /// What obfuscates the unique field of symmetric objects; empty for asymmetric keys.
+    /// What obfuscates the unique field of symmetric objects, and protects what is kept under storage
+    /// keys; empty for other asymmetric keys.
     pub(crate) seed: Octets,
     pub(crate) value: Octets,
 }
@@ -53,6 +54,13 @@ impl Sensitive {
     #[must_use]
     pub fn with_auth(mut self, auth: AuthValue) -> Self {
         self.auth = auth;
+        self
+    }
+
+    /// Of an asymmetric key that others are kept under: random octets, a digest long.
+    #[must_use]
+    pub fn with_seed(mut self, seed: &[u8]) -> Self {
+        self.seed = Zeroizing::new(seed.to_vec());
         self
     }
 
