@@ -259,8 +259,9 @@ impl Slots {
     pub const fn words(self) -> &'static str {
         match self {
             Self::Objects => {
-                "the TPM is full of loaded objects; flush those no longer needed, use \
-                 /dev/tpmrm0, or run `tpm2_flushcontext -t` for what others left"
+                "the TPM is full of loaded objects (many have room for three, with those that are used \
+                 where they are persistent); flush those no longer needed, use /dev/tpmrm0, or run \
+                 `tpm2_flushcontext -t` for what others left"
             }
             Self::Sessions => {
                 "the TPM is full of sessions; end those no longer needed, use /dev/tpmrm0, or run \

@@ -1,7 +1,7 @@
 //! Responses as they come off the transport (TPM 2.0 Part 1 §18).
 
-use crate::Error;
 use crate::marshal::Reader;
+use crate::{Error, response_code};
 use alloc::vec::Vec;
 
 const ST_NO_SESSIONS: u16 = 0x8001;
@@ -46,7 +46,7 @@ impl<'a> Response<'a> {
             return Err(Error::Malformed("its size is not the one in its header"));
         }
         if code != 0 {
-            return Ok(Self::Failed(code));
+            return Ok(Self::Failed(response_code::without_layer(code)));
         }
         let expected = if sessions == 0 { ST_NO_SESSIONS } else { ST_SESSIONS };
         if tag != expected {

@@ -6,6 +6,15 @@ pub const fn base(response: u32) -> u32 {
     if response & FORMAT_1 != 0 { response & 0x0BF } else { response }
 }
 
+/// Whose answers stand in the TPM's place, in its own words (TCG TSS 2.0 Overview, the layers of codes):
+/// Linux' resource manager says so that the TPM does not have a command.
+const RESOURCE_MANAGER: u32 = 11;
+
+/// The TPM's code, also where a resource manager says it.
+pub(crate) const fn without_layer(response: u32) -> u32 {
+    if response >> 16 == RESOURCE_MANAGER { response & 0xFFFF } else { response }
+}
+
 const FORMAT_1: u32 = 0x080;
 const PARAMETER: u32 = 0x040;
 const SESSION: u32 = 0x800;
@@ -241,6 +250,14 @@ mod tests {
             known += 1;
         }
         assert!(known > 500, "{known}");
+    }
+
+    #[test]
+    fn a_resource_manager_speaks_for_the_tpm_and_other_software_does_not() {
+        assert_eq!(without_layer(0x000B_0143), COMMAND_CODE);
+        for other in [0x143, 0x000A_0143, 0x010B_0143, 0xffff_ffff] {
+            assert_eq!(without_layer(other), other);
+        }
     }
 
     #[test]

@@ -168,7 +168,7 @@ impl Tpm {
                 if matches!(error, Error::Transport(_) | Error::Malformed(_)) {
                     self.give_up(&plan);
                 }
-                return Err(Miss::Final(error));
+                return Err(Miss::Final(trouble::crowded(command, error)));
             }
         };
         let decoded = Response::decode(&response, command.code.makes_handle, plan.slots.len());
@@ -234,10 +234,13 @@ impl Tpm {
 
     /// Flushes what an earlier failure left.
     fn sweep(&mut self) {
-        while let Some(handle) = self.debris.pop() {
-            // What cannot be flushed is gone already, or the TPM is: the next command will tell.
-            if self.flush_raw(handle).is_err() {
-                self.debris.clear();
+        for handle in core::mem::take(&mut self.debris) {
+            match self.flush_raw(handle) {
+                Err(Error::Canceled | Error::Busy) => self.debris.push(handle),
+                // The TPM is gone: the next command will tell.
+                Err(Error::Transport(_)) => return self.debris.clear(),
+                // It is flushed, or was gone already.
+                Ok(()) | Err(_) => {}
             }
         }
     }
@@ -252,13 +255,18 @@ impl Tpm {
         if self.salt.as_ref().is_some_and(|(key, _)| key.entity.handle == handle) {
             self.salt = None;
         }
-        self.flush_raw(handle)
+        let flushed = self.flush_raw(handle);
+        if let Err(Error::Canceled | Error::Busy) = flushed {
+            // It is there still.
+            self.debris.push(handle);
+        }
+        flushed
     }
 
     fn flush_raw(&mut self, handle: u32) -> Result<(), Error> {
         // Part 3 §28.4: the handle is a parameter, so nothing has to be known about it.
         let command = Command::new(code::FLUSH_CONTEXT).parameters(Writer::default().u32(handle));
-        self.once(&command).map(|_| ())
+        self.once(&command).map(|_| ()).map_err(|error| self.explained(error))
     }
 
     /// Unloads an object that was lent out, whatever came of it.
@@ -327,7 +335,7 @@ impl Tpm {
         let mut reader = Reader::new(&answer.parameters);
         reader.u8()?;
         if reader.u32()? != capability {
-            return Err(Error::Malformed("it is about another capability"));
+            return Err(self.failed_or("it is about another capability"));
         }
         Ok(reader.rest().to_vec())
     }
@@ -379,7 +387,7 @@ impl Tpm {
 /// The code in a response's header.
 fn response_code_of(response: &[u8]) -> Option<u32> {
     let code = response.get(6..10)?;
-    Some(u32::from_be_bytes(code.try_into().ok()?))
+    Some(response_code::without_layer(u32::from_be_bytes(code.try_into().ok()?)))
 }
 
 impl Drop for Tpm {
@@ -474,6 +482,34 @@ mod tests {
             let mut tpm = super::tests::tpm(vec![code(busy), code(busy), code(0)]);
             assert!(tpm.run(&Command::new(code::SELF_TEST)).is_ok(), "{busy:x}");
         }
+    }
+
+    /// A resource manager that is full.
+    struct Full;
+
+    impl Transport for Full {
+        fn transact(&mut self, _: &[u8], _: &mut [u8]) -> Result<usize, TransportError> {
+            Err(TransportError::NoRoom)
+        }
+
+        fn pause(&mut self, _: u32) {}
+
+        fn is_managed(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn a_resource_manager_that_is_full_says_of_what() {
+        use crate::{NewSession, Slots, template};
+        let mut tpm = Tpm::new(Box::new(Full), &AwsLc);
+        let session = tpm.start(&NewSession::hmac().dangerous_unsalted());
+        assert_eq!(session, Err(Error::Exhausted(Slots::Sessions)));
+        tpm.dangerous_plain(true);
+        let key = tpm.load_external(&template::srk(), None).map(|_| ());
+        assert_eq!(key, Err(Error::Exhausted(Slots::Objects)));
+        // What makes nothing needs no room: that is another fault.
+        assert_eq!(tpm.random(&mut [0; 8]), Err(Error::Transport(TransportError::NoRoom)));
     }
 
     #[test]

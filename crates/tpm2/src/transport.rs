@@ -58,6 +58,8 @@ pub enum TransportError {
     TimedOut,
     /// What came is no response: its size is out of range, or it was cut short.
     Malformed(&'static str),
+    /// The resource manager has no room for one more object or session of ours.
+    NoRoom,
     /// The TPM's interface broke its protocol.
     Interface(&'static str),
     /// The platform around a software TPM refused, with its code.
@@ -74,6 +76,7 @@ impl TransportError {
             Self::Closed => "tpm2.transport.closed",
             Self::TimedOut => "tpm2.transport.timeout",
             Self::Malformed(_) => "tpm2.transport.malformed",
+            Self::NoRoom => "tpm2.transport.no-room",
             Self::Interface(_) => "tpm2.transport.interface",
             Self::Platform(_) => "tpm2.transport.platform",
             Self::Tis(fault) => fault.code(),
@@ -87,6 +90,7 @@ impl fmt::Display for TransportError {
             Self::Os(number) => write!(f, "the operating system's error {number}"),
             Self::Closed => f.write_str("the connection to the TPM ended"),
             Self::TimedOut => f.write_str("the TPM did not respond in time"),
+            Self::NoRoom => f.write_str("the resource manager has no room for one more of ours"),
             Self::Malformed(what) | Self::Interface(what) => f.write_str(what),
             Self::Platform(code) => write!(f, "the software TPM's platform refused: {code:#x}"),
             Self::Tis(fault) => fault.fmt(f),

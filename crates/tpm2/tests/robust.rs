@@ -9,12 +9,16 @@
 
 mod lab;
 
-use lab::{NO_DA, WITH_VALUE, primary, recorded, seal, set_hierarchy, severable, talk, unseal};
+use lab::{
+    NO_DA, WITH_VALUE, codes, primary, recorded, seal, set_hierarchy, severable, talk, unseal,
+};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_peers::{Swtpm, tool};
+use touchstone_tpm2::admin::Startup;
 use touchstone_tpm2::kdf::{kdfa, kdfe};
 use touchstone_tpm2::nv::{Attributes, NewIndex, Party};
 use touchstone_tpm2::template::srk;
+use touchstone_tpm2::transport::Control;
 use touchstone_tpm2::{
     Auth, Command, Error, Hierarchy, Lockout, NewSession, Slots, TransportError, code,
     response_code,
@@ -146,6 +150,53 @@ fn what_a_killed_predecessor_left_is_recovered() {
     drop(killed);
     drop(talk(&swtpm));
     swtpm.assert_nothing_is_loaded();
+}
+
+#[test]
+fn a_tpm_that_fails_for_real_says_so_to_whatever_it_is_asked_and_comes_back_with_power() {
+    let swtpm = Swtpm::blank();
+    let (mut tpm, seen) = recorded(&swtpm);
+    let sealed = seal(&mut tpm, WITH_VALUE, &[], b"pin", b"data");
+    let root = tpm.srk().unwrap().entity.name;
+    assert!(!tpm.test_result().unwrap().is_failure());
+    // It cannot store what it is told to: libtpms enters failure mode in that command.
+    swtpm.wear_out();
+    let failed = tpm.nv_define(Hierarchy::Owner, &owners()).unwrap_err();
+    assert!(matches!(failed, Error::Failed { result: Some(_) }), "{failed:?}");
+    assert!(failed.to_string().contains("power the device off and on"), "{failed}");
+    let sent = seen.lock().unwrap().len();
+    for failed in [
+        tpm.random(&mut [0; 8]).unwrap_err(),
+        unseal(&mut tpm, &sealed, Auth::value(b"pin")).unwrap_err(),
+        tpm.self_test(true).unwrap_err(),
+        // What it answers is about something else.
+        tpm.handles(0x8000_0000).unwrap_err(),
+        tpm.lockout().unwrap_err(),
+        tpm.pcr_banks().unwrap_err(),
+    ] {
+        assert!(matches!(failed, Error::Failed { result: Some(_) }), "{failed:?}");
+    }
+    assert!(tpm.test_result().unwrap().is_failure());
+    // Nothing is tried for long: a command, and the question of how it is.
+    assert!(seen.lock().unwrap().len() - sent <= 2 * 2 * 8, "{:?}", codes(&seen));
+    // Somebody who comes only now.
+    drop(tpm);
+    let (mut late, _) = recorded(&swtpm);
+    assert!(matches!(late.recover(), Err(Error::Failed { .. })));
+    drop(late);
+
+    // The cause is gone, and still it fails, until it has been without power.
+    swtpm.repair();
+    let mut control = Control::unix(swtpm.control_socket()).unwrap();
+    let (mut tpm, _) = recorded(&swtpm);
+    assert!(matches!(tpm.random(&mut [0; 8]), Err(Error::Failed { .. })));
+    control.init().unwrap();
+    assert!(tpm.startup(Startup::Clear).unwrap());
+    tpm.random(&mut [0; 8]).unwrap();
+    assert_eq!(tpm.srk().unwrap().entity.name, root);
+    tpm.nv_define(Hierarchy::Owner, &owners()).unwrap();
+    drop(tpm);
+    nothing_is_left(&swtpm);
 }
 
 /// A deterministic source of test octets; the tools compute the same from them.

@@ -183,6 +183,18 @@ impl Swtpm {
         std::fs::read(self.dir.path().join(name)).unwrap()
     }
 
+    /// From now on the TPM can store nothing, as if its memory were worn out: with the next attempt
+    /// it goes into failure mode.
+    pub fn wear_out(&self) {
+        // Where swtpm writes its state before it takes the old one's place.
+        std::fs::create_dir(self.dir.path().join("TMP2-00.permall")).unwrap();
+    }
+
+    /// Takes that back. A TPM that has failed stays so until it starts again.
+    pub fn repair(&self) {
+        std::fs::remove_dir(self.dir.path().join("TMP2-00.permall")).unwrap();
+    }
+
     /// Stops the TPM, as pulling it out would (`kill -9`).
     pub fn kill(&mut self) {
         self.child.kill().unwrap();

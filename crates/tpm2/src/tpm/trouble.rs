@@ -7,7 +7,7 @@ use crate::error::{Lockout, Slots};
 use crate::marshal::{Reader, Writer};
 use crate::policy::Unsatisfied;
 use crate::session::{Plan, SessionKind};
-use crate::{Error, Refusal, response_code};
+use crate::{Error, Refusal, TransportError, response_code};
 
 const CAP_TPM_PROPERTIES: u32 = 6;
 /// `TPM_PT_LOCKOUT_COUNTER`, then `MAX_AUTH_FAIL`, `LOCKOUT_INTERVAL`, `LOCKOUT_RECOVERY` (Part 2
@@ -94,7 +94,7 @@ impl Tpm {
         let mut reader = Reader::new(&answer.parameters);
         reader.u8()?;
         if (reader.u32()?, reader.u32()?) != (CAP_TPM_PROPERTIES, 4) {
-            return Err(Error::Malformed("the TPM does not know its own lockout"));
+            return Err(self.failed_or("the TPM does not know its own lockout"));
         }
         let mut next = |property| match (reader.u32()?, reader.u32()?) {
             (found, value) if found == property => Ok(value),
@@ -108,12 +108,36 @@ impl Tpm {
         })
     }
 
+    /// What an answer that is not about the question means: a TPM in failure mode tells of itself
+    /// whatever it is asked (Part 1 §12.3).
+    pub(super) fn failed_or(&mut self, what: &'static str) -> Error {
+        match self.read_test_result() {
+            Ok(result @ (response_code::FAILURE | response_code::INITIALIZE)) => {
+                Error::Failed { result: Some(result) }
+            }
+            _ => Error::Malformed(what),
+        }
+    }
+
     /// What the self-test says: `testResult`, behind what the maker adds.
     fn read_test_result(&mut self) -> Result<u32, Error> {
         let answer = self.once(&Command::new(code::GET_TEST_RESULT))?;
         let mut reader = Reader::new(&answer.parameters);
         reader.sized()?;
         reader.u32()
+    }
+}
+
+/// What a command wanted that a resource manager has no room for.
+pub(super) fn crowded(command: &Command, error: Error) -> Error {
+    match error {
+        Error::Transport(TransportError::NoRoom) if command.code == code::START_AUTH_SESSION => {
+            Error::Exhausted(Slots::Sessions)
+        }
+        Error::Transport(TransportError::NoRoom) if command.code.makes_handle => {
+            Error::Exhausted(Slots::Objects)
+        }
+        _ => error,
     }
 }
 

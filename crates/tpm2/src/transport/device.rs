@@ -27,9 +27,28 @@ impl Device {
     }
 }
 
+/// `EFAULT`.
+const LOST: Option<i32> = Some(14);
+
+impl Device {
+    /// What Linux' resource manager says of its own: it keeps three objects and three sessions for
+    /// each who opened it. One more is unloaded again, and the open sessions with it.
+    fn told(&self, error: std::io::Error) -> TransportError {
+        match error.kind() {
+            ErrorKind::OutOfMemory if self.managed => TransportError::NoRoom,
+            _ if self.managed && error.raw_os_error() == LOST => TransportError::Interface(
+                "the resource manager could not bring back what we had loaded, or not put it away; \
+                 open the device again",
+            ),
+            _ => error.into(),
+        }
+    }
+}
+
 impl Transport for Device {
     fn transact(&mut self, command: &[u8], response: &mut [u8]) -> Result<usize, TransportError> {
-        if self.file.write(command)? != command.len() {
+        let written = self.file.write(command).map_err(|error| self.told(error))?;
+        if written != command.len() {
             return Err(TransportError::Interface("the device took half a command"));
         }
         loop {
