@@ -2,7 +2,7 @@
 
 mod element;
 
-pub(crate) use element::{Authorization, Element, ElementVerb, Keys, Lockout, Nv, Pcr};
+pub(crate) use element::{Authorization, Element, ElementVerb, Keys, Lock, Lockout, Nv, Pcr};
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;

@@ -192,6 +192,106 @@ fn counters_pins_and_indices_of_a_password_protected_owner_work() {
 }
 
 #[test]
+fn bits_and_digests_stand_as_tpm2_tools_read_them() {
+    let swtpm = Swtpm::blank_tcp();
+    swtpm.write("data", b"measured");
+    element(&swtpm, &["nv", "define", "0x01800003", "--kind", "bits"]).expect(0);
+    let set = element(&swtpm, &["nv", "set-bits", "0x01800003", "0x11"]).expect(0);
+    assert_eq!(set.out, "0x0000000000000011\n");
+    swtpm.tool(&["tpm2_nvsetbits", "0x1800003", "-C", "o", "-i", "0x8000000000000000"]);
+    let json = element(&swtpm, &["nv", "set-bits", "0x01800003", "2", "--json"]).expect(0);
+    let json = json.json("touchstone.element.nv.set-bits/1");
+    assert_eq!(json["value"], "0x8000000000000013");
+    let theirs = swtpm.tool(&["tpm2_nvread", "0x1800003", "-C", "o"]);
+    assert_eq!(theirs, 0x8000_0000_0000_0013_u64.to_be_bytes());
+
+    element(&swtpm, &["nv", "define", "0x01800004", "--kind", "extend"]).expect(0);
+    let ours = element(&swtpm, &["nv", "extend", "0x01800004", "data"]).expect(0);
+    let theirs = swtpm.tool(&["tpm2_nvread", "0x1800004", "-C", "o"]);
+    let hex = |octets: &[u8]| octets.iter().fold(String::new(), |hex, o| hex + &format!("{o:02x}"));
+    assert_eq!(ours.out.trim(), hex(&theirs));
+    // An index of theirs that they extend twice, as ours is.
+    let attributes = "ownerread|ownerwrite|nt=extend|no_da";
+    swtpm.tool(&["tpm2_nvdefine", "0x1800005", "-C", "o", "-g", "sha256", "-a", attributes]);
+    for _ in 0..2 {
+        swtpm.tool(&["tpm2_nvextend", "0x1800005", "-C", "o", "-i", "data"]);
+    }
+    let twice = element(&swtpm, &["nv", "extend", "0x01800004", "data"]).expect(0).out;
+    assert_eq!(element(&swtpm, &["nv", "read", "0x01800005"]).expect(0).out, twice);
+
+    let wrong = element(&swtpm, &["nv", "set-bits", "0x01800004", "1"]).expect(3);
+    assert!(wrong.err.contains("is of the kind `extend`, and this needs `bits`"), "{}", wrong.err);
+    let wrong = element(&swtpm, &["nv", "extend", "0x01800003", "data"]).expect(3);
+    assert!(wrong.err.contains("(tpm2.nv.kind)"), "{}", wrong.err);
+    element(&swtpm, &["nv", "set-bits", "0x01800003", "lots"]).expect(2);
+    swtpm.write("large", &[0; 4096]);
+    let large = element(&swtpm, &["nv", "extend", "0x01800004", "large"]).expect(3);
+    assert!(large.err.contains("extend with its digest"), "{}", large.err);
+    swtpm.assert_nothing_is_loaded();
+}
+
+#[test]
+fn locks_hold_against_us_and_tpm2_tools_until_the_tpm_starts_again_or_for_good() {
+    let swtpm = Swtpm::blank_tcp();
+    swtpm.write("data", b"data");
+    let lockable = [
+        ("0x01800001", "write,read"),
+        ("0x01800002", "write-for-good"),
+        ("0x01800003", "global"),
+        ("0x01800004", "global"),
+    ];
+    for (index, how) in lockable {
+        element(&swtpm, &["nv", "define", index, "--size", "4", "--lockable", how]).expect(0);
+        element(&swtpm, &["nv", "write", index, "data"]).expect(0);
+    }
+    let not = element(&swtpm, &["nv", "read-lock", "0x01800002"]).expect(3);
+    assert!(not.err.contains("not defined to be locked against reading"), "{}", not.err);
+
+    let locked = element(&swtpm, &["nv", "write-lock", "0x01800001"]).expect(0);
+    assert!(locked.err.contains("locked against writing until the TPM starts"), "{}", locked.err);
+    assert_eq!(element(&swtpm, &["nv", "read", "0x01800001"]).expect(0).out, "data");
+    element(&swtpm, &["nv", "read-lock", "0x01800001"]).expect(0);
+    let json = element(&swtpm, &["nv", "write-lock", "0x01800002", "--json"]).expect(0);
+    assert_eq!(json.json("touchstone.element.nv.write-lock/1")["until"], "for good");
+    let json = element(&swtpm, &["nv", "global-write-lock", "--json"]).expect(0);
+    let json = json.json("touchstone.element.nv.global-write-lock/1");
+    assert_eq!(json["locked"], serde_json::json!(["0x01800003", "0x01800004"]));
+
+    for (index, _) in lockable {
+        let refused = element(&swtpm, &["nv", "write", index, "data"]).expect(3);
+        assert!(refused.err.contains("(tpm2.nv.locked)"), "{}", refused.err);
+        let theirs = format!("0x{}", &index[3..]);
+        let (written, said) = swtpm.attempt(&["tpm2_nvwrite", &theirs, "-C", "o", "-i", "data"]);
+        assert!(!written && said.contains("0x148"), "{said}");
+    }
+    let refused = element(&swtpm, &["nv", "read", "0x01800001"]).expect(3);
+    assert!(refused.err.contains("(tpm2.nv.locked)"), "{}", refused.err);
+    assert!(!swtpm.attempt(&["tpm2_nvread", "0x1800001", "-C", "o"]).0);
+    let shown = element(&swtpm, &["nv", "show", "0x01800001"]).expect(0).out;
+    assert!(shown.contains("locked       against reading and writing"), "{shown}");
+
+    // Theirs hold against us.
+    element(&swtpm, &["nv", "define", "0x01800005", "--size", "4", "--lockable", "write,read"])
+        .expect(0);
+    element(&swtpm, &["nv", "write", "0x01800005", "data"]).expect(0);
+    swtpm.tool(&["tpm2_nvwritelock", "0x1800005", "-C", "o"]);
+    swtpm.tool(&["tpm2_nvreadlock", "0x1800005", "-C", "o"]);
+    element(&swtpm, &["nv", "write", "0x01800005", "data"]).expect(3);
+    element(&swtpm, &["nv", "read", "0x01800005"]).expect(3);
+
+    let mut swtpm = swtpm;
+    swtpm.tool(&["tpm2_shutdown", "-c"]);
+    swtpm.restart();
+    element(&swtpm, &["nv", "read", "0x01800001"]).expect(0);
+    for index in ["0x01800001", "0x01800003", "0x01800004", "0x01800005"] {
+        element(&swtpm, &["nv", "write", index, "data"]).expect(0);
+    }
+    let refused = element(&swtpm, &["nv", "write", "0x01800002", "data"]).expect(3);
+    assert!(refused.err.contains("(tpm2.nv.locked)"), "{}", refused.err);
+    swtpm.assert_nothing_is_loaded();
+}
+
+#[test]
 fn guessing_is_told_and_a_lockout_ends_with_its_password() {
     let swtpm = Swtpm::blank_tcp();
     swtpm.write("pin", b"1234");
@@ -235,6 +335,26 @@ fn a_tpm_tests_itself() {
     assert_eq!(ran.out, "every test passed\n");
     let full = element(&swtpm, &["selftest", "--full", "--json"]).expect(0);
     assert_eq!(full.json("touchstone.element.selftest/1")["result"], "TPM_RC_SUCCESS");
+}
+
+#[test]
+fn a_tpm_that_fails_for_real_is_told_until_it_was_without_power() {
+    let mut swtpm = Swtpm::blank_tcp();
+    element(&swtpm, &["random", "8"]).expect(0);
+    swtpm.wear_out();
+    let define = ["nv", "define", "0x01800001", "--size", "4"];
+    let failed = element(&swtpm, &define).expect(3);
+    assert!(failed.err.contains("(tpm2.failed)"), "{}", failed.err);
+    let ran = element(&swtpm, &["selftest", "--json"]).expect(1);
+    assert_eq!(ran.json("touchstone.element.selftest/1")["result"], "TPM_RC_FAILURE");
+    let failed = element(&swtpm, &["random", "8"]).expect(3);
+    assert!(failed.err.contains("failed its self-test"), "{}", failed.err);
+    swtpm.repair();
+    element(&swtpm, &["selftest", "--full"]).expect(1);
+    swtpm.restart();
+    element(&swtpm, &["selftest", "--full"]).expect(0);
+    element(&swtpm, &define).expect(0);
+    swtpm.assert_nothing_is_loaded();
 }
 
 #[test]

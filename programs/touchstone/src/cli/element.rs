@@ -2,7 +2,7 @@
 
 mod nv;
 
-pub(crate) use nv::{Authorization, Lockout, Nv};
+pub(crate) use nv::{Authorization, Lock, Lockout, Nv};
 
 use clap::{Args, Subcommand};
 use std::path::PathBuf;

@@ -1,8 +1,10 @@
 //! `touchstone element nv`: indices in a TPM's own storage.
 
+mod change;
+
 use super::{refused, secrets, tpm_failure};
 use crate::answer::{Answer, Answered, Failure, hex, table};
-use crate::cli::{Authorization, Nv};
+use crate::cli::{Authorization, Lock, Nv};
 use crate::files::{self, SMALL};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -33,9 +35,14 @@ pub(crate) fn run(tpm: &mut Tpm, verb: &Nv) -> Answered {
                     "give --limit with --kind pin-fail or pin-pass",
                 ));
             }
-            define(tpm, new, (read, write), (*lockable, *limit), by)
+            define(tpm, new, (read, write), (lockable, *limit), by)
         }
-        Nv::Increment { index, by } => increment(tpm, *index, by),
+        Nv::Increment { index, by } => change::increment(tpm, *index, by),
+        Nv::SetBits { index, bits, by } => change::set_bits(tpm, *index, *bits, by),
+        Nv::Extend { index, file, by } => change::extend(tpm, *index, file, by),
+        Nv::WriteLock { index, by } => change::write_lock(tpm, *index, by),
+        Nv::ReadLock { index, by } => change::read_lock(tpm, *index, by),
+        Nv::GlobalWriteLock { owner } => change::global_write_lock(tpm, owner.as_deref()),
         Nv::Undefine { index, owner } => undefine(tpm, *index, owner.as_deref()),
     }
 }
@@ -222,20 +229,6 @@ fn write(
     }
 }
 
-fn increment(tpm: &mut Tpm, handle: u32, authorization: &Authorization) -> Answered {
-    let mut index = find(tpm, handle)?;
-    let writer = by(tpm, &index, authorization, (OWNERWRITE, AUTHWRITE))?;
-    let reader = by(tpm, &index, authorization, (OWNERREAD, AUTHREAD))?;
-    let answer =
-        Answer::new("touchstone.element.nv.increment/1").with("index", format!("0x{handle:08x}"));
-    let incremented =
-        tpm.nv_increment(&mut index, &writer).and_then(|()| tpm.nv_counter(&index, &reader));
-    match incremented {
-        Ok(value) => Ok(answer.with("value", value).line(value)),
-        Err(error) => refused(answer, &error),
-    }
-}
-
 fn undefine(tpm: &mut Tpm, handle: u32, password: Option<&str>) -> Answered {
     owner(tpm, password)?;
     let index = find(tpm, handle)?;
@@ -272,7 +265,7 @@ fn define(
     tpm: &mut Tpm,
     new: NewIndex,
     (read, write): (&[Party], &[Party]),
-    (lockable, limit): (bool, Option<u32>),
+    (lockable, limit): (&[Lock], Option<u32>),
     authorization: &Authorization,
 ) -> Answered {
     owner(tpm, authorization.owner.as_deref())?;
@@ -284,8 +277,8 @@ fn define(
     let chosen = |parties, usual| if <[Party]>::is_empty(parties) { usual } else { parties };
     let mut attributes =
         Attributes::new().read_by(chosen(read, readers)).written_by(chosen(write, writers));
-    if lockable {
-        attributes = attributes.write_lockable();
+    for lock in lockable {
+        attributes = lock.allow(attributes);
     }
     let new = match &value {
         // Nobody can guess the empty value wrong.

@@ -3,7 +3,43 @@
 use super::by_name;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
-use touchstone_tpm2::nv::{Kind, Party};
+use touchstone_tpm2::nv::{Attributes, Kind, Party};
+
+/// How an index can be locked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lock {
+    /// Against writing, until the next start.
+    Write,
+    /// Against writing, for good.
+    WriteForGood,
+    /// Against reading, until the next start.
+    Read,
+    /// Against writing, together with all others that are so defined, until the next start.
+    Global,
+}
+
+impl Lock {
+    const ALL: [Self; 4] = [Self::Write, Self::WriteForGood, Self::Read, Self::Global];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Write => "write",
+            Self::WriteForGood => "write-for-good",
+            Self::Read => "read",
+            Self::Global => "global",
+        }
+    }
+
+    /// The attributes of an index that can be locked so.
+    pub(crate) const fn allow(self, attributes: Attributes) -> Attributes {
+        match self {
+            Self::Write => attributes.write_lockable(),
+            Self::WriteForGood => attributes.write_lockable_for_good(),
+            Self::Read => attributes.read_lockable(),
+            Self::Global => attributes.globally_lockable(),
+        }
+    }
+}
 
 /// Whose authorization is used.
 #[derive(Args, Debug)]
@@ -78,6 +114,7 @@ Examples:
   touchstone element nv define 0x01800002 --kind counter
   touchstone element nv define 0x01800003 --size 32 --value file:pin --read owner,value
   touchstone element nv define 0x01800004 --kind pin-fail --limit 5 --value file:pin
+  touchstone element nv define 0x01800005 --size 32 --lockable write,read
 
 The owner's indices are from 0x01800000 to 0x01bfffff.")]
     Define {
@@ -99,9 +136,9 @@ The owner's indices are from 0x01800000 to 0x01bfffff.")]
         /// Who writes, in the same words
         #[arg(long, value_name = "WHO", value_parser = party, value_delimiter = ',')]
         write: Vec<Party>,
-        /// It can be locked against writing until the next boot
-        #[arg(long)]
-        lockable: bool,
+        /// How it can be locked: write, write-for-good, read, global
+        #[arg(long, value_name = "HOW", value_parser = lock, value_delimiter = ',')]
+        lockable: Vec<Lock>,
         #[command(flatten)]
         by: Authorization,
     },
@@ -115,6 +152,72 @@ Example:
         index: u32,
         #[command(flatten)]
         by: Authorization,
+    },
+    /// Set bits of a `bits` index beside those that are set, and show how it stands
+    #[command(after_help = "\
+Example:
+  touchstone element nv set-bits 0x01800003 0x11
+
+Nothing takes a bit back but `nv undefine`.")]
+    SetBits {
+        /// The index
+        #[arg(value_parser = index)]
+        index: u32,
+        /// The bits, as a number: 0x11 sets the lowest and the fifth
+        #[arg(value_name = "NUMBER", value_parser = bits)]
+        bits: u64,
+        #[command(flatten)]
+        by: Authorization,
+    },
+    /// Extend an `extend` index with a file, as a register is, and show its digest
+    #[command(after_help = "\
+Example:
+  touchstone element nv extend 0x01800004 config.toml
+
+The index becomes the digest of what stood there and the file, which may be as large as the TPM takes
+in one command; extend with a digest of what is larger.")]
+    Extend {
+        /// The index
+        #[arg(value_parser = index)]
+        index: u32,
+        /// What it is extended with; `-` is standard input
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        #[command(flatten)]
+        by: Authorization,
+    },
+    /// Lock an index against writing, until the TPM starts again or for good, as it was defined
+    #[command(after_help = "\
+Example:
+  touchstone element nv define 0x01800005 --size 32 --lockable write
+  touchstone element nv write-lock 0x01800005")]
+    WriteLock {
+        /// The index
+        #[arg(value_parser = index)]
+        index: u32,
+        #[command(flatten)]
+        by: Authorization,
+    },
+    /// Lock an index against reading until the TPM starts again: for secrets that only the boot needs
+    #[command(after_help = "\
+Example:
+  touchstone element nv define 0x01800006 --size 32 --lockable read
+  touchstone element nv read-lock 0x01800006")]
+    ReadLock {
+        /// The index
+        #[arg(value_parser = index)]
+        index: u32,
+        #[command(flatten)]
+        by: Authorization,
+    },
+    /// Lock all indices that were defined with `--lockable global` until the TPM starts again
+    #[command(after_help = "\
+Example:
+  touchstone element nv global-write-lock")]
+    GlobalWriteLock {
+        /// The owner's password, where it has one
+        #[arg(long, value_name = "file:PATH")]
+        owner: Option<String>,
     },
     /// Remove an index. What stood in it is lost
     Undefine {
@@ -147,14 +250,23 @@ as it was set up.")]
 }
 
 fn index(text: &str) -> Result<u32, String> {
-    let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(digits) => u32::from_str_radix(digits, 16),
-        None => text.parse(),
-    };
-    number
+    bits(text)
         .ok()
+        .and_then(|number| u32::try_from(number).ok())
         .filter(|number| number >> 24 == 1)
         .ok_or_else(|| "indices are from 0x01000000 to 0x01ffffff".to_owned())
+}
+
+fn bits(text: &str) -> Result<u64, String> {
+    let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    number.map_err(|_| "write a number of 64 bits, as 17 or 0x11".to_owned())
+}
+
+fn lock(text: &str) -> Result<Lock, String> {
+    by_name(text, &Lock::ALL, Lock::name)
 }
 
 fn kind(text: &str) -> Result<Kind, String> {
