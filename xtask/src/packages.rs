@@ -52,6 +52,8 @@ const PACKAGES: &[Package] = &[
     Package { name: "libtss2-dev", why: "the TSS in C, a second opinion on the TPM code", uses: &[Use::Test] },
     Package { name: "pkg-config", why: "finding the TSS in C", uses: &[Use::Test] },
     Package { name: "tpm2-openssl", why: "OpenSSL's use of keys in the TPM", uses: &[Use::Test] },
+    Package { name: "tpm2-abrmd", why: "a resource manager beside the kernel's", uses: &[Use::Test] },
+    Package { name: "dbus-daemon", why: "the message bus that tpm2-abrmd is reached over", uses: &[Use::Test] },
     Package { name: "iproute2", why: "network namespaces for the quarantine's tests", uses: &[Use::Test] },
     Package { name: "chromium", why: "pictures of the console", uses: &[Use::Screenshots] },
 ];

@@ -59,10 +59,13 @@ impl Hand {
     /// Writes a file on the device, completely or not at all.
     pub(crate) fn push(&mut self, content: &[u8], path: &str, executable: bool) -> Result<()> {
         let (path, len) = (quoted(path), content.len());
+        // What comes is taken in any case: else the next file would start with it.
         let mode = if executable { "755" } else { "644" };
         let script = format!(
-            "t={path}.part; mkdir -p \"$(dirname {path})\" && head -c {len} </run/rig.data >\"$t\" && \
-             [ \"$(wc -c <\"$t\")\" = {len} ] && chmod {mode} \"$t\" && sync && mv \"$t\" {path}"
+            "t={path}.part; if mkdir -p \"$(dirname {path})\" && : >\"$t\"; then \
+             head -c {len} </run/rig.data >\"$t\" && [ \"$(wc -c <\"$t\")\" = {len} ] && \
+             chmod {mode} \"$t\" && sync && mv \"$t\" {path}; \
+             else head -c {len} </run/rig.data >/dev/null; false; fi"
         );
         let limit = Duration::from_secs(30);
         let number = self.send(&script, limit)?;

@@ -49,6 +49,7 @@ pub mod scene;
 pub mod sensor;
 pub mod tools;
 pub mod tpm;
+pub mod tpm_users;
 pub mod varstore;
 
 pub use hand::{Said, quoted};

@@ -7,6 +7,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm};
 use touchstone_crypto_awslc::AwsLc;
@@ -21,8 +22,9 @@ use touchstone_system::tpm::{EndorsementAuthority, Tpm};
 use touchstone_system::varstore::SecureBootKeys;
 
 const SHA256: HashAlgorithm = HashAlgorithm::Sha256;
-const BOOT: Duration = Duration::from_mins(2);
+const BOOT: Duration = Duration::from_mins(4);
 const SENSOR: &str = env!("CARGO_BIN_EXE_touchstone-sensor-1");
+const TPM_USERS: &str = env!("CARGO_BIN_EXE_touchstone-tpm-users");
 
 struct Maker {
     scratch: Scratch,
@@ -46,6 +48,7 @@ impl Maker {
         let kernel = Kernel::find().unwrap();
         let mut root = Initramfs::new(&kernel).unwrap();
         root.libraries_of(Path::new(SENSOR)).unwrap();
+        root.libraries_of(Path::new(TPM_USERS)).unwrap();
         root.file("/etc/hostname", b"line-1\n");
         for service in [
             Service { name: "agent", command: "sh -c 'while true; do sleep 1; done'" },
@@ -89,6 +92,7 @@ fn a_device_measures_its_boot_and_can_be_touched() {
     the_running_program_is_in_the_ima_list(&device);
     nftables_work_and_can_be_taken_back(&device);
     files_travel_whole(&device);
+    many_use_the_tpm_at_once_and_leave_nothing(&device);
     a_running_program_can_be_patched(&device);
     assert!(device.shell("sleep 60", Duration::from_secs(1)).unwrap().status > 128);
     if let Some(folder) = std::env::var_os("TOUCHSTONE_CAPTURE") {
@@ -233,7 +237,45 @@ fn files_travel_whole(device: &Device) {
     assert_eq!(device.pull("/tmp/a folder/it's big").unwrap(), content);
     eprintln!("3 MB pushed in {pushed:?}, pulled in {:?}", start.elapsed());
     assert!(device.push(b"x", "/proc/nowhere/x", false).is_err());
-    assert_eq!(device.ask("echo still here").unwrap(), "still here");
+    device.push(b"still here", "/tmp/whole", false).unwrap();
+    assert_eq!(device.ask("cat /tmp/whole").unwrap(), "still here");
+}
+
+/// Through the kernel's resource manager; and what it hides from its users is looked for beside it.
+fn many_use_the_tpm_at_once_and_leave_nothing(device: &Device) {
+    const USERS: usize = 8;
+    let stripped = tempfile::NamedTempFile::new().unwrap();
+    let mut strip = Command::new("objcopy");
+    strip.args(["--strip-all", TPM_USERS]).arg(stripped.path());
+    assert!(strip.status().unwrap().success());
+    let program = std::fs::read(stripped.path()).unwrap();
+    device.push(&program, "/tmp/users", true).unwrap();
+    let users = |arguments: &str| {
+        let script = format!("/tmp/users {arguments}");
+        let said = device.shell(&script, Duration::from_mins(1)).unwrap();
+        assert_eq!(said.status, 0, "`{script}`: {}", said.text());
+        said.text()
+    };
+    let start = std::time::Instant::now();
+    let seen = users(&format!("/dev/tpmrm0 crowd {USERS} 3"));
+    eprintln!("{USERS} users of the TPM: {} in {:?}", seen.trim(), start.elapsed());
+    let right = 4 * 3 * USERS;
+    let all = format!("objects: {}, sessions: {}, right: {right}", 2 * USERS, 2 * USERS);
+    assert!(seen.contains(&all), "{seen}");
+    users("/dev/tpm0 left");
+    let limits = users("/dev/tpmrm0 limits");
+    eprintln!("limits: {}, in {:?}", limits.trim().replace('\n', ", "), start.elapsed());
+    assert!(limits.contains("objects for one") && limits.contains("sessions for all"), "{limits}");
+    users("/dev/tpm0 left");
+
+    // Killed in the middle of it, with all that is loaded and open.
+    let kill = "/tmp/users /dev/tpmrm0 crowd 4 1000 & sleep 2; kill -9 $!; wait $!; [ $? = 137 ]";
+    let said = device.shell(kill, Duration::from_secs(20)).unwrap();
+    assert_eq!(said.status, 0, "{}", said.text());
+    users("/dev/tpm0 left");
+    users("/dev/tpmrm0 crowd 2 1");
+    users("/dev/tpm0 left");
+    eprintln!("killed and come back in {:?}", start.elapsed());
 }
 
 /// The attack of the demonstration: IMA saw the file, and does not see this.
