@@ -158,6 +158,14 @@ fn verification(
         SignatureAlgorithm::MlDsa44 => &signature::ML_DSA_44,
         SignatureAlgorithm::MlDsa65 => &signature::ML_DSA_65,
         SignatureAlgorithm::MlDsa87 => &signature::ML_DSA_87,
+        SignatureAlgorithm::EcdsaP256Sha384 => &signature::ECDSA_P256_SHA384_ASN1,
+        SignatureAlgorithm::EcdsaP256Sha512 => &signature::ECDSA_P256_SHA512_ASN1,
+        SignatureAlgorithm::EcdsaP384Sha512 => &signature::ECDSA_P384_SHA512_ASN1,
+        SignatureAlgorithm::EcdsaP521Sha256 => &signature::ECDSA_P521_SHA256_ASN1,
+        SignatureAlgorithm::EcdsaP256Sha1 => &signature::ECDSA_P256_SHA1_ASN1,
+        SignatureAlgorithm::RsaPkcs1Sha1 => {
+            &signature::RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY
+        }
         _ => return Err(Error::Unsupported),
     })
 }

@@ -37,10 +37,22 @@ pub enum SignatureAlgorithm {
     MlDsa65,
     /// ML-DSA-87.
     MlDsa87,
+    /// ECDSA on P-256 with SHA-384: verified only.
+    EcdsaP256Sha384,
+    /// ECDSA on P-256 with SHA-512: verified only.
+    EcdsaP256Sha512,
+    /// ECDSA on P-384 with SHA-512: verified only.
+    EcdsaP384Sha512,
+    /// ECDSA on P-521 with SHA-256: verified only.
+    EcdsaP521Sha256,
+    /// ECDSA on P-256 with SHA-1: verified only, and weak.
+    EcdsaP256Sha1,
+    /// RSASSA-PKCS1-v1_5 with SHA-1: verified only, and weak.
+    RsaPkcs1Sha1,
 }
 
 impl SignatureAlgorithm {
-    /// Every algorithm.
+    /// Every algorithm that is relied upon.
     pub const ALL: [Self; 15] = [
         Self::EcdsaP256Sha256,
         Self::EcdsaP384Sha384,
@@ -58,6 +70,21 @@ impl SignatureAlgorithm {
         Self::MlDsa65,
         Self::MlDsa87,
     ];
+
+    /// What TPMs and old certificates are signed with beside these: no key of ours signs so.
+    pub const VERIFIED_ONLY: [Self; 6] = [
+        Self::EcdsaP256Sha384,
+        Self::EcdsaP256Sha512,
+        Self::EcdsaP384Sha512,
+        Self::EcdsaP521Sha256,
+        Self::EcdsaP256Sha1,
+        Self::RsaPkcs1Sha1,
+    ];
+
+    /// Whether it stands on SHA-1, for which collisions are made (RFC 9155 §1).
+    pub const fn is_weak(self) -> bool {
+        matches!(self, Self::EcdsaP256Sha1 | Self::RsaPkcs1Sha1)
+    }
 
     /// The name in logs and configuration.
     pub const fn name(self) -> &'static str {
@@ -77,10 +104,16 @@ impl SignatureAlgorithm {
             Self::MlDsa44 => "ml-dsa-44",
             Self::MlDsa65 => "ml-dsa-65",
             Self::MlDsa87 => "ml-dsa-87",
+            Self::EcdsaP256Sha384 => "ecdsa-p256-sha384",
+            Self::EcdsaP256Sha512 => "ecdsa-p256-sha512",
+            Self::EcdsaP384Sha512 => "ecdsa-p384-sha512",
+            Self::EcdsaP521Sha256 => "ecdsa-p521-sha256",
+            Self::EcdsaP256Sha1 => "ecdsa-p256-sha1",
+            Self::RsaPkcs1Sha1 => "rsa-pkcs1-sha1",
         }
     }
 
-    /// The algorithm of that [`name`](Self::name).
+    /// The relied-upon algorithm of that [`name`](Self::name).
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
