@@ -55,6 +55,8 @@ pub enum Refusal {
         /// By how many seconds.
         ahead: u64,
     },
+    /// The result does not say when the evidence was made.
+    Undated,
     /// The result is bound to no key.
     NotBound,
     /// The result is bound to another key than the peer's.
@@ -121,7 +123,7 @@ impl Gate {
             return Err(Refusal::FromTheFuture { ahead });
         }
         // Old evidence makes no fresh result, whenever it was signed.
-        let since = ear.evidence_at.min(ear.issued_at);
+        let since = ear.evidence_at.ok_or(Refusal::Undated)?.min(ear.issued_at);
         let until = since.saturating_add(self.max_age).min(ear.expires);
         if now < until {
             Ok(until)
@@ -145,6 +147,7 @@ impl Refusal {
             Self::NotAffirming { .. } => "admission.not-affirming",
             Self::Stale { .. } => "admission.stale",
             Self::FromTheFuture { .. } => "admission.from-the-future",
+            Self::Undated => "admission.undated",
             Self::NotBound => "admission.not-bound",
             Self::WrongKey => "admission.wrong-key",
             Self::WrongTenant => "admission.wrong-tenant",
@@ -167,6 +170,9 @@ impl fmt::Display for Refusal {
             Self::FromTheFuture { ahead } => {
                 write!(f, "the result is {ahead} s ahead of our clock; set the clocks")
             }
+            Self::Undated => f.write_str(
+                "the result does not say when the evidence was made; appraise with that time",
+            ),
             Self::NotBound => f.write_str("the result is bound to no key; enroll first"),
             Self::WrongKey => f.write_str("the result is bound to another key than the peer's"),
             Self::WrongTenant => f.write_str("the device belongs to another tenant"),

@@ -15,12 +15,15 @@ pub struct Appraisal {
     pub vector: TrustVector,
     /// Every control, in the order of the policy.
     pub controls: Vec<ControlResult>,
+    /// What of the evidence, or of the policy, was not evaluated.
+    pub not_evaluated: Vec<NotEvaluated>,
     /// The policy: `<name>/<version>`.
     pub policy_id: String,
     /// When, in Unix seconds.
     pub appraised_at: u64,
-    /// When the evidence was made, in Unix seconds: when its nonce was given out.
-    pub evidence_at: u64,
+    /// When the evidence was made, in Unix seconds: when its nonce was given out. `None` if nobody
+    /// says.
+    pub evidence_at: Option<u64>,
 }
 
 impl Appraisal {
@@ -37,6 +40,23 @@ impl Appraisal {
             [] => self.tier.to_string(),
             failed => format!("{}: {}", self.tier, failed.join("; ")),
         }
+    }
+}
+
+/// Something that no verdict rests on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NotEvaluated {
+    /// What it is: `event log`, `control patched`.
+    pub what: String,
+    /// Why.
+    pub why: String,
+}
+
+impl NotEvaluated {
+    /// This, because of that.
+    pub fn new(what: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { what: what.into(), why: why.into() }
     }
 }
 

@@ -4,7 +4,7 @@ use touchstone_policy::{Catalog, Type};
 
 /// The catalogue that policies are checked against.
 pub fn catalog() -> Catalog {
-    references(runtime(ima(boot(device(Catalog::new())))))
+    references(runtime(ima(boot(crate::facts::quote_catalog(device(Catalog::new()))))))
 }
 
 fn device(catalog: Catalog) -> Catalog {

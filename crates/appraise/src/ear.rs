@@ -2,7 +2,8 @@
 //! the Verifier says about one device, signed.
 //!
 //! Beside the draft's claims there are private ones, in the device's submodule: per control the
-//! reason (`touchstone.controls`), the tenant and the time of the evidence.
+//! reason (`touchstone.controls`), what was not evaluated and why
+//! (`touchstone.not_evaluated`), the tenant and the time of the evidence.
 
 mod confirmation;
 mod cwt;
@@ -16,7 +17,7 @@ pub use error::Error;
 pub use jwt::{to_jwt, verify_jwt};
 pub use key::VerifierKey;
 
-use crate::appraisal::{Appraisal, ControlResult, TrustVector};
+use crate::appraisal::{Appraisal, ControlResult, NotEvaluated, TrustVector};
 use crate::verifier::DeviceFacts;
 use touchstone_policy::ar4si::Tier;
 
@@ -42,8 +43,11 @@ pub struct Ear {
     pub device: String,
     /// Whose device it is.
     pub tenant: String,
-    /// When the evidence was made, in Unix seconds.
-    pub evidence_at: u64,
+    /// When the evidence was made, in Unix seconds; `None` if nobody says, and no [`Gate`] takes
+    /// that for fresh.
+    ///
+    /// [`Gate`]: crate::Gate
+    pub evidence_at: Option<u64>,
     /// The overall tier.
     pub status: Tier,
     /// The trustworthiness vector.
@@ -52,6 +56,8 @@ pub struct Ear {
     pub policy_id: String,
     /// Per control, the reason.
     pub controls: Vec<ControlResult>,
+    /// What no verdict rests on.
+    pub not_evaluated: Vec<NotEvaluated>,
 }
 
 /// Who appraised (draft-ietf-rats-ear-04 §3.3).
@@ -89,6 +95,7 @@ impl Ear {
             vector: appraisal.vector,
             policy_id: appraisal.policy_id.clone(),
             controls: appraisal.controls.clone(),
+            not_evaluated: appraisal.not_evaluated.clone(),
         }
     }
 

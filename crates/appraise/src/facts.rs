@@ -14,6 +14,12 @@ use touchstone_measure::ima;
 use touchstone_policy::{ClaimSet, Claims, Value, Version};
 
 mod code;
+mod present;
+mod quote;
+
+pub(crate) use present::Silence;
+use present::{Nothing, Present};
+pub(crate) use quote::catalog as quote_catalog;
 
 /// What is said about a scalar claim when a control that reads it fails.
 #[derive(Clone, Debug)]
@@ -54,6 +60,7 @@ pub(crate) struct Facts<'a> {
     references: &'a ReferenceClaims,
     claims: HashMap<String, Value>,
     notes: HashMap<&'static str, Vec<Note>>,
+    silence: Silence,
 }
 
 impl Claims for Facts<'_> {
@@ -72,10 +79,19 @@ impl<'a> Facts<'a> {
         now: u64,
         wanted: impl Iterator<Item = &'n str>,
     ) -> Self {
-        let mut facts =
-            Self { references: reference_claims, claims: HashMap::new(), notes: HashMap::new() };
+        let mut facts = Self {
+            references: reference_claims,
+            claims: HashMap::new(),
+            notes: HashMap::new(),
+            silence: Silence::of(evidence, device),
+        };
+        let nothing = Nothing::default();
+        let evidence = Present::of(evidence, &nothing);
         let source = Source { crypto, evidence, references, device, now };
         for name in wanted {
+            if facts.silence.about(name).is_some() {
+                continue;
+            }
             if let Some(value) = source.claim(name, &mut facts.notes) {
                 facts.claims.insert(name.into(), value);
             }
@@ -85,6 +101,11 @@ impl<'a> Facts<'a> {
 
     pub(crate) fn into_claims(self) -> ClaimSet {
         self.claims.into_iter().collect()
+    }
+
+    /// Why nothing is said about a claim, if that is known.
+    pub(crate) fn silence(&self, claim: &str) -> Option<&'static str> {
+        self.silence.about(claim)
     }
 
     pub(crate) fn notes(&self, claim: &str) -> &[Note] {
@@ -97,7 +118,7 @@ type Notes = HashMap<&'static str, Vec<Note>>;
 /// What claims are made from.
 struct Source<'a> {
     crypto: &'a dyn Crypto,
-    evidence: &'a Evidenced<'a>,
+    evidence: Present<'a>,
     references: &'a References,
     device: &'a DeviceFacts,
     now: u64,
@@ -105,15 +126,16 @@ struct Source<'a> {
 
 impl Source<'_> {
     fn claim(&self, name: &str, notes: &mut Notes) -> Option<Value> {
-        let boot = &self.evidence.boot;
+        let boot = self.evidence.boot;
         let value = match name {
-            "device.onboarded" => self.device.onboarded.into(),
-            "device.endorsed" => self.device.endorsed.into(),
-            "element.kind" => self.device.element_kind.as_str().into(),
+            "device.onboarded" => self.device.onboarded?.into(),
+            "device.endorsed" => self.device.endorsed?.into(),
+            "element.kind" => self.device.element_kind.as_deref()?.into(),
             // A nonce from the future has no age; the control is not met.
             "evidence.age" => {
-                Duration::from_secs(self.now.checked_sub(self.device.evidence_at)?).into()
+                Duration::from_secs(self.now.checked_sub(self.device.evidence_at?)?).into()
             }
+            _ if name.starts_with("quote.") => quote::claim(name, self.evidence.claims)?,
             "agent.version" => self.evidence.runtime.agent_version.parse::<Version>().ok()?.into(),
             "components" => self.components(|_, _| true),
             "components.outdated" => self.components(|version, newest| newest > version),
@@ -132,7 +154,7 @@ impl Source<'_> {
             }
             "boot.unknown-measurements" => self.unknown_measurements(),
             "boot.command-line" => self.command_line(notes)?,
-            "boot.firmware" => self.evidence.pcrs.value(0)?.into(),
+            "boot.firmware" => self.evidence.claims.pcr(0)?.into(),
             "boot.contradictions" => self.contradictions(),
             "ima.entries" => Value::list(self.files().map(|file| file.record(None))),
             "ima.unknown-files" => self.unknown_files(),

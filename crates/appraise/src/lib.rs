@@ -26,12 +26,13 @@ mod appraisal;
 mod catalog;
 pub mod claims;
 pub mod ear;
+mod evaluated;
 mod facts;
 pub mod references;
 mod verifier;
 
 pub use admission::{Admitted, Gate, Refusal};
-pub use appraisal::{Appraisal, ControlResult, EventRef, LogName, TrustVector};
+pub use appraisal::{Appraisal, ControlResult, EventRef, LogName, NotEvaluated, TrustVector};
 pub use catalog::catalog;
 pub use ear::{Confirmation, Ear, VerifierId, VerifierKey};
 pub use references::{Document, References};

@@ -1,10 +1,11 @@
 //! The Verifier: claims, policy, conclusion. Pure: no clock, no store, no network.
 
-use crate::appraisal::{Appraisal, ControlResult, EventRef, LogName, TrustVector};
+use crate::appraisal::{Appraisal, ControlResult, EventRef, LogName, NotEvaluated, TrustVector};
 use crate::facts::Facts;
-use crate::references::References;
+use crate::facts::Silence;
+use crate::references::{Document, References};
 use touchstone_crypto::{Crypto, Verified};
-use touchstone_evidence::{Evidence, claims};
+use touchstone_evidence::{Claims as Evidenced, Evidence, claims};
 use touchstone_policy::ar4si::{Dimension, Tier, TrustValue};
 use touchstone_policy::{ClaimSet, Outcome, Policy, Status, Value};
 
@@ -26,14 +27,15 @@ pub struct DeviceFacts {
     pub id: String,
     /// Whose it is.
     pub tenant: String,
-    /// It was onboarded: its attestation key is proven to live in its element.
-    pub onboarded: bool,
-    /// The element's certificate chain leads to a trusted maker.
-    pub endorsed: bool,
+    /// It was onboarded: its attestation key is proven to live in its element. `None` if nobody
+    /// says.
+    pub onboarded: Option<bool>,
+    /// The element's certificate chain leads to a trusted maker. `None` if nobody looked.
+    pub endorsed: Option<bool>,
     /// The kind of element: `tpm2`, `software`.
-    pub element_kind: String,
+    pub element_kind: Option<String>,
     /// When the nonce of this evidence was given out, in Unix seconds.
-    pub evidence_at: u64,
+    pub evidence_at: Option<u64>,
 }
 
 /// A policy with the reference values that it is judged by.
@@ -91,11 +93,14 @@ impl Verifier {
         for outcome in &outcomes {
             vector.take(outcome.value());
         }
-        let controls = outcomes.iter().map(|outcome| control(outcome, &facts)).collect();
+        let controls: Vec<ControlResult> =
+            outcomes.iter().map(|outcome| control(outcome, &facts)).collect();
+        let not_evaluated = self.not_evaluated(&claims, &controls);
         Appraisal {
             tier: touchstone_policy::tier(&outcomes),
             vector,
             controls,
+            not_evaluated,
             policy_id: self.policy_id(),
             appraised_at: now,
             evidence_at: device.evidence_at,
@@ -119,6 +124,46 @@ impl Verifier {
         let facts =
             Facts::new(crypto, &claims, &self.references, reference_claims, device, now, names);
         Some(facts.into_claims())
+    }
+
+    /// Why the values of a document, merged into these references, were never evaluated for this
+    /// evidence; empty if they were. A document that is supplied and never evaluated is a mistake
+    /// of whoever supplied it.
+    pub fn never_evaluated(
+        &self,
+        crypto: &dyn Crypto,
+        evidence: &Verified<Evidence>,
+        device: &DeviceFacts,
+        document: &Document,
+    ) -> Vec<String> {
+        let Some(claims) = claims(crypto, evidence) else { return Vec::new() };
+        crate::evaluated::never(document, &self.policy, &Silence::of(&claims, device))
+    }
+
+    /// The controls that could not be decided, and the parts of the evidence that no control asks
+    /// for.
+    fn not_evaluated(
+        &self,
+        claims: &Evidenced<'_>,
+        controls: &[ControlResult],
+    ) -> Vec<NotEvaluated> {
+        let unknown = controls.iter().filter(|control| control.status == Status::Unknown);
+        let undecided = unknown.map(|control| {
+            NotEvaluated::new(format!("control {}", control.name), control.reason.as_str())
+        });
+        let asks = |prefixes: &[&str]| {
+            self.policy.claims().any(|claim| prefixes.iter().any(|name| claim.starts_with(name)))
+        };
+        let parts = [
+            (claims.boot.is_some(), "event log", &["boot."][..]),
+            (claims.ima.is_some(), "IMA list", &["ima."]),
+            (claims.runtime.is_some(), "run-time claims", &["runtime.", "agent.", "components"]),
+        ];
+        let unasked = parts.into_iter().filter(|(there, _, names)| *there && !asks(names));
+        let unasked = unasked.map(|(_, part, _)| {
+            NotEvaluated::new(part, "it is genuine, and no control of the policy asks for it")
+        });
+        undecided.chain(unasked).collect()
     }
 
     /// The claims `reference.*`: what the reference values that are in force say.
@@ -168,6 +213,10 @@ impl Verifier {
             tier: Tier::of(value),
             vector,
             controls: vec![control],
+            not_evaluated: vec![NotEvaluated::new(
+                "the policy",
+                "there are no verified claims that it could judge",
+            )],
             policy_id: self.policy_id(),
             appraised_at: now,
             evidence_at: device.evidence_at,
@@ -193,6 +242,7 @@ fn control(outcome: &Outcome<'_>, facts: &Facts<'_>) -> ControlResult {
     let mut told: Vec<&str> = offenders.iter().filter_map(|record| why(record)).collect();
     result.events = offenders.iter().filter_map(|record| event(record)).collect();
     for claim in outcome.control().claims() {
+        told.extend(facts.silence(claim));
         for note in facts.notes(claim) {
             told.push(&note.text);
             result.events.extend(note.event);

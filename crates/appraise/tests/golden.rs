@@ -171,10 +171,10 @@ fn device() -> DeviceFacts {
     DeviceFacts {
         id: "device-1".into(),
         tenant: "acme".into(),
-        onboarded: true,
-        endorsed: true,
-        element_kind: "tpm2".into(),
-        evidence_at: NOW - 2,
+        onboarded: Some(true),
+        endorsed: Some(true),
+        element_kind: Some("tpm2".into()),
+        evidence_at: Some(NOW - 2),
     }
 }
 
@@ -455,9 +455,9 @@ type Change = fn(&mut DeviceFacts);
 fn a_device_that_is_not_what_it_should_be_is_caught() {
     let verifier = verifier();
     let changes: [(Change, &str); 3] = [
-        (|device| device.onboarded = false, "device.onboarded is false, wanted true"),
-        (|device| device.endorsed = false, "device.endorsed is false, wanted true"),
-        (|device| device.element_kind = "software".into(), "element.kind is \"software\""),
+        (|device| device.onboarded = Some(false), "device.onboarded is false, wanted true"),
+        (|device| device.endorsed = Some(false), "device.endorsed is false, wanted true"),
+        (|device| device.element_kind = Some("software".into()), "element.kind is \"software\""),
     ];
     for (change, words) in changes {
         let mut device = device();
@@ -471,7 +471,7 @@ fn a_device_that_is_not_what_it_should_be_is_caught() {
 #[test]
 fn old_evidence_and_old_versions_are_a_warning() {
     let mut old = device();
-    old.evidence_at = NOW - 61;
+    old.evidence_at = Some(NOW - 61);
     let appraisal = appraise_with(&verifier(), &attester(), &old);
     assert_eq!(appraisal.tier, Tier::Warning, "{}", appraisal.summary());
 
@@ -488,7 +488,7 @@ fn old_evidence_and_old_versions_are_a_warning() {
 fn evidence_that_cannot_be_what_it_says_fails_closed() {
     // From the future: no age, so no freshness.
     let mut future = device();
-    future.evidence_at = NOW + 100;
+    future.evidence_at = Some(NOW + 100);
     let appraisal = appraise_with(&verifier(), &attester(), &future);
     let control = appraisal.failed().find(|control| control.name == "fresh-evidence").unwrap();
     assert_eq!(control.status, Status::Unknown, "not known is neither passed nor failed");

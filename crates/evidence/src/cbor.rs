@@ -18,6 +18,17 @@ pub(crate) fn encode(
     }
 }
 
+/// What kind of item comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Major {
+    Unsigned,
+    Text,
+    Array,
+    Map,
+    Tag,
+    Other,
+}
+
 /// A decoder that names the item in its errors.
 pub(crate) struct Reader<'a> {
     item: &'static str,
@@ -31,6 +42,29 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn malformed(&self) -> Error {
         Error::Malformed { item: self.item, at: self.decoder.position() }
+    }
+
+    /// The kind of the next item.
+    pub(crate) fn peek(&self) -> Result<Major, Error> {
+        use minicbor::data::Type;
+        Ok(match self.or(self.decoder.datatype())? {
+            Type::U8 | Type::U16 | Type::U32 | Type::U64 => Major::Unsigned,
+            Type::String => Major::Text,
+            Type::Array => Major::Array,
+            Type::Map => Major::Map,
+            Type::Tag => Major::Tag,
+            _ => Major::Other,
+        })
+    }
+
+    pub(crate) fn tag(&mut self) -> Result<u64, Error> {
+        let tag = self.decoder.tag();
+        self.or(tag).map(minicbor::data::Tag::as_u64)
+    }
+
+    pub(crate) fn i64(&mut self) -> Result<i64, Error> {
+        let value = self.decoder.i64();
+        self.or(value)
     }
 
     fn or<T>(&self, result: Result<T, minicbor::decode::Error>) -> Result<T, Error> {

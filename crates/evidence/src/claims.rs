@@ -2,7 +2,8 @@
 //! it. Event data counts only where it is what was measured, or where its digest alone is the
 //! fact.
 
-use crate::{Evidence, RuntimeClaims};
+use crate::tpm::Attest;
+use crate::{Evidence, PcrSelection, RuntimeClaims};
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm, Verified};
 use touchstone_measure::tcg::{Description, Event, EventType, Guid, SignatureDatabase, describe};
 use touchstone_measure::{Pcrs, ima};
@@ -12,19 +13,33 @@ use touchstone_measure::{Pcrs, ima};
 pub struct Claims<'a> {
     /// The bank that all digests of boot facts are of.
     pub bank: HashAlgorithm,
-    /// The quoted PCR values.
-    pub pcrs: &'a Pcrs,
-    /// The facts of the boot.
-    pub boot: BootClaims,
-    /// The quoted part of the IMA list.
-    pub ima: &'a ima::Log,
+    /// What the TPM signed.
+    pub attest: &'a Attest,
+    pcrs: &'a Pcrs,
+    selection: &'a PcrSelection,
+    /// The facts of the boot; `None` without an event log.
+    pub boot: Option<BootClaims>,
+    /// The quoted part of the IMA list; `None` if there is none.
+    pub ima: Option<&'a ima::Log>,
     /// Whether the list's boot aggregate is that of the quoted PCRs; `None` if there is none, or
     /// one of a bank that was not quoted.
     pub boot_aggregate: Option<bool>,
     /// IMA entries that came after the quote; they are not evidence.
     pub unquoted: usize,
-    /// What the agent reports.
-    pub runtime: &'a RuntimeClaims,
+    /// What the agent reports; `None` if no agent did.
+    pub runtime: Option<&'a RuntimeClaims>,
+}
+
+impl Claims<'_> {
+    /// The value of a PCR, if it was quoted.
+    pub fn pcr(&self, pcr: u32) -> Option<Digest> {
+        if self.selection.pcrs.contains(&pcr) { self.pcrs.value(pcr) } else { None }
+    }
+
+    /// The quoted PCRs with their values, ascending.
+    pub fn pcrs(&self) -> impl Iterator<Item = (u32, Digest)> {
+        self.selection.pcrs.iter().filter_map(|&pcr| Some((pcr, self.pcrs.value(pcr)?)))
+    }
 }
 
 /// What the event log says about the boot.
@@ -134,21 +149,25 @@ pub struct Contradiction {
 
 /// The claims of verified evidence.
 pub fn claims<'a>(crypto: &dyn Crypto, evidence: &'a Verified<Evidence>) -> Option<Claims<'a>> {
-    let pcrs = evidence.pcrs()?;
+    let (pcrs, selection) = (evidence.pcrs()?, evidence.selection()?);
     let bank = pcrs.algorithm();
-    let covered = |event: &&Event| {
-        evidence.selection().is_some_and(|selection| selection.pcrs.contains(&event.pcr))
-    };
-    let mut boot = BootClaims::default();
-    for event in evidence.event_log().events().iter().filter(covered) {
-        boot.take(crypto, bank, event);
-    }
+    let covered = |event: &&Event| selection.pcrs.contains(&event.pcr);
+    let boot = evidence.event_log().map(|log| {
+        let mut boot = BootClaims::default();
+        for event in log.events().iter().filter(covered) {
+            boot.take(crypto, bank, event);
+        }
+        boot
+    });
+    let ima = evidence.ima_log();
     Some(Claims {
         bank,
+        attest: evidence.attest()?,
         pcrs,
+        selection,
         boot,
-        ima: evidence.ima_log(),
-        boot_aggregate: boot_aggregate(crypto, pcrs, evidence.ima_log()),
+        ima,
+        boot_aggregate: ima.and_then(|log| boot_aggregate(crypto, pcrs, selection, log)),
         unquoted: evidence.unquoted(),
         runtime: evidence.runtime(),
     })
@@ -164,8 +183,17 @@ pub fn measured_forms(text: &str) -> [Vec<u8>; 4] {
     [utf8, utf8_nul, utf16, utf16_nul]
 }
 
-fn boot_aggregate(crypto: &dyn Crypto, pcrs: &Pcrs, log: &ima::Log) -> Option<bool> {
+fn boot_aggregate(
+    crypto: &dyn Crypto,
+    pcrs: &Pcrs,
+    selection: &PcrSelection,
+    log: &ima::Log,
+) -> Option<bool> {
     let first = log.get(0).filter(ima::Entry::is_boot_aggregate)?;
+    // Without these in the quote there is nothing to compare it with.
+    if !(0..=7).all(|pcr| selection.pcrs.contains(&pcr)) {
+        return None;
+    }
     match ima::boot_aggregate(crypto, &first, &[pcrs]) {
         ima::BootAggregate::Over { .. } => Some(true),
         ima::BootAggregate::Unknown => None,

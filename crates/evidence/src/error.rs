@@ -1,7 +1,8 @@
 //! What can be wrong with evidence or an endorsement.
 
+use crate::tpm::TurnedBack;
 use core::fmt;
-use touchstone_crypto::Digest;
+use touchstone_crypto::{Digest, HashAlgorithm};
 
 /// Why evidence or an endorsement is not accepted as genuine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,10 +44,33 @@ pub enum Error {
     },
     /// The signature is not by the expected key.
     Signature(touchstone_crypto::Error),
+    /// The signature is of a scheme that this key does not sign with.
+    Scheme,
+    /// A signature or PCR values of SHA-1, which is not enough.
+    Weak,
+    /// A key that TPMs do not sign statements with.
+    KeyKind,
+    /// The TPM was at a later moment before.
+    TurnedBack(TurnedBack),
     /// The qualifying data is another: the answer to another nonce, or other run-time claims.
     NotFresh,
     /// Other PCRs, or another bank, than were asked for.
     Selection,
+    /// The PCR values are said to be of others than those that the quote is over.
+    PcrLabels,
+    /// More or fewer PCR values than the quote is over.
+    PcrCount {
+        /// As many as the quote is over.
+        wanted: usize,
+        /// As many as came.
+        found: usize,
+    },
+    /// The PCR values are not those that the quote is over.
+    PcrValues,
+    /// A bank is selected twice, so that its values could be read in two ways.
+    PcrBankTwice(HashAlgorithm),
+    /// No quoted PCR vouches for a log that was given.
+    NotCovered(&'static str),
     /// The logs do not lead to the quoted PCR values.
     Replay {
         /// The PCR that differs, if the values sent along with the quote show it.
@@ -92,6 +116,15 @@ impl Error {
             Self::NotGenerated => "evidence.attest.not-generated",
             Self::WrongType { .. } => "evidence.attest.type",
             Self::Signature(_) => "evidence.attest.signature",
+            Self::Scheme => "evidence.attest.scheme",
+            Self::Weak => "evidence.attest.weak",
+            Self::KeyKind => "evidence.key.kind",
+            Self::TurnedBack(back) => back.code(),
+            Self::PcrLabels => "evidence.pcrs.labels",
+            Self::PcrCount { .. } => "evidence.pcrs.count",
+            Self::PcrValues => "evidence.pcrs.values",
+            Self::PcrBankTwice(_) => "evidence.pcrs.bank-twice",
+            Self::NotCovered(_) => "evidence.quote.not-covered",
             Self::NotFresh => "evidence.attest.not-fresh",
             Self::Selection => "evidence.quote.selection",
             Self::Replay { .. } => "evidence.quote.replay",
@@ -126,6 +159,35 @@ impl fmt::Display for Error {
                 write!(f, "an attestation of type {found:#06x} instead of {wanted:#06x}")
             }
             Self::Signature(error) => write!(f, "the attestation's signature: {error}"),
+            Self::Scheme => {
+                f.write_str("the signature is of a scheme that this key does not sign with")
+            }
+            Self::Weak => f.write_str(
+                "the signature or all PCR values stand on SHA-1, which can be forged; quote \
+                 the sha256 bank with a key that signs with SHA-256",
+            ),
+            Self::KeyKind => f.write_str(
+                "the key is none of RSA, ECC on P-256, P-384 or P-521, and ML-DSA; no TPM signs \
+                 statements with it",
+            ),
+            Self::TurnedBack(back) => {
+                write!(f, "{back}; the quote is old, or the TPM was cleared or its state put back")
+            }
+            Self::PcrLabels => f.write_str(
+                "the PCR values are said to be of other PCRs than the quote is over; believe \
+                 nothing of them",
+            ),
+            Self::PcrCount { wanted, found } => {
+                write!(f, "{found} PCR values came, and the quote is over {wanted}")
+            }
+            Self::PcrValues => f.write_str("the PCR values are not those that the quote is over"),
+            Self::PcrBankTwice(bank) => {
+                write!(f, "the {bank} bank is selected twice; quote each bank once")
+            }
+            Self::NotCovered(log) => write!(
+                f,
+                "no quoted PCR vouches for the {log}; quote the PCRs that it was measured into"
+            ),
             Self::NotFresh => f.write_str(
                 "the qualifying data is not the one asked for; the evidence is old or was changed",
             ),

@@ -22,15 +22,18 @@
 mod cbor;
 mod challenge;
 pub mod claims;
-mod cmw;
+pub mod cmw;
 pub mod endorse;
 mod error;
 mod quoted;
+mod recorded;
 pub mod runtime;
 pub mod tpm;
+pub mod tpm2_tools;
 
 pub use challenge::{Challenge, MAX_NONCE, MIN_NONCE, PcrSelection};
 pub use claims::{Claims, claims};
 pub use error::Error;
 pub use quoted::{Evidence, MAX_EVIDENCE, QuoteParts, binding};
+pub use recorded::{Account, Recorded};
 pub use runtime::RuntimeClaims;

@@ -1,9 +1,10 @@
 //! Evidence: a quote, the logs that explain it, and the run-time claims that it binds.
 
-use crate::cmw::{Record, decode_collection, encode_collection};
+use crate::cmw::{Cmw, Collection, Indicator, Kind, Record};
 use crate::runtime::RuntimeClaims;
 use crate::tpm::{Attest, Attested, LakPublic, Signature, verify_attest};
 use crate::{Challenge, Error, PcrSelection};
+use std::borrow::Cow;
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm, Verified};
 use touchstone_measure::{Pcrs, ima, tcg::EventLog};
 
@@ -31,9 +32,9 @@ pub struct QuoteParts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
     quote: QuoteParts,
-    event_log: EventLog,
-    ima_log: ima::Log,
-    runtime: RuntimeClaims,
+    event_log: Option<EventLog>,
+    ima_log: Option<ima::Log>,
+    runtime: Option<RuntimeClaims>,
     runtime_octets: Vec<u8>,
     pcr_values: Vec<u8>,
     proven: Option<Proven>,
@@ -41,11 +42,12 @@ pub struct Evidence {
 
 /// What verification adds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Proven {
-    pcrs: Pcrs,
-    selection: PcrSelection,
-    attest: Attest,
-    unquoted: usize,
+pub(crate) struct Proven {
+    /// The values of one bank; of PCRs that are not selected they are not proven.
+    pub(crate) pcrs: Pcrs,
+    pub(crate) selection: PcrSelection,
+    pub(crate) attest: Attest,
+    pub(crate) unquoted: usize,
 }
 
 /// The qualifying data of a quote:
@@ -75,22 +77,21 @@ impl Evidence {
     ) -> Vec<u8> {
         let pcr_values: Vec<u8> =
             pcr_values.iter().flat_map(|value| value.as_bytes().iter().copied()).collect();
-        let record = |(label, media_type): (&'static str, &'static str), value| Record {
-            label,
-            media_type,
-            value,
+        let mut collection = Collection { kind: Some(COLLECTION.into()), ..Collection::default() };
+        let mut add = |(label, media_type): (&'static str, &'static str), value| {
+            let kind = Kind::MediaType(media_type.into());
+            let (value, indicator) = (Cow::Borrowed(value), Some(Indicator::EVIDENCE));
+            collection.add(label, Cmw::Record(Record { kind, value, indicator }));
         };
-        let mut records = vec![
-            record(ATTEST, quote.attest.as_slice()),
-            record(SIGNATURE, &quote.signature),
-            record(EVENT_LOG, event_log),
-            record(IMA_LOG, ima_log),
-            record(RUNTIME, runtime),
-        ];
+        add(ATTEST, quote.attest.as_slice());
+        add(SIGNATURE, quote.signature.as_slice());
+        add(EVENT_LOG, event_log);
+        add(IMA_LOG, ima_log);
+        add(RUNTIME, runtime);
         if !pcr_values.is_empty() {
-            records.push(record(PCR_VALUES, &pcr_values));
+            add(PCR_VALUES, pcr_values.as_slice());
         }
-        encode_collection(COLLECTION, &records)
+        Cmw::Collection(collection).to_cbor()
     }
 
     /// Parses evidence, logs and all.
@@ -98,12 +99,18 @@ impl Evidence {
         if bytes.len() > MAX_EVIDENCE {
             return Err(Error::TooLarge { item: "evidence", limit: MAX_EVIDENCE });
         }
-        let records = decode_collection(COLLECTION, bytes)?;
+        let Cmw::Collection(collection) = Cmw::from_cbor(bytes)? else {
+            return Err(Error::Malformed { item: COLLECTION, at: 0 });
+        };
+        if collection.kind.as_deref() != Some(COLLECTION) {
+            return Err(Error::Malformed { item: COLLECTION, at: 0 });
+        }
+        let is_evidence = |record: &&Record<'_>| {
+            record.indicator.is_none_or(|indicator| indicator == Indicator::EVIDENCE)
+        };
         let find = |(label, media_type)| {
-            records
-                .iter()
-                .find(|record| (record.label, record.media_type) == (label, media_type))
-                .map(|record| record.value)
+            let record = collection.record(label, media_type).filter(is_evidence);
+            record.map(|record| record.value.as_ref())
         };
         let need = |wanted: (&'static str, &'static str)| {
             find(wanted).ok_or(Error::Malformed { item: wanted.0, at: 0 })
@@ -114,9 +121,9 @@ impl Evidence {
                 attest: need(ATTEST)?.to_vec(),
                 signature: need(SIGNATURE)?.to_vec(),
             },
-            event_log: EventLog::decode(need(EVENT_LOG)?)?,
-            ima_log: ima::Log::decode(need(IMA_LOG)?)?,
-            runtime: RuntimeClaims::decode(&runtime_octets)?,
+            event_log: Some(EventLog::decode(need(EVENT_LOG)?)?),
+            ima_log: Some(ima::Log::decode(need(IMA_LOG)?)?),
+            runtime: Some(RuntimeClaims::decode(&runtime_octets)?),
             runtime_octets,
             pcr_values: find(PCR_VALUES).unwrap_or(&[]).to_vec(),
             proven: None,
@@ -143,8 +150,7 @@ impl Evidence {
         if selections.as_slice() != [challenge.selection.clone()] {
             return Err(Error::Selection);
         }
-        let quoted = Digest::new(signature.hash(), pcr_digest)
-            .ok_or(Error::Malformed { item: "pcrDigest", at: 0 })?;
+        let quoted = signature.pcr_digest(pcr_digest)?;
         let (pcrs, unquoted) = self.replay(crypto, &challenge.selection, &quoted)?;
         let selection = challenge.selection.clone();
         self.proven = Some(Proven { pcrs, selection, attest, unquoted });
@@ -160,11 +166,14 @@ impl Evidence {
     ) -> Result<(Pcrs, usize), Error> {
         let bank = selection.algorithm;
         let composite = |pcrs: &Pcrs| pcrs.composite(crypto, quoted.algorithm(), &selection.pcrs);
-        let mut pcrs = self.event_log.replay(crypto, bank);
+        let mut list = self.ima_log.take().unwrap_or_default();
+        let mut pcrs = match &self.event_log {
+            Some(log) => log.replay(crypto, bank),
+            None => Pcrs::reset(bank),
+        };
         if !selection.pcrs.contains(&ima::PCR) {
             // Without PCR 10 in the quote nothing vouches for the list.
-            let unquoted = self.ima_log.len();
-            self.ima_log.truncate(0);
+            let unquoted = list.len();
             let same = composite(&pcrs).as_ref() == Some(quoted);
             return if same {
                 Ok((pcrs, unquoted))
@@ -176,16 +185,17 @@ impl Evidence {
         if pcrs.is_touched(ima::PCR) {
             return Err(self.explain(crypto, selection, quoted, &pcrs));
         }
-        let prefix = self.ima_log.prefix(crypto, bank, |value| {
+        let prefix = list.prefix(crypto, bank, |value| {
             pcrs.set(ima::PCR, *value);
             composite(&pcrs).as_ref() == Some(quoted)
         });
         if let Some(prefix) = prefix {
             pcrs.set(ima::PCR, prefix.value);
-            self.ima_log.truncate(prefix.quoted);
+            list.truncate(prefix.quoted);
+            self.ima_log = Some(list);
             return Ok((pcrs, prefix.left_over));
         }
-        pcrs.set(ima::PCR, self.ima_log.replay_pcr10(crypto, bank));
+        pcrs.set(ima::PCR, list.replay_pcr10(crypto, bank));
         Err(self.explain(crypto, selection, quoted, &pcrs))
     }
 
@@ -221,19 +231,38 @@ impl Evidence {
         }
     }
 
-    /// The event log.
-    pub const fn event_log(&self) -> &EventLog {
-        &self.event_log
+    /// The evidence of a quote and logs that are verified by other means.
+    pub(crate) fn proven(
+        quote: QuoteParts,
+        event_log: Option<EventLog>,
+        ima_log: Option<ima::Log>,
+        proven: Proven,
+    ) -> Self {
+        Self {
+            quote,
+            event_log,
+            ima_log,
+            runtime: None,
+            runtime_octets: Vec::new(),
+            pcr_values: Vec::new(),
+            proven: Some(proven),
+        }
     }
 
-    /// The IMA list: after verification, the quoted part of it.
-    pub const fn ima_log(&self) -> &ima::Log {
-        &self.ima_log
+    /// The event log, if there is one.
+    pub const fn event_log(&self) -> Option<&EventLog> {
+        self.event_log.as_ref()
     }
 
-    /// The run-time claims.
-    pub const fn runtime(&self) -> &RuntimeClaims {
-        &self.runtime
+    /// The IMA list: after verification, the quoted part of it; `None` if no quoted PCR vouches for
+    /// one.
+    pub const fn ima_log(&self) -> Option<&ima::Log> {
+        self.ima_log.as_ref()
+    }
+
+    /// The run-time claims, if the Attester made some.
+    pub const fn runtime(&self) -> Option<&RuntimeClaims> {
+        self.runtime.as_ref()
     }
 
     /// The quoted PCR values; `None` before verification.

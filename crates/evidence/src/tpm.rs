@@ -2,12 +2,20 @@
 //! and the checks that make an attestation worth something. Commands are `element-tpm2`'s.
 
 mod attest;
+mod clock;
+mod key;
 mod public;
+mod quote;
 mod signature;
+mod spki;
 mod stated;
 
 pub use attest::{Attest, Attested, ClockInfo};
+pub use clock::{Moment, TurnedBack};
+pub use key::AttestationKey;
 pub use public::{Attributes, LakPublic, PublicArea, name_of, spki_of};
+pub(crate) use quote::bind;
+pub use quote::{Bank, Dangerous, Expected, Quote, QuotedPcrs};
 pub use signature::Signature;
 pub use stated::{CommandsAudited, Contents, Stated, TimeStated};
 
@@ -71,9 +79,6 @@ pub fn verify_attest(
 ) -> Result<Attest, Error> {
     let decoded = Attest::decode(attest)?;
     let signature = Signature::decode(signature)?;
-    let algorithm = signature.algorithm_for(signer.algorithm())?;
-    crypto
-        .verify(algorithm, signer.spki_der(), attest, signature.as_bytes())
-        .map_err(Error::Signature)?;
-    Ok(decoded)
+    let algorithm = AttestationKey::from(signer).check(crypto, attest, &signature)?;
+    if algorithm.is_weak() { Err(Error::Weak) } else { Ok(decoded) }
 }

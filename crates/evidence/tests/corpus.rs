@@ -37,7 +37,8 @@ fn rsa_and_ecc_quotes_of_a_tpm_verify_and_the_logs_lead_to_them() {
             panic!("{key}: not a quote")
         };
         assert_eq!(selections.len(), 1);
-        let quoted = Digest::new(Signature::decode(&signature).unwrap().hash(), &pcr_digest);
+        let quoted =
+            Digest::new(Signature::decode(&signature).unwrap().hash().unwrap(), &pcr_digest);
         let mut pcrs = log.replay(&AwsLc, HashAlgorithm::Sha256);
         let prefix = list
             .prefix(&AwsLc, HashAlgorithm::Sha256, |value| {
@@ -45,7 +46,7 @@ fn rsa_and_ecc_quotes_of_a_tpm_verify_and_the_logs_lead_to_them() {
                 pcrs.composite(&AwsLc, HashAlgorithm::Sha256, &selections[0].pcrs) == quoted
             })
             .unwrap();
-        assert_eq!(prefix.quoted + prefix.left_over, list.entries().len());
+        assert_eq!(prefix.quoted + prefix.left_over, list.len());
 
         let mut forged = message.clone();
         forged[50] ^= 1;
@@ -65,4 +66,19 @@ fn endorsement_keys_match_their_certificates() {
     assert_eq!(certificate.spki_der(), ek.spki_der);
     let refused = LakPublic::from_native(inner(&public)).unwrap_err();
     assert_eq!(refused, Error::KeyAttributes("a signing key"));
+}
+
+#[test]
+fn what_an_agent_of_another_project_sends_is_read() {
+    use base64ct::{Base64, Encoding};
+    let Some(folder) = corpus("tpm-quote/rust-keylime") else { return };
+    let text = std::fs::read_to_string(folder.join("test-quote.txt")).unwrap();
+    let mut parts = text.trim().strip_prefix('r').unwrap().split(':');
+    let mut next = || Base64::decode_vec(parts.next().unwrap()).unwrap();
+    let (attest, signature, pcrs) = (next(), next(), next());
+    let attest = touchstone_evidence::tpm::Attest::decode(&attest).unwrap();
+    assert!(matches!(attest.attested, Attested::Quote { .. }));
+    // Signed with SHA-1 over the SHA-1 bank, so without its key there is nothing more to see.
+    assert_eq!(Signature::decode(&signature).unwrap().hash(), Some(HashAlgorithm::Sha1));
+    touchstone_evidence::tpm2_tools::PcrFile::decode(&pcrs).unwrap();
 }

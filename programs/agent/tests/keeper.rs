@@ -126,11 +126,12 @@ nft = "/bin/true"
             confirmation: None,
             device: "dev-1".into(),
             tenant: "default".into(),
-            evidence_at: now(),
+            evidence_at: Some(now()),
             status: Tier::Affirming,
             vector: TrustVector::default(),
             policy_id: "p/1".into(),
             controls: Vec::new(),
+            not_evaluated: Vec::new(),
         };
         change(&mut ear);
         Ask::Verdict(to_jwt(&ear, verifier).unwrap())

@@ -35,10 +35,11 @@ impl Fleet {
             confirmation: Some(Confirmation::of(&AwsLc, key.spki_der()).unwrap()),
             device: device.into(),
             tenant: "default".into(),
-            evidence_at: at,
+            evidence_at: Some(at),
             status: tier,
             vector: TrustVector::default(),
             policy_id: "p/1".into(),
+            not_evaluated: Vec::new(),
             controls: vec![ControlResult {
                 name: "code".into(),
                 status: if passed { Status::Passed } else { Status::Failed },

@@ -101,10 +101,10 @@ impl Case {
         let device = DeviceFacts {
             id: "dev-bench".into(),
             tenant: "default".into(),
-            onboarded: true,
-            endorsed: true,
-            element_kind: "tpm2".into(),
-            evidence_at: 1_800_000_000,
+            onboarded: Some(true),
+            endorsed: Some(true),
+            element_kind: Some("tpm2".into()),
+            evidence_at: Some(1_800_000_000),
         };
         Ok(black_box(self.verifier.appraise(&AwsLc, &evidence, &device, 1_800_000_001)))
     }

@@ -33,11 +33,12 @@ impl Scene {
             confirmation: Some(Confirmation::of(&AwsLc, self.device.spki_der()).unwrap()),
             device: "device-1".into(),
             tenant: "acme".into(),
-            evidence_at: NOW - 1,
+            evidence_at: Some(NOW - 1),
             status: Tier::Affirming,
             vector,
             policy_id: "gateway/1".into(),
             controls: Vec::new(),
+            not_evaluated: Vec::new(),
         }
     }
 
@@ -68,7 +69,7 @@ fn an_old_result_is_stale() {
 
     // A new signature does not refresh old evidence.
     let mut warmed_up = scene.ear();
-    warmed_up.evidence_at = NOW - 31;
+    warmed_up.evidence_at = Some(NOW - 31);
     assert_eq!(scene.admit(&warmed_up, NOW).unwrap_err().code(), "admission.stale");
 }
 

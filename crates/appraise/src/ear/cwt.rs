@@ -2,7 +2,7 @@
 
 use super::key::Scheme;
 use super::{Confirmation, Ear, Error, MAX_TOKEN, PROFILE, VerifierId, VerifierKey};
-use crate::appraisal::{ControlResult, EventRef, LogName, TrustVector};
+use crate::appraisal::{ControlResult, EventRef, LogName, NotEvaluated, TrustVector};
 use ciborium::Value;
 use coset::{CoseSign1, CoseSign1Builder, HeaderBuilder, TaggedCborSerializable};
 use touchstone_crypto::{Crypto, Signer, Verified};
@@ -26,6 +26,7 @@ const CKT: i64 = 5;
 const TENANT: i64 = -70_101;
 const EVIDENCE_AT: i64 = -70_102;
 const CONTROLS: i64 = -70_103;
+const NOT_EVALUATED: i64 = -70_104;
 
 /// Signs a result as a CWT.
 pub fn to_cwt(ear: &Ear, signer: &dyn Signer) -> Result<Vec<u8>, Error> {
@@ -91,14 +92,21 @@ fn text(text: &str) -> Value {
 
 fn claims(ear: &Ear) -> Value {
     let vector = ear.vector.iter().map(|(dimension, value)| (int(dimension.key()), int(value)));
-    let submodule = Value::Map(vec![
+    let mut submodule = vec![
         (int(STATUS), int(ear.status.number())),
         (int(VECTOR), Value::Map(vector.collect())),
         (int(POLICY_IDS), Value::Array(vec![text(&ear.policy_id)])),
         (int(TENANT), text(&ear.tenant)),
-        (int(EVIDENCE_AT), seconds(ear.evidence_at)),
-        (int(CONTROLS), Value::Array(ear.controls.iter().map(control).collect())),
-    ]);
+    ];
+    submodule.extend(ear.evidence_at.map(|at| (int(EVIDENCE_AT), seconds(at))));
+    let controls = ear.controls.iter().map(control).collect();
+    submodule.push((int(CONTROLS), Value::Array(controls)));
+    if !ear.not_evaluated.is_empty() {
+        let pair = |not: &NotEvaluated| Value::Array(vec![text(&not.what), text(&not.why)]);
+        let pairs = ear.not_evaluated.iter().map(pair).collect();
+        submodule.push((int(NOT_EVALUATED), Value::Array(pairs)));
+    }
+    let submodule = Value::Map(submodule);
     let verifier = Value::Map(vec![
         (int(0), text(&ear.verifier.developer)),
         (int(1), text(&ear.verifier.build)),
@@ -192,6 +200,7 @@ fn ear(claims: &Value) -> Result<Ear, Error> {
     let cnf = claims.at(CNF, "confirmation")?;
     let ckt = cnf.1.map(|_| cnf.at(CKT, "confirmation")?.bytes()).transpose()?;
     let nonce = claims.at(NONCE, "nonce")?;
+    let evidence_at = submodule.at(EVIDENCE_AT, "evidence time")?;
     let status: i8 = submodule.at(STATUS, "status")?.number()?;
     let controls = submodule.at(CONTROLS, "controls")?.array()?;
     Ok(Ear {
@@ -205,7 +214,7 @@ fn ear(claims: &Value) -> Result<Ear, Error> {
         confirmation: ckt.map(|ckt| Confirmation { jkt: None, ckt: Some(ckt) }),
         device: Part("submodules", Some(device)).text()?,
         tenant: submodule.at(TENANT, "tenant")?.text()?,
-        evidence_at: submodule.at(EVIDENCE_AT, "evidence time")?.number()?,
+        evidence_at: evidence_at.1.map(|_| evidence_at.number()).transpose()?,
         status: Tier::ALL
             .into_iter()
             .find(|tier| tier.number() == status)
@@ -213,6 +222,7 @@ fn ear(claims: &Value) -> Result<Ear, Error> {
         vector: vector(&submodule.at(VECTOR, "trustworthiness vector")?)?,
         policy_id: Part("policy ids", Some(policy_id)).text()?,
         controls: controls.iter().map(control_result).collect::<Result<_, _>>()?,
+        not_evaluated: not_evaluated(&submodule.at(NOT_EVALUATED, "what was not evaluated")?)?,
     })
 }
 
@@ -224,6 +234,18 @@ fn vector(part: &Part<'_>) -> Result<TrustVector, Error> {
         vector.set(dimension, Part(part.0, Some(value)).number()?);
     }
     Ok(vector)
+}
+
+fn not_evaluated(part: &Part<'_>) -> Result<Vec<NotEvaluated>, Error> {
+    let Some(value) = part.1 else { return Ok(Vec::new()) };
+    let one = |value| {
+        let [what, why] = Part(part.0, Some(value)).array()? else {
+            return Err(Error::Malformed(part.0));
+        };
+        let text = |value| Part(part.0, Some(value)).text();
+        Ok(NotEvaluated::new(text(what)?, text(why)?))
+    };
+    Part(part.0, Some(value)).array()?.iter().map(one).collect()
 }
 
 fn control_result(value: &Value) -> Result<ControlResult, Error> {

@@ -2,7 +2,7 @@
 
 use super::key::Scheme;
 use super::{Confirmation, Ear, Error, MAX_TOKEN, PROFILE, VerifierId, VerifierKey};
-use crate::appraisal::{ControlResult, TrustVector};
+use crate::appraisal::{ControlResult, NotEvaluated, TrustVector};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -52,10 +52,12 @@ struct Submodule {
     ear_appraisal_policy_ids: Vec<String>,
     #[serde(rename = "touchstone.tenant")]
     tenant: String,
-    #[serde(rename = "touchstone.evidence_at")]
-    evidence_at: u64,
+    #[serde(rename = "touchstone.evidence_at", default, skip_serializing_if = "Option::is_none")]
+    evidence_at: Option<u64>,
     #[serde(rename = "touchstone.controls")]
     controls: Vec<ControlResult>,
+    #[serde(rename = "touchstone.not_evaluated", default, skip_serializing_if = "Vec::is_empty")]
+    not_evaluated: Vec<NotEvaluated>,
 }
 
 /// Signs a result as a JWT.
@@ -119,6 +121,7 @@ impl Claims {
             tenant: ear.tenant.clone(),
             evidence_at: ear.evidence_at,
             controls: ear.controls.clone(),
+            not_evaluated: ear.not_evaluated.clone(),
         };
         let jkt = ear.confirmation.as_ref().and_then(|confirmation| confirmation.jkt.clone());
         Self {
@@ -172,6 +175,7 @@ impl Claims {
             vector,
             policy_id,
             controls: submodule.controls,
+            not_evaluated: submodule.not_evaluated,
         })
     }
 }

@@ -18,10 +18,11 @@ fn ear(device_key: &SoftSigner) -> Ear {
         confirmation: Some(Confirmation::of(&AwsLc, device_key.spki_der()).unwrap()),
         device: "device-1".into(),
         tenant: "acme".into(),
-        evidence_at: 1_799_999_998,
+        evidence_at: Some(1_799_999_998),
         status: Tier::Contraindicated,
         vector,
         policy_id: "gateway/1".into(),
+        not_evaluated: Vec::new(),
         controls: vec![ControlResult {
             name: "boot-images".into(),
             status: Status::Unknown,

@@ -2,6 +2,7 @@
 //! `SubjectPublicKeyInfo`.
 
 use super::signature::Scheme;
+use super::spki;
 use crate::Error;
 use touchstone_crypto::{Crypto, HashAlgorithm, SignatureAlgorithm};
 use touchstone_wire::{Reader, Why};
@@ -13,6 +14,8 @@ const ALG_ECDAA: u16 = 0x001A;
 const ALG_RSAES: u16 = 0x0015;
 const CURVE_P256: u16 = 0x0003;
 const CURVE_P384: u16 = 0x0004;
+const CURVE_P521: u16 = 0x0005;
+const ALG_MLDSA: u16 = 0x00A1;
 const ITEM: &str = "TPMT_PUBLIC";
 
 /// TPMA_OBJECT (TPM 2.0 Part 2 §8.3).
@@ -54,7 +57,7 @@ impl Attributes {
     }
 }
 
-/// A decoded TPMT_PUBLIC of an RSA or ECC key.
+/// A decoded TPMT_PUBLIC of an RSA, ECC or ML-DSA key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicArea {
     /// The hash of the key's name.
@@ -80,15 +83,32 @@ impl PublicArea {
         let name_alg = hash(reader.u16()?)?;
         let attributes = Attributes(reader.u32()?);
         let auth_policy = reader.sized_u16()?.to_vec();
-        skip_symmetric(&mut reader)?;
-        let scheme = scheme(&mut reader)?;
         let (spki_der, algorithm) = match kind {
-            ALG_RSA => rsa(&mut reader, scheme)?,
-            ALG_ECC => ecc(&mut reader, scheme)?,
+            ALG_RSA | ALG_ECC => {
+                skip_symmetric(&mut reader)?;
+                let scheme = scheme(&mut reader)?;
+                let key = if kind == ALG_RSA { rsa } else { ecc };
+                key(&mut reader, scheme)?
+            }
+            ALG_MLDSA => ml_dsa(&mut reader)?,
             _ => return Err(Error::Unsupported { item: "key type", id: u32::from(kind) }),
         };
         reader.finish()?;
         Ok(Self { name_alg, attributes, auth_policy, spki_der, algorithm })
+    }
+
+    /// That it promises what an attestation key must.
+    pub(super) fn check_attestation(&self) -> Result<(), Error> {
+        if !self.attributes.signs() {
+            return Err(Error::KeyAttributes("a signing key"));
+        }
+        if !self.attributes.is_restricted() {
+            return Err(Error::KeyAttributes("restricted to what the TPM made"));
+        }
+        if !self.attributes.is_bound() {
+            return Err(Error::KeyAttributes("bound to one TPM"));
+        }
+        Ok(())
     }
 }
 
@@ -105,15 +125,7 @@ impl LakPublic {
     /// Reads a TPMT_PUBLIC and checks its attributes.
     pub fn from_native(native: &[u8]) -> Result<Self, Error> {
         let public = PublicArea::decode(native)?;
-        if !public.attributes.signs() {
-            return Err(Error::KeyAttributes("a signing key"));
-        }
-        if !public.attributes.is_restricted() {
-            return Err(Error::KeyAttributes("restricted to what the TPM made"));
-        }
-        if !public.attributes.is_bound() {
-            return Err(Error::KeyAttributes("bound to one TPM"));
-        }
+        public.check_attestation()?;
         let algorithm = public.algorithm.ok_or(Error::KeyAttributes("of a fixed scheme"))?;
         Ok(Self { native: native.to_vec(), spki_der: public.spki_der, algorithm })
     }
@@ -197,6 +209,9 @@ fn rsa(reader: &mut Reader<'_>, scheme: Option<(Scheme, HashAlgorithm)>) -> Resu
         Some((Scheme::RsaSsa, HashAlgorithm::Sha384)) => Some(A::RsaPkcs1Sha384),
         Some((Scheme::RsaSsa, HashAlgorithm::Sha512)) => Some(A::RsaPkcs1Sha512),
         Some((Scheme::RsaPss, HashAlgorithm::Sha256)) => Some(A::RsaPssSha256),
+        Some((Scheme::RsaPss, HashAlgorithm::Sha384)) => Some(A::RsaPssSha384),
+        Some((Scheme::RsaPss, HashAlgorithm::Sha512)) => Some(A::RsaPssSha512),
+        Some((Scheme::RsaSsa, HashAlgorithm::Sha1)) => Some(A::RsaPkcs1Sha1),
         _ => None,
     };
     Ok((spki::rsa(modulus, exponent), algorithm))
@@ -209,81 +224,50 @@ fn ecc(reader: &mut Reader<'_>, scheme: Option<(Scheme, HashAlgorithm)>) -> Resu
         reader.u16()?; // hash of the key derivation
     }
     let (x, y) = (reader.sized_u16()?, reader.sized_u16()?);
-    let unsupported = Error::Unsupported { item: "curve", id: u32::from(curve) };
-    let (spki_der, algorithm) = match (curve, scheme) {
-        (CURVE_P256, Some((Scheme::EcDsa, HashAlgorithm::Sha256)) | None) => {
-            (spki::ecc(spki::P256, 32, x, y), Some(A::EcdsaP256Sha256))
-        }
-        (CURVE_P384, Some((Scheme::EcDsa, HashAlgorithm::Sha384)) | None) => {
-            (spki::ecc(spki::P384, 48, x, y), Some(A::EcdsaP384Sha384))
-        }
-        (CURVE_P384, Some((Scheme::EcDsa, HashAlgorithm::Sha256))) => {
-            (spki::ecc(spki::P384, 48, x, y), Some(A::EcdsaP384Sha256))
-        }
-        (CURVE_P256, _) => (spki::ecc(spki::P256, 32, x, y), None),
-        (CURVE_P384, _) => (spki::ecc(spki::P384, 48, x, y), None),
-        _ => return Err(unsupported),
+    let (identifier, len) = match curve {
+        CURVE_P256 => (spki::P256, 32),
+        CURVE_P384 => (spki::P384, 48),
+        CURVE_P521 => (spki::P521, 66),
+        _ => return Err(Error::Unsupported { item: "curve", id: u32::from(curve) }),
     };
+    let hash = match scheme {
+        Some((Scheme::EcDsa, hash)) => Some(hash),
+        Some(_) => None,
+        // A key without a scheme signs with its curve's own hash here.
+        None => HashAlgorithm::ALL.into_iter().find(|hash| hash.len() == len.min(64)),
+    };
+    let algorithm = hash.and_then(|hash| match (curve, hash) {
+        (CURVE_P256, HashAlgorithm::Sha1) => Some(A::EcdsaP256Sha1),
+        (CURVE_P256, HashAlgorithm::Sha256) => Some(A::EcdsaP256Sha256),
+        (CURVE_P256, HashAlgorithm::Sha384) => Some(A::EcdsaP256Sha384),
+        (CURVE_P256, HashAlgorithm::Sha512) => Some(A::EcdsaP256Sha512),
+        (CURVE_P384, HashAlgorithm::Sha256) => Some(A::EcdsaP384Sha256),
+        (CURVE_P384, HashAlgorithm::Sha384) => Some(A::EcdsaP384Sha384),
+        (CURVE_P384, HashAlgorithm::Sha512) => Some(A::EcdsaP384Sha512),
+        (CURVE_P521, HashAlgorithm::Sha256) => Some(A::EcdsaP521Sha256),
+        (CURVE_P521, HashAlgorithm::Sha384) => Some(A::EcdsaP521Sha384),
+        (CURVE_P521, HashAlgorithm::Sha512) => Some(A::EcdsaP521Sha512),
+        _ => None,
+    });
+    let spki_der = spki::ecc(identifier, len, x, y);
     Ok((spki_der.ok_or(reader.malformed(Why::BadValue))?, algorithm))
 }
 
-/// `SubjectPublicKeyInfo` in DER (RFC 3279 §2.3.1, RFC 5480 §2).
-mod spki {
-    /// ecPublicKey, prime256v1.
-    pub(super) const P256: &[u8] = &[
-        0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01, 0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE,
-        0x3D, 0x03, 0x01, 0x07,
-    ];
-    /// ecPublicKey, secp384r1.
-    pub(super) const P384: &[u8] = &[
-        0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01, 0x06, 0x05, 0x2B, 0x81, 0x04, 0x00,
-        0x22,
-    ];
-    /// rsaEncryption, NULL.
-    const RSA: &[u8] =
-        &[0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01, 0x05, 0x00];
-
-    pub(super) fn ecc(algorithm: &[u8], len: usize, x: &[u8], y: &[u8]) -> Option<Vec<u8>> {
-        let mut point = vec![0x00, 0x04];
-        for number in [x, y] {
-            let pad = len.checked_sub(number.len())?;
-            point.resize(point.len() + pad, 0);
-            point.extend_from_slice(number);
-        }
-        Some(info(algorithm, &point))
+/// TPMS_MLDSA_PARMS and TPM2B_PUBLIC_KEY_MLDSA (TPM 2.0 Part 2 v1.85 §12.2.3.6, §11.2.7.3).
+fn ml_dsa(reader: &mut Reader<'_>) -> Result<Key, Error> {
+    use SignatureAlgorithm as A;
+    let set = reader.u16()?;
+    reader.u8()?; // allowExternalMu
+    let key = reader.sized_u16()?;
+    // TPM 2.0 Part 2 v1.85 §11.2.7: TPM_MLDSA_44, _65 and _87, each with the length of its keys.
+    let (algorithm, last, len) = match set {
+        1 => (A::MlDsa44, 17, 1312),
+        2 => (A::MlDsa65, 18, 1952),
+        3 => (A::MlDsa87, 19, 2592),
+        _ => return Err(Error::Unsupported { item: "ML-DSA parameter set", id: u32::from(set) }),
+    };
+    if key.len() != len {
+        return Err(reader.malformed(Why::BadValue).into());
     }
-
-    pub(super) fn rsa(modulus: &[u8], exponent: u32) -> Vec<u8> {
-        let key = [integer(modulus), integer(&exponent.to_be_bytes())].concat();
-        info(RSA, &[vec![0x00], element(0x30, &key)].concat())
-    }
-
-    fn info(algorithm: &[u8], key: &[u8]) -> Vec<u8> {
-        element(0x30, &[element(0x30, algorithm), element(0x03, key)].concat())
-    }
-
-    fn integer(number: &[u8]) -> Vec<u8> {
-        let zeros = number.iter().take_while(|&&octet| octet == 0).count();
-        let digits = number.get(zeros..).unwrap_or(&[]);
-        let sign = if digits.first().is_none_or(|&octet| octet >= 0x80) { &[0][..] } else { &[] };
-        element(0x02, &[sign, digits].concat())
-    }
-
-    fn element(tag: u8, body: &[u8]) -> Vec<u8> {
-        let len = body.len().to_be_bytes();
-        let zeros = len.iter().take_while(|&&octet| octet == 0).count();
-        let digits = len.get(zeros..).unwrap_or(&[]);
-        let mut out = vec![tag];
-        match (body.len(), u8::try_from(digits.len())) {
-            (0..=127, _) => out.push(len.last().copied().unwrap_or(0)),
-            (_, Ok(count)) => {
-                out.push(0x80 | count);
-                out.extend_from_slice(digits);
-            }
-            // No length has more than 255 octets.
-            (_, Err(_)) => {}
-        }
-        out.extend_from_slice(body);
-        out
-    }
+    Ok((spki::ml_dsa(last, key), Some(algorithm)))
 }

@@ -108,7 +108,7 @@ impl Stated<'_> {
             return Err(wrong(ST_ATTEST_NV_DIGEST, &attest));
         };
         let attributes = index(crypto, public, name)?;
-        let hash = super::Signature::decode(self.signature)?.hash();
+        let hash = super::Signature::decode(self.signature)?.hash().ok_or(Error::Scheme)?;
         if crypto.hash(hash, &[octets]).as_bytes() != digest.as_slice() {
             return Err(Error::Contents);
         }

@@ -113,10 +113,10 @@ impl Case {
         let facts = DeviceFacts {
             id: device.id.clone(),
             tenant: self.tenant,
-            onboarded: true,
-            endorsed: true,
-            element_kind: "tpm2".into(),
-            evidence_at: given_at,
+            onboarded: Some(true),
+            endorsed: Some(true),
+            element_kind: Some("tpm2".into()),
+            evidence_at: Some(given_at),
         };
         let lak = LakPublic::from_native(&device.lak_public).map_err(|error| {
             tracing::error!(device = %device.id, %error, "the recorded attestation key is unusable");
@@ -247,17 +247,19 @@ const fn outcome(status: Status) -> &'static str {
 fn told(evidence: &Verified<Evidence>) -> Vec<Fact> {
     let Some(claims) = claims(&AwsLc, evidence) else { return Vec::new() };
     let fact = |label: &str, value: String| Fact { label: label.into(), value };
-    let runtime = claims.runtime;
-    let mut facts = vec![
-        fact(
-            "Boot log",
-            format!("{} events explain the quote", evidence.event_log().events().len()),
-        ),
-        fact("IMA log", format!("{} entries", claims.ima.entries().len())),
+    let mut facts = Vec::new();
+    if let Some(log) = evidence.event_log() {
+        facts.push(fact("Boot log", format!("{} events explain the quote", log.events().len())));
+    }
+    if let Some(list) = claims.ima {
+        facts.push(fact("IMA log", format!("{} entries", list.len())));
+    }
+    let Some(runtime) = claims.runtime else { return facts };
+    facts.extend([
         fact("Agent", runtime.agent_version.chars().take(64).collect()),
         fact("Uptime", format!("{} s", runtime.uptime_ms / 1000)),
         fact("Watched processes", runtime.processes.len().to_string()),
-    ];
+    ]);
     facts.extend(runtime.components.iter().take(16).map(|component| {
         let name: String = component.name.chars().take(64).collect();
         fact(&name, format!("version {}", component.version))

@@ -136,8 +136,8 @@ fn check(
     };
     // TPM 2.0 Part 3 §18.4: the digest over the registers is of the signing scheme's hash.
     let parts: Vec<&[u8]> = values.iter().map(Digest::as_bytes).collect();
-    let signed = AwsLc.hash(signature.hash(), &parts);
-    if signed.as_bytes() != pcr_digest.as_slice() {
+    let signed = signature.pcr_digest(pcr_digest).map_err(|error| doubt(&error.to_string()))?;
+    if AwsLc.hash(signed.algorithm(), &parts) != signed {
         let bank = selection.algorithm;
         return Err(doubt(&format!(
             "the registers of {bank} have other values than those that were signed; one may have \

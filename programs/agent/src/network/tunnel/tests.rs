@@ -46,11 +46,12 @@ impl World {
             confirmation: Some(Confirmation::of(&AwsLc, device.spki_der()).unwrap()),
             device: "dev-1".into(),
             tenant: "default".into(),
-            evidence_at: now(),
+            evidence_at: Some(now()),
             status: tier,
             vector: TrustVector::default(),
             policy_id: "p/1".into(),
             controls: Vec::new(),
+            not_evaluated: Vec::new(),
         };
         let ear_jwt = to_jwt(&ear, &verifier).unwrap().into();
         let folder = tempfile::tempdir().unwrap();
