@@ -1,7 +1,9 @@
 //! The words of the command line. What they do is in the module of each noun.
 
+mod appraise;
 mod element;
 
+pub(crate) use appraise::Appraise;
 pub(crate) use element::{Authorization, Element, ElementVerb, Keys, Lock, Lockout, Nv, Pcr};
 
 use clap::{Args, Parser, Subcommand};
@@ -39,6 +41,9 @@ pub(crate) enum Noun {
     /// Reference values: what is known to be good, and who says so
     #[command(subcommand)]
     Reference(Reference),
+    /// Judge a device by a quote of its TPM and its logs, all of them files
+    #[command(after_help = appraise::EXAMPLES)]
+    Appraise(Box<Appraise>),
     /// The secure element of this machine: its keys, registers, storage and state
     Element(Element),
 }

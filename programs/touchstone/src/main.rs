@@ -10,6 +10,7 @@
 )]
 
 mod answer;
+mod appraise;
 mod audit;
 mod cli;
 mod device;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Noun::Audit(verb) => audit::run(&verb),
         Noun::Update(verb) => update::run(&verb),
         Noun::Reference(verb) => reference::run(&verb),
+        Noun::Appraise(arguments) => appraise::run(&arguments),
         Noun::Element(element) => element::run(&element),
     };
     answer::finish(answered, cli.json)

@@ -74,7 +74,7 @@ fn parse(path: &Path) -> Result<Result<Policy, Vec<Fault>>, Failure> {
 }
 
 /// A policy that has to be good for what was asked.
-fn load(path: &Path) -> Result<Policy, Failure> {
+pub(crate) fn load(path: &Path) -> Result<Policy, Failure> {
     let shown = path.display();
     parse(path)?.map_err(|faults| {
         let first = faults.first();

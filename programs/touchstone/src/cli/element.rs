@@ -263,7 +263,7 @@ Example:
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Octets(pub(crate) Vec<u8>);
 
-fn hex_octets(text: &str) -> Result<Octets, String> {
+pub(super) fn hex_octets(text: &str) -> Result<Octets, String> {
     let even = text.len().is_multiple_of(2);
     if !even || !text.bytes().all(|c| c.is_ascii_hexdigit()) {
         return Err("write two hexadecimal digits for each octet".to_owned());

@@ -1,0 +1,282 @@
+//! `touchstone appraise`, run as a person runs it: on files that tpm2-tools wrote, offline.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "tests fail loudly"
+)]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use support::{Ran, folder, run, signer};
+use tempfile::TempDir;
+use touchstone_appraise::ear::{VerifierKey, verify_cwt, verify_jwt};
+use touchstone_appraise::{Dimension, Tier};
+use touchstone_crypto::{HashAlgorithm, SignatureAlgorithm, Signer};
+use touchstone_crypto_awslc::{AwsLc, SoftSigner};
+use touchstone_measure::ima;
+use touchstone_measure::tcg::{EventLog, EventType};
+use touchstone_peers::{Swtpm, corpus, rig};
+
+const NONCE: &str = "3ab100112233445566778899aabbccdd";
+
+/// A TPM into which the boot of the rig's device was measured, and a quote of it.
+struct Device {
+    tpm: Swtpm,
+    here: TempDir,
+}
+
+impl Device {
+    fn new() -> Self {
+        let device = Self { tpm: Swtpm::blank_tcp(), here: folder(&[]) };
+        let sha256 = HashAlgorithm::Sha256;
+        let log = EventLog::decode(&rig("binary_bios_measurements")).unwrap();
+        let measured = log.events().iter().filter(|event| event.kind != EventType::NO_ACTION);
+        let mut extended: Vec<String> = measured
+            .map(|event| format!("{}:{}", event.pcr, event.digest(sha256).unwrap()))
+            .collect();
+        let list = ima::Log::decode(&rig("binary_runtime_measurements")).unwrap();
+        let how = ima::Extension::Hashed;
+        extended.extend(
+            list.entries().map(|entry| format!("10:{}", entry.extended(&AwsLc, sha256, how))),
+        );
+        let extends: Vec<String> =
+            extended.iter().map(|spec| spec.replace(":sha256:", ":sha256=")).collect();
+        let mut arguments = vec!["tpm2_pcrextend"];
+        arguments.extend(extends.iter().map(String::as_str));
+        device.tpm.tool(&arguments);
+        device.tpm.tool(&["tpm2_createek", "-c", "ek.ctx", "-G", "ecc"]);
+        device.tpm.tool(&["tpm2_flushcontext", "-t"]);
+        let create = ["tpm2_createak", "-C", "ek.ctx", "-c", "ak.ctx", "-G", "ecc256"];
+        device.tpm.tool(&[&create[..], &["-g", "sha256", "-s", "ecdsa", "-u", "ak.pub"]].concat());
+        device.tpm.tool(&["tpm2_flushcontext", "-t"]);
+        for name in ["binary_bios_measurements", "binary_runtime_measurements"] {
+            device.put(name, &rig(name));
+        }
+        device.quote("sha256:0,1,2,3,4,5,6,7,8,9,10,11,12,14");
+        device
+    }
+
+    fn put(&self, name: &str, octets: &[u8]) {
+        std::fs::write(self.here.path().join(name), octets).unwrap();
+    }
+
+    fn quote(&self, selection: &str) {
+        let quote = ["tpm2_quote", "-c", "ak.ctx", "-l", selection, "-q", NONCE, "-g", "sha256"];
+        self.tpm.tool(&[&quote[..], &["-m", "q.msg", "-s", "q.sig", "-o", "q.pcrs"]].concat());
+        self.tpm.tool(&["tpm2_flushcontext", "-t"]);
+        for name in ["ak.pub", "q.msg", "q.sig", "q.pcrs"] {
+            self.put(name, &self.tpm.read(name));
+        }
+    }
+
+    fn appraise(&self, more: &[&str]) -> Ran {
+        let files = ["--quote", "q.msg", "--signature", "q.sig", "--pcrs", "q.pcrs"];
+        let whose = ["--ak", "ak.pub", "--nonce", NONCE];
+        run(self.here.path(), &[&["appraise"][..], &files, &whose, more].concat())
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.here.path().join(name)
+    }
+
+    /// Signs what is known to be good of the rig's device.
+    fn references(&self, out: &str, more: &[&str]) {
+        let sign = ["reference", "sign", "--tenant", "plant", "--component", "boot"];
+        let by = ["--version", "1", "--cert", "publisher.pem", "--key", "file:publisher.key"];
+        run(self.here.path(), &[&sign[..], &by, &["--out", out], more].concat()).expect(0);
+    }
+}
+
+const LOGS: [&str; 4] =
+    ["--event-log", "binary_bios_measurements", "--ima-log", "binary_runtime_measurements"];
+
+const POLICY: &str = r#"policy "boot" version 3 {
+control secure-boot {
+    dimension configuration severity contraindicated because "images must be signed"
+    require boot.secure-boot
+}
+control command-line {
+    dimension configuration severity warning because "it steers the kernel"
+    require boot.command-line in reference.command-lines
+}
+control this-boot {
+    dimension executables severity contraindicated because "the list must be of this boot"
+    require ima.boot-aggregate
+}
+control tpm-clock {
+    dimension hardware severity warning because "a TPM that was put back is not trusted"
+    require quote.clock-safe and quote.reset-count < 4294967295
+} }"#;
+
+#[test]
+fn a_quote_is_verified_with_its_logs_and_without_a_policy_nothing_is_judged() {
+    let device = Device::new();
+    let ran = device.appraise(&LOGS).expect(0);
+    for wanted in [
+        "made by a TPM and signed by the key (ecdsa-p256-sha256), with the nonce",
+        "PCR values  sha256 0-12, 14 are those that the quote is over",
+        "events lead to PCR sha256 0-9, 11-12, 14",
+        "2 entries lead to PCR sha256 10; 0 came after the quote",
+        "that the key lives in a genuine TPM: onboarding proves it",
+        "the device is none: not judged",
+    ] {
+        assert!(ran.out.contains(wanted), "{wanted}: {}", ran.out);
+    }
+    assert!(ran.err.contains("nothing that was measured is judged"), "{}", ran.err);
+
+    let ran = device.appraise(&["--json"]).expect(0);
+    let json = ran.json("touchstone.appraise/1");
+    assert_eq!((&json["tier"], &json["policy"]), (&"none".into(), &serde_json::Value::Null));
+    assert_eq!(json["unexplained"]["sha256"].as_array().unwrap().len(), 14);
+    assert_eq!(json["quote"]["nonce"], NONCE);
+    device.put("yesterday.json", ran.out.as_bytes());
+    device.appraise(&["--after", "yesterday.json"]).expect(0);
+    let later = ran.out.replace("\"reset_count\": ", "\"reset_count\": 7");
+    device.put("later.json", later.as_bytes());
+    let ran = device.appraise(&["--after", "later.json", "--json"]).expect(1);
+    assert_eq!(ran.json("touchstone.appraise/1")["code"], "evidence.clock.reset-count");
+}
+
+#[test]
+fn what_is_not_genuine_is_no_and_what_does_not_parse_is_not_known() {
+    let device = Device::new();
+    let ran = device.appraise(&["--nonce", "00"]);
+    assert_eq!(ran.code, 2, "given twice: {}", ran.err);
+    let with = |name: &str, octets: &[u8]| {
+        let honest = std::fs::read(device.at(name)).unwrap();
+        device.put(name, octets);
+        let ran = device.appraise(&LOGS);
+        device.put(name, &honest);
+        ran
+    };
+    let pcrs = std::fs::read(device.at("q.pcrs")).unwrap();
+    let mut relabelled = pcrs.clone();
+    relabelled[8] ^= 0x80;
+    let ran = with("q.pcrs", &relabelled).expect(1);
+    assert!(ran.out.contains("evidence.pcrs.labels"), "{}", ran.out);
+    let mut other = pcrs;
+    other[4 + 128 + 4 + 4 + 2] ^= 1;
+    assert!(with("q.pcrs", &other).expect(1).out.contains("evidence.pcrs.values"));
+    let mut log = rig("binary_bios_measurements");
+    let at = log.len() - 1;
+    log.truncate(at);
+    let ran = with("binary_bios_measurements", &log).expect(3);
+    assert!(ran.err.contains("binary_bios_measurements: "), "{}", ran.err);
+    let ran = with("binary_runtime_measurements", &[]).expect(1);
+    assert!(ran.out.contains("the log leads PCR 10 to"), "{}", ran.out);
+    assert!(with("q.msg", b"no quote").expect(1).out.contains("REFUSED"));
+    assert!(with("ak.pub", b"no key").expect(3).err.contains("ak.pub: "));
+    // PCRs that vouch for no log.
+    device.quote("sha256:10");
+    let ran = device.appraise(&LOGS).expect(1);
+    assert!(ran.out.contains("no quoted PCR vouches for the event log"), "{}", ran.out);
+}
+
+#[test]
+fn a_policy_judges_by_signed_references_and_tells_each_control() {
+    let device = Device::new();
+    signer(device.here.path(), "publisher");
+    device.put("boot.policy", POLICY.as_bytes());
+    let line = String::from_utf8(rig("cmdline.txt")).unwrap();
+    device.references("good", &["--command-line", line.trim_end()]);
+    let judged = |references: &str, more: &[&str]| {
+        let by = ["--policy", "boot.policy", "--references", references];
+        device.appraise(&[&by[..], &["--signer", "publisher.pem"], &LOGS, more].concat())
+    };
+    let ran = judged("good", &[]).expect(0);
+    assert!(ran.out.contains("passed   secure-boot: "), "{}", ran.out);
+    assert!(ran.out.contains("the device is affirming"), "{}", ran.out);
+
+    device.references("bad", &["--command-line", "another"]);
+    let ran = judged("bad", &["--json"]).expect(1);
+    let json = ran.json("touchstone.appraise/1");
+    assert_eq!((&json["tier"], &json["policy"]), (&"warning".into(), &"boot/3".into()));
+    assert_eq!(json["controls"][1]["status"], "failed");
+    assert!(json["controls"][1]["reason"].as_str().unwrap().contains("expected `another`"));
+
+    // Without the IMA list its control is not met, and says why.
+    let by = ["--policy", "boot.policy", "--references", "good", "--signer", "publisher.pem"];
+    let ran = device.appraise(&[&by[..], &LOGS[..2]].concat()).expect(1);
+    assert!(ran.out.contains("unknown  this-boot: there is no IMA list"), "{}", ran.out);
+    assert!(ran.out.contains("IMA list: it was not given; give --ima-log"), "{}", ran.out);
+
+    // Somebody else's values, and values that nobody compares with anything.
+    signer(device.here.path(), "stranger");
+    let ran = device.appraise(&[&by[..5], &["stranger.pem"], &LOGS[..]].concat());
+    assert!(ran.expect(3).err.contains("good: "));
+    device.references("idle", &["--secure-boot-key", "db=publisher.pem"]);
+    let ran = judged("idle", &[]).expect(3);
+    let wanted = "idle was never evaluated: no control compares signature databases";
+    assert!(ran.err.contains(wanted), "{}", ran.err);
+    let ran = device.appraise(&["--references", "good", "--signer", "publisher.pem"]);
+    ran.expect(2);
+}
+
+#[test]
+fn a_result_is_signed_for_others_as_jwt_and_as_cwt() {
+    let device = Device::new();
+    signer(device.here.path(), "publisher");
+    device.put("boot.policy", POLICY.as_bytes());
+    let key = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256).unwrap();
+    device.put("verifier.key", key.to_pkcs8_pem().as_bytes());
+    let known = [VerifierKey::new(key.spki_der(), SignatureAlgorithm::EcdsaP256Sha256).unwrap()];
+    let sign = |out: &str| {
+        let by = ["--policy", "boot.policy", "--device", "gateway-17", "--ear", out];
+        let with = ["--key", "file:verifier.key", "--asked-at", "1795900000"];
+        device.appraise(&[&by[..], &with, &LOGS].concat()).expect(1);
+        std::fs::read(device.at(out)).unwrap()
+    };
+    let jwt = String::from_utf8(sign("result.jwt")).unwrap();
+    let read = verify_jwt(&AwsLc, &jwt, &known).unwrap();
+    let also = verify_cwt(&AwsLc, &sign("result.cwt"), &known).unwrap();
+    for ear in [read, also] {
+        assert_eq!((ear.device.as_str(), ear.status), ("gateway-17", Tier::Warning));
+        assert_eq!(ear.evidence_at, Some(1_795_900_000));
+        assert_eq!(ear.vector.value(Dimension::Executables), 2);
+        assert_eq!(ear.controls.len(), 4);
+        let whats: Vec<&str> = ear.not_evaluated.iter().map(|not| not.what.as_str()).collect();
+        assert!(whats.contains(&"that the TPM was not put back"), "{whats:?}");
+    }
+}
+
+fn captured(folder: &Path, names: [&str; 4], nonce: &str, more: &[&str]) -> Ran {
+    let [quote, signature, pcrs, ak] = names;
+    let files = ["--quote", quote, "--signature", signature, "--pcrs", pcrs, "--ak", ak];
+    run(folder, &[&["appraise", "--nonce", nonce, "--json"][..], &files, more].concat())
+}
+
+#[test]
+fn quotes_of_other_projects_get_the_verdict_of_their_manifest() {
+    let Some(lab) = corpus("lab/tcb-secboot") else { return };
+    for key in ["ak", "akecc"] {
+        for pcrs in ["pcrs", "yaml"] {
+            let file = |end: &str| format!("{key}.{end}");
+            let (msg, sig, pub_) = (file("quote.msg"), file("quote.sig"), file("pub"));
+            let pcrs = format!("{key}.quote.{pcrs}");
+            let ran = captured(
+                &lab,
+                [&msg, &sig, &pcrs, &pub_],
+                "6d6f63616e612d6e6f6e63652d303031",
+                &LOGS,
+            );
+            let json = ran.expect(0).json("touchstone.appraise/1");
+            assert_eq!(json["explained"]["sha256"].as_array().unwrap().len(), 15, "{key}");
+            assert_eq!(
+                json["ima_log"]["entries"].as_u64().unwrap()
+                    + json["ima_log"]["after_the_quote"].as_u64().unwrap(),
+                5004
+            );
+        }
+    }
+    let Some(keylime) = corpus("tpm-quote/keylime") else { return };
+    let names = ["quote.out", "quotesig.out", "quotepcr.out", "akpub.pem"];
+    let nonce = "db1db298db6d60e6385b7231743e9c3056a18003";
+    let ran = captured(&keylime, names, nonce, &[]).expect(0);
+    assert_eq!(
+        ran.json("touchstone.appraise/1")["quote"]["firmware_version"],
+        "0x2016051100162800"
+    );
+    captured(&keylime, names, "00", &[]).expect(1);
+}
