@@ -11,6 +11,9 @@ pub(crate) fn bench(no_install: bool) -> Result<()> {
     let mut tpm = cargo("bench");
     tpm.args(["--quiet", "--locked", "--bench", "tpm", "--manifest-path"]);
     tpm.arg(root().join("tests/oracle-tss/Cargo.toml")).run("the benchmark of TPM commands")?;
+    cargo("bench")
+        .args(["--quiet", "--locked", "--package", "touchstone", "--bench", "cms"])
+        .run("the benchmark of envelopes")?;
     cargo("run")
         .args(["--release", "--locked", "--package", "touchstone-system", "--bin"])
         .args(["touchstone-bench"])

@@ -54,6 +54,8 @@ const PACKAGES: &[Package] = &[
     Package { name: "tpm2-openssl", why: "OpenSSL's use of keys in the TPM", uses: &[Use::Test] },
     Package { name: "tpm2-abrmd", why: "a resource manager beside the kernel's", uses: &[Use::Test] },
     Package { name: "dbus-daemon", why: "the message bus that tpm2-abrmd is reached over", uses: &[Use::Test] },
+    Package { name: "libbcpkix-java", why: "Bouncy Castle: a second opinion on CMS", uses: &[Use::Test] },
+    Package { name: "default-jdk-headless", why: "compiling and running the program that calls it", uses: &[Use::Test] },
     Package { name: "iproute2", why: "network namespaces for the quarantine's tests", uses: &[Use::Test] },
     Package { name: "chromium", why: "pictures of the console", uses: &[Use::Screenshots] },
 ];

@@ -6,7 +6,7 @@ use core::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// The octets are not a CMS structure in DER.
+    /// The octets are not a CMS structure.
     Malformed {
         /// The part, in the words of RFC 5652.
         part: &'static str,
@@ -46,6 +46,30 @@ pub enum Refusal {
     BadSignature,
     /// A hash or signature algorithm is too old or not known here, or the two do not go together.
     UnsupportedAlgorithm,
+    /// A signer's digest is not among those announced before the content (RFC 5652 §5.1).
+    DigestNotAnnounced,
+    /// Somebody who signed is not there any more: another signer names them (RFC 5752), or a digest
+    /// was announced for them.
+    SignerMissing,
+    /// The algorithms of a signature are not those that were signed with it (RFC 6211).
+    AlgorithmMismatch,
+    /// It is not encrypted to this certificate.
+    NotARecipient,
+    /// It does not open: for another key, or changed. What failed is not told, since whoever sends
+    /// could learn from it.
+    Undecryptable,
+    /// It is encrypted as only old peers still do, which has to be asked for by name.
+    Legacy,
+    /// The key in a recipient's certificate is for nothing that can be encrypted to.
+    UnsuitableKey,
+    /// The time stamping authority did not grant a timestamp (RFC 3161 §2.4.2).
+    TimestampRejected,
+    /// A timestamp is about something else, or does not answer this request.
+    TimestampMismatch,
+    /// A timestamp is not by an authority for timestamps (RFC 3161 §2.3, RFC 5816 §2.2.1).
+    NotATimestamper,
+    /// The content is inside, though it was to be beside the envelope.
+    ContentInside,
     /// The key of a signer is not the one in the certificate given for it.
     KeyMismatch,
 }
@@ -84,6 +108,17 @@ impl Refusal {
             Self::DigestMismatch => "cms.refused.digest",
             Self::BadSignature => "cms.refused.signature",
             Self::UnsupportedAlgorithm => "cms.refused.algorithm",
+            Self::DigestNotAnnounced => "cms.refused.digest-not-announced",
+            Self::SignerMissing => "cms.refused.signer-missing",
+            Self::AlgorithmMismatch => "cms.refused.algorithm-mismatch",
+            Self::NotARecipient => "cms.refused.not-a-recipient",
+            Self::Undecryptable => "cms.refused.undecryptable",
+            Self::Legacy => "cms.refused.legacy",
+            Self::UnsuitableKey => "cms.refused.unsuitable-key",
+            Self::TimestampRejected => "cms.refused.timestamp-rejected",
+            Self::TimestampMismatch => "cms.refused.timestamp-mismatch",
+            Self::NotATimestamper => "cms.refused.not-a-timestamper",
+            Self::ContentInside => "cms.refused.content-inside",
             Self::KeyMismatch => "cms.refused.key-mismatch",
         }
     }
@@ -93,7 +128,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed { part, offset: Some(offset) } => {
-                write!(f, "the {part} of the CMS envelope is not DER at octet {offset}")
+                write!(f, "the {part} of the CMS envelope does not parse at octet {offset}")
             }
             Self::Malformed { part, offset: None } => {
                 write!(f, "the {part} of the CMS envelope does not parse")
@@ -117,7 +152,18 @@ impl fmt::Display for Refusal {
             Self::ContentTypeMismatch => "a signer signed another type of content",
             Self::DigestMismatch => "the content is not the one that was signed",
             Self::BadSignature => "a signature is not by the key of its certificate",
-            Self::UnsupportedAlgorithm => "a hash or signature algorithm is not accepted",
+            Self::UnsupportedAlgorithm => "one of its algorithms is not accepted",
+            Self::DigestNotAnnounced => "a signer's digest was not announced before the content",
+            Self::SignerMissing => "a signature was taken out of it",
+            Self::AlgorithmMismatch => "a signature's algorithms are not those that were signed",
+            Self::NotARecipient => "it is not encrypted to this certificate",
+            Self::Undecryptable => "it does not decrypt with this key, or was changed",
+            Self::Legacy => "it is encrypted in a way that only old peers still use",
+            Self::UnsuitableKey => "a recipient's key is for nothing that can be encrypted to",
+            Self::TimestampRejected => "the time stamping authority refused",
+            Self::TimestampMismatch => "the timestamp is about something else",
+            Self::NotATimestamper => "the timestamp is not by an authority for timestamps",
+            Self::ContentInside => "the content is in the envelope, not beside it",
             Self::KeyMismatch => "the signer's key is not the one in its certificate",
         })
     }

@@ -181,16 +181,28 @@ fn envelopes_captured_elsewhere_are_believed_or_refused_with_the_reason() {
     };
     for (name, wanted) in [
         ("ossl36-2signers-detached.der", "accepted"),
+        ("ossl36-attached-ber-indef.der", "accepted"),
         ("ossl36-ed25519.der", "accepted"),
         ("ossl36-rsapss.der", "accepted"),
         // A P-256 key with SHA-384.
         ("ossl36-skid-sha384.der", "cms.refused.algorithm"),
         ("ossl36-noattr.der", "cms.refused.no-signed-attributes"),
-        ("ossl36-attached-ber-indef.der", "cms.malformed"),
         ("ossl36-authenveloped-gcm.der", "cms.malformed"),
         ("ossl36-pwri.der", "cms.malformed"),
+        ("bc186-Ed25519-countersigned.der", "accepted"),
+        ("bc186-ML-DSA-44-countersigned.der", "accepted"),
+        ("bc186-ML-DSA-65-countersigned.der", "accepted"),
+        ("bc186-ML-DSA-87-countersigned.der", "accepted"),
+        // Signature algorithms that are not accepted.
+        ("bc186-LMS-countersigned.der", "cms.refused.algorithm"),
+        ("bc186-SLH-DSA-SHA2-128S-countersigned.der", "cms.refused.algorithm"),
     ] {
-        let said = ask(name).err().map_or("accepted", |error| error.code());
-        assert_eq!(said, wanted, "{name}");
+        let said = ask(name);
+        let code = said.as_ref().err().map_or("accepted", Error::code);
+        assert_eq!(code, wanted, "{name}");
+        if let Ok(signed) = said {
+            let counter = signed.signers().iter().all(|by| by.countersigned.len() == 1);
+            assert_eq!(counter, name.starts_with("bc186"), "{name}");
+        }
     }
 }

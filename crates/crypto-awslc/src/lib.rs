@@ -14,9 +14,13 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "tests fail loudly"))]
 
+mod decrypter;
+mod envelope;
+mod kem;
 mod soft;
 mod tpm;
 
+pub use decrypter::SoftDecrypter;
 pub use soft::{RsaBits, SoftSigner};
 
 use aws_lc_rs::signature::{self, UnparsedPublicKey, VerificationAlgorithm};

@@ -14,8 +14,10 @@ pub enum Error {
     BadEncoding,
     /// The provider does not offer the algorithm.
     Unsupported,
-    /// The key's holder (an element, a store) could not sign.
+    /// The key's holder (an element, a store) could not use it.
     SignerFailed,
+    /// What was encrypted does not open with this key, or was changed.
+    Undecryptable,
     /// The random source failed: nothing may go on.
     NoRandom,
 }
@@ -29,6 +31,7 @@ impl Error {
             Self::BadEncoding => "crypto.signature.encoding",
             Self::Unsupported => "crypto.algorithm.unsupported",
             Self::SignerFailed => "crypto.signer.failed",
+            Self::Undecryptable => "crypto.decryption.failed",
             Self::NoRandom => "crypto.random.failed",
         }
     }
@@ -41,7 +44,8 @@ impl fmt::Display for Error {
             Self::BadKey => "the public key does not parse or is too weak",
             Self::BadEncoding => "the signature is not encoded as its algorithm wants",
             Self::Unsupported => "the crypto provider does not offer this algorithm",
-            Self::SignerFailed => "the holder of the key could not sign",
+            Self::SignerFailed => "the holder of the key could not use it",
+            Self::Undecryptable => "it does not decrypt with this key",
             Self::NoRandom => "the random source failed",
         })
     }

@@ -20,12 +20,14 @@ extern crate alloc;
 
 mod digest;
 pub mod ecdsa;
+mod envelope;
 mod error;
 mod provider;
 mod tpm;
 mod verified;
 
 pub use digest::{Digest, HashAlgorithm, ParseDigestError};
+pub use envelope::{Decrypter, EnvelopeCrypto, Hasher, Hashing, Opening, RsaPadding, Shared};
 pub use error::Error;
 pub use provider::{Crypto, SignatureAlgorithm, Signer};
 pub use tpm::{Agreed, Curve, Direction, TpmCrypto};

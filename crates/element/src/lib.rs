@@ -33,6 +33,7 @@
 mod ability;
 mod algorithm;
 mod boxed;
+mod decrypter;
 mod error;
 pub mod laws;
 mod name;
@@ -46,6 +47,7 @@ pub use ability::{
     Registers, Sealing, Storage,
 };
 pub use algorithm::{Encryption, KeyAlgorithm};
+pub use decrypter::ElementDecrypter;
 pub use error::{Error, Refusal};
 pub use name::{MAX_NAME_LEN, check_name};
 pub use reference::{KeyReference, Reference};

@@ -1,9 +1,11 @@
 //! The words of the command line. What they do is in the module of each noun.
 
 mod appraise;
+mod cms;
 mod element;
 
 pub(crate) use appraise::Appraise;
+pub(crate) use cms::{Cipher, Cms, Held};
 pub(crate) use element::{Authorization, Element, ElementVerb, Keys, Lock, Lockout, Nv, Pcr};
 
 use clap::{Args, Parser, Subcommand};
@@ -13,7 +15,7 @@ const EXIT: &str = "\
 Exit codes: 0 the answer is good, 1 the answer is no, 2 wrong usage, 3 could not tell.
 Data goes to stdout, words to stderr; with --json the data is one object with a `schema`.";
 
-/// Judge devices, check trust policies, verify audit logs, sign updates and reference values.
+/// Judge devices, check trust policies, verify audit logs, sign updates, reference values and files.
 #[derive(Parser, Debug)]
 #[command(name = "touchstone", version, after_help = EXIT, arg_required_else_help = true)]
 pub(crate) struct Cli {
@@ -44,6 +46,9 @@ pub(crate) enum Noun {
     /// Judge a device by a quote of its TPM and its logs, all of them files
     #[command(after_help = appraise::EXAMPLES)]
     Appraise(Box<Appraise>),
+    /// Envelopes (CMS): sign, verify, encrypt and decrypt files
+    #[command(subcommand)]
+    Cms(Cms),
     /// The secure element of this machine: its keys, registers, storage and state
     Element(Element),
 }

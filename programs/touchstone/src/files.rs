@@ -2,9 +2,9 @@
 
 use crate::answer::Failure;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Octets of a file that is no payload: certificates, keys, tokens, policies, claims.
 pub(crate) const SMALL: u64 = 8 << 20;
@@ -13,15 +13,7 @@ pub(crate) const LARGE: u64 = 1 << 30;
 
 /// A file's content, or standard input's for `-`.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
-    let failed = |error: io::Error| {
-        let next = match error.kind() {
-            io::ErrorKind::NotFound => "check the path",
-            io::ErrorKind::PermissionDenied => "run as a user who may read it",
-            _ => "check the file",
-        };
-        let message = format!("cannot read {}: {error}", path.display());
-        Failure::unknown("touchstone.file.read", message, next)
-    };
+    let failed = |error: io::Error| unread(path, &error);
     let mut content = Vec::new();
     if path == Path::new("-") {
         io::stdin().lock().take(limit + 1).read_to_end(&mut content).map_err(failed)?;
@@ -34,6 +26,19 @@ pub(crate) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, Failure> {
         return Err(Failure::unknown("touchstone.file.size", message, "give the right file"));
     }
     Ok(content)
+}
+
+fn unread(path: &Path, error: &io::Error) -> Failure {
+    let next = match error.kind() {
+        io::ErrorKind::NotFound => "check the path",
+        io::ErrorKind::PermissionDenied => "run as a user who may read it",
+        _ => "check the file",
+    };
+    Failure::unknown(
+        "touchstone.file.read",
+        format!("cannot read {}: {error}", path.display()),
+        next,
+    )
 }
 
 /// A file's content as text.
@@ -69,24 +74,129 @@ pub(crate) fn write_secret(path: &Path, content: &[u8]) -> Result<(), Failure> {
 }
 
 fn write_as(path: &Path, content: &[u8], mode: u32) -> Result<(), Failure> {
-    let failed = |error: io::Error| {
-        let message = format!("cannot write {}: {error}", path.display());
-        Failure::unknown("touchstone.file.write", message, "check the folder and the space in it")
-    };
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}.part", std::process::id()));
-    let written = (|| {
-        let mut options = File::options();
-        let mut file = options.write(true).create_new(true).mode(mode).open(&beside)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    })();
-    if written.is_err() {
-        // The first failure is the one to tell; this only tidies up.
-        let _ = fs::remove_file(&beside);
+    let mut file = NewFile::create_as(path, mode)?;
+    file.write(content)?;
+    file.keep()
+}
+
+/// A file that grows beside its name, and gets it when it is whole; otherwise nothing is left.
+pub(crate) struct NewFile {
+    file: File,
+    beside: PathBuf,
+    path: PathBuf,
+    kept: bool,
+}
+
+impl NewFile {
+    /// A new file, which replaces one of that name.
+    pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
+        Self::create_as(path, 0o666)
     }
-    written.map_err(failed)
+
+    fn create_as(path: &Path, mode: u32) -> Result<Self, Failure> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(format!(".{}.part", std::process::id()));
+        let beside = PathBuf::from(beside);
+        let file = File::options().write(true).create_new(true).mode(mode).open(&beside);
+        let file = file.map_err(|error| unwritten(path, &error))?;
+        Ok(Self { file, beside, path: path.to_owned(), kept: false })
+    }
+
+    /// The next octets.
+    pub(crate) fn write(&mut self, octets: &[u8]) -> Result<(), Failure> {
+        self.file.write_all(octets).map_err(|error| unwritten(&self.path, &error))
+    }
+
+    /// It is whole.
+    pub(crate) fn keep(mut self) -> Result<(), Failure> {
+        let kept = self.file.sync_all().and_then(|()| fs::rename(&self.beside, &self.path));
+        self.kept = kept.is_ok();
+        kept.map_err(|error| unwritten(&self.path, &error))
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.kept {
+            // The first failure is the one to tell; this only tidies up.
+            let _ = fs::remove_file(&self.beside);
+        }
+    }
+}
+
+fn unwritten(path: &Path, error: &io::Error) -> Failure {
+    let message = format!("cannot write {}: {error}", path.display());
+    Failure::unknown("touchstone.file.write", message, "check the folder and the space in it")
+}
+
+/// A file of any size, or standard input for `-`, piece by piece. Tells whoever waits how far it is.
+pub(crate) struct Pieces {
+    source: Box<dyn Read>,
+    path: PathBuf,
+    buf: Vec<u8>,
+    read: u64,
+    progress: Option<Progress>,
+}
+
+/// Octets of a piece.
+const PIECE: usize = 256 << 10;
+/// A file that takes long enough for people to wonder.
+const LONG: u64 = 256 << 20;
+
+impl Pieces {
+    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
+        let (source, size): (Box<dyn Read>, u64) = if path == Path::new("-") {
+            (Box::new(io::stdin()), 0)
+        } else {
+            let file = File::open(path).map_err(|error| unread(path, &error))?;
+            let size = file.metadata().map(|data| data.len()).unwrap_or_default();
+            (Box::new(file), size)
+        };
+        let progress = (size >= LONG && io::stderr().is_terminal()).then(|| Progress::new(size));
+        Ok(Self { source, path: path.to_owned(), buf: vec![0; PIECE], read: 0, progress })
+    }
+
+    /// The next octets; `None` at the end.
+    pub(crate) fn next(&mut self) -> Result<Option<&[u8]>, Failure> {
+        let len = loop {
+            match self.source.read(&mut self.buf) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other.map_err(|error| unread(&self.path, &error))?,
+            }
+        };
+        self.read += len as u64;
+        if let Some(progress) = &mut self.progress {
+            progress.show(self.read);
+        }
+        Ok(self.buf.get(..len).filter(|octets| !octets.is_empty()))
+    }
+
+    /// How many octets there were so far.
+    pub(crate) const fn len(&self) -> u64 {
+        self.read
+    }
+}
+
+/// How far a long file is, on a terminal.
+struct Progress {
+    size: u64,
+    shown: u64,
+}
+
+impl Progress {
+    const fn new(size: u64) -> Self {
+        Self { size, shown: 0 }
+    }
+
+    fn show(&mut self, read: u64) {
+        let percent = read.saturating_mul(100) / self.size.max(1);
+        if percent > self.shown {
+            self.shown = percent;
+            let end = if percent >= 100 { "\r          \r" } else { "" };
+            // Whoever does not see it misses nothing.
+            let _ = write!(io::stderr(), "\r{percent:>3} %{end}");
+        }
+    }
 }
 
 /// The two sides of `NAME=VALUE`.

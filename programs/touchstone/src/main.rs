@@ -13,6 +13,7 @@ mod answer;
 mod appraise;
 mod audit;
 mod cli;
+mod cms;
 mod device;
 mod element;
 mod files;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Noun::Update(verb) => update::run(&verb),
         Noun::Reference(verb) => reference::run(&verb),
         Noun::Appraise(arguments) => appraise::run(&arguments),
+        Noun::Cms(verb) => cms::run(&verb),
         Noun::Element(element) => element::run(&element),
     };
     answer::finish(answered, cli.json)

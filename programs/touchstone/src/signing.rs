@@ -14,7 +14,7 @@ pub(crate) fn load(by: &Signatory) -> Result<(Certificate, SoftSigner), Failure>
     let certificate = certificates(&by.cert)?.swap_remove(0);
     let pem = files::read_secret(&by.key, "--key")?;
     let key = SoftSigner::from_pkcs8_pem(&pem).map_err(|error| {
-        let next = "give a PKCS#8 key in PEM; `openssl pkcs8 -topk8 -nodes` makes one of others";
+        let next = "give a PKCS#8 key in PEM; `openssl pkcs8 -topk8 -nocrypt` makes one of others";
         Failure::unknown(error.code(), format!("the key in {} does not load", by.key), next)
     })?;
     if key.spki_der() != certificate.spki_der() {

@@ -12,12 +12,14 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "tests fail loudly")]
 
+mod bouncycastle;
 mod material;
 mod pc;
 mod process;
 mod softhsm;
 mod swtpm;
 
+pub use bouncycastle::BouncyCastle;
 pub use material::{corpus, files, rig};
 pub use pc::Pc;
 pub use process::{attempt, openssl, tool};

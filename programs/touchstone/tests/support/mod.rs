@@ -81,6 +81,24 @@ pub(crate) fn signer(folder: &Path, name: &str) -> Certificate {
     certificate
 }
 
+/// Writes `<name>.pem`, a certificate for the public key in PEM, and `ca.pem`, its issuer's.
+pub(crate) fn certify(folder: &Path, name: &str, public_key: &str) {
+    let ca_key = match std::fs::read_to_string(folder.join("ca.key")) {
+        Ok(pem) => SoftSigner::from_pkcs8_pem(&pem).unwrap(),
+        Err(_) => SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256).unwrap(),
+    };
+    let template = |kind, name| {
+        Template::new(kind, Name::common_name(name).unwrap(), now() - 60, now() + 86_400)
+    };
+    let ca = template(Kind::Root, "ca").self_sign(&AwsLc, &ca_key).unwrap();
+    let (_, spki) = pem_rfc7468::decode_vec(public_key.trim().as_bytes()).unwrap();
+    let issuer = Issuer::new(&ca, &ca_key).unwrap();
+    let certificate = template(Kind::CodeSigner, name).issue(&AwsLc, &issuer, &spki).unwrap();
+    std::fs::write(folder.join("ca.key"), ca_key.to_pkcs8_pem().as_bytes()).unwrap();
+    std::fs::write(folder.join("ca.pem"), ca.to_pem().unwrap()).unwrap();
+    std::fs::write(folder.join(format!("{name}.pem")), certificate.to_pem().unwrap()).unwrap();
+}
+
 /// A fleet for one request: answers with the status and body, and gives the request's head back.
 pub(crate) fn fleet(status: &str, body: &str) -> (String, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
