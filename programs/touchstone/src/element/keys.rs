@@ -129,7 +129,7 @@ fn private(algorithm: KeyAlgorithm, reference: &str) -> Result<Secret, Failure> 
     let text = Zeroizing::new(files::read_secret(reference, "--key")?);
     let bad = |words: &str| {
         let message = format!("the key in {reference} {words}");
-        let next = "give a PKCS#8 key in PEM; `openssl pkcs8 -topk8 -nodes` makes one of others";
+        let next = "give a PKCS#8 key in PEM; `openssl pkcs8 -topk8 -nocrypt` makes one of others";
         Failure::unknown("element.input.bad", message, next)
     };
     match pem_rfc7468::decode_vec(text.as_bytes()) {
