@@ -114,6 +114,8 @@ codes! {
     ServiceStarted, "service.started", Notice, "a service started";
     ServiceStopped, "service.stopped", Notice, "a service stopped as told";
     AuditRecovered, "audit.recovered", Warning, "an entry that was never acknowledged was cut off";
+    AuditSigned, "audit.signed", Info, "the head of the audit log was signed";
+    AuditUnsigned, "audit.unsigned", Error, "the head of the audit log could not be signed";
     AuditExportLost, "audit.export.lost", Error, "entries did not reach the syslog collector";
     AuditExportResumed, "audit.export.resumed", Notice, "entries reach the syslog collector again";
 }

@@ -1,6 +1,6 @@
 //! What can be wrong with a log, and with keeping one.
 
-use crate::Head;
+use crate::{CheckpointFault, Head};
 use std::fmt;
 use std::io;
 
@@ -21,6 +21,10 @@ pub enum Error {
     Broken(Broken),
     /// An earlier write failed and could not be taken back; open the log again.
     Stopped,
+    /// An event says that a head was signed; only signing one makes such an entry.
+    Reserved,
+    /// The head was not signed.
+    Unsigned(CheckpointFault),
 }
 
 impl Error {
@@ -31,6 +35,8 @@ impl Error {
             Self::Locked => "audit.locked",
             Self::Broken(broken) => broken.flaw.code(),
             Self::Stopped => "audit.stopped",
+            Self::Reserved => "audit.reserved",
+            Self::Unsigned(fault) => fault.code(),
         }
     }
 
@@ -48,6 +54,8 @@ impl fmt::Display for Error {
             Self::Stopped => f.write_str(
                 "an earlier write failed and could not be taken back; restart to recover",
             ),
+            Self::Reserved => f.write_str("only the log itself tells that its head was signed"),
+            Self::Unsigned(fault) => write!(f, "the head of the log is not signed: {fault}"),
         }
     }
 }
@@ -111,6 +119,25 @@ pub enum Flaw {
         /// What is known.
         known: Head,
     },
+    /// It says that a head was signed, and that head is not one.
+    Checkpoint(CheckpointFault),
+    /// It says that a head was signed which this log never had.
+    OtherTree,
+    /// The log ends before the size of a checkpoint that is known.
+    Shorter {
+        /// That size.
+        known: u64,
+    },
+    /// At the size of a known checkpoint, the log has another root: it was written anew.
+    OtherRoot {
+        /// That size.
+        known: u64,
+    },
+    /// More entries than a notary lets pass are behind the last signed head.
+    Unsigned {
+        /// The entry up to which the log is signed; 0 if it never was.
+        signed: u64,
+    },
 }
 
 impl Flaw {
@@ -127,6 +154,11 @@ impl Flaw {
             Self::Unchained => "audit.chain.previous",
             Self::CutOff { .. } => "audit.chain.cut",
             Self::Rewritten { .. } => "audit.chain.rewritten",
+            Self::Checkpoint(fault) => fault.code(),
+            Self::OtherTree => "audit.tree.other",
+            Self::Shorter { .. } => "audit.tree.cut",
+            Self::OtherRoot { .. } => "audit.tree.rewritten",
+            Self::Unsigned { .. } => "audit.tree.unsigned",
         }
     }
 }
@@ -158,6 +190,27 @@ impl fmt::Display for Flaw {
                 f,
                 "entry {} is not the one that is known: the log was written anew",
                 known.seq
+            ),
+            Self::Checkpoint(fault) => write!(f, "the signed head here is not one: {fault}"),
+            Self::OtherTree => {
+                f.write_str("the signed head here is of other entries: the log was written anew")
+            }
+            Self::Shorter { known } => write!(
+                f,
+                "the log ends here, but a checkpoint of {known} entries is known: the end was cut off"
+            ),
+            Self::OtherRoot { known } => write!(
+                f,
+                "the first {known} entries are not those of the known checkpoint: the log was \
+                 written anew"
+            ),
+            Self::Unsigned { signed: 0 } => {
+                f.write_str("no head of this log was ever signed by its key")
+            }
+            Self::Unsigned { signed } => write!(
+                f,
+                "nothing is signed after entry {signed}, and too much was written since: the end \
+                 was replaced, or the notary failed"
             ),
         }
     }

@@ -2,13 +2,15 @@
 //!
 //! Each entry is a line of JSON that carries the hash of the line before it, so that an entry
 //! cannot be changed, removed or put in without every later one showing it; whoever remembers a
-//! [`Head`] can tell that the end was cut off. [`Log`] answers only after the entry is on the
-//! disk. [`verify()`] reads a log that somebody else wrote, and [`Syslog`] says the same entries in
+//! [`Head`] can tell that the end was cut off. Every minute, every thousand entries and at each
+//! critical one, a [`Notary`] signs the root of the Merkle tree over the lines: a [`Checkpoint`],
+//! which becomes an entry itself, so that nobody without the key can write the log anew. [`Log`]
+//! answers only after the entry is on the disk. [`verify()`] reads a log that somebody else wrote, and [`Syslog`] says the same entries in
 //! RFC 5424. What this is not: a place that decides what is worth telling, or that sends it.
 //!
 //! ```
 //! use std::sync::Arc;
-//! use touchstone_audit::{Code, Event, Log, verify};
+//! use touchstone_audit::{Code, Event, Known, Log, verify};
 //! use touchstone_crypto_awslc::AwsLc;
 //!
 //! let folder = tempfile::tempdir()?;
@@ -17,7 +19,8 @@
 //! let event = Event::new(Code::VerdictChanged, "plant", "device:17").with("tier", "affirming");
 //! let entry = log.append(1_800_000_000, &event)?;
 //!
-//! let report = verify(std::fs::File::open(&path)?, &AwsLc, Some(&entry.head()))?;
+//! let known = Known { head: Some(entry.head()), ..Known::default() };
+//! let report = verify(std::fs::File::open(&path)?, &AwsLc, &known)?;
 //! assert_eq!(report.head, log.head());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -36,16 +39,20 @@
     allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")
 )]
 
+mod checkpoint;
 mod code;
 mod entry;
 mod error;
 mod log;
 mod syslog;
+mod tree;
 mod verify;
 
+pub use checkpoint::{Checkpoint, CheckpointFault, LogKey, MAX_NOTE, Notary};
 pub use code::{Code, Severity};
 pub use entry::{Entry, Event, Head, ParseHeadError};
 pub use error::{Broken, Error, Flaw};
-pub use log::{Log, Recovery};
+pub use log::{Log, Recovery, SIGN_EVERY};
 pub use syslog::{Syslog, frame};
-pub use verify::{Entries, Report, verify};
+pub use tree::Tree;
+pub use verify::{Entries, Known, Report, verify};

@@ -31,6 +31,8 @@ pub struct Fleet {
     pub bodies: Bodies,
     /// The end of the audit log.
     pub head: watch::Receiver<Head>,
+    /// The key that the signed heads of the audit log are checked with.
+    pub log_key: String,
     /// Who is logged in at the console.
     pub logins: Logins,
     /// True when the program is to end.

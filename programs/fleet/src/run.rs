@@ -19,8 +19,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use touchstone_audit::{Code, Head};
+use touchstone_audit::{Code, Head, Notary};
 use touchstone_crypto::SignatureAlgorithm;
+use touchstone_crypto_awslc::AwsLc;
 use touchstone_drive::{Pulse, TlsStream};
 use touchstone_tls::{ClientSetup, Identity, ServerName};
 
@@ -140,7 +141,10 @@ pub async fn start(
     store.call(move |db| db.replace_operators(&operators, clock::now())).await?;
     let trust = Arc::new(trust);
     references(&config, &trust, &store).await?;
-    let (head, audit) = trail::start(store.clone(), state.audit_log(), stop.clone()).await?;
+    let notary = notary(&config, state)?;
+    let log_key = notary.key().to_string();
+    let (head, audit) =
+        trail::start(store.clone(), state.audit_log(), notary, stop.clone()).await?;
     let judge =
         Judge::new(config.clone(), store.clone(), Arc::clone(&authority), Arc::clone(&trust), key);
     let fleet = Arc::new(Fleet {
@@ -152,6 +156,7 @@ pub async fn start(
         bodies: Bodies::new(config.limits.message.saturating_mul(BODIES)),
         logins: console::Logins::default(),
         head: head.clone(),
+        log_key,
         stop,
         config,
     });
@@ -169,6 +174,16 @@ pub async fn start(
         .with("policy", fleet.trust.verifier().policy_id());
     fleet.store.call(move |db| db.record_event(clock::now(), &event)).await?;
     Ok(Running { listening, fleet, pulse, tasks })
+}
+
+/// Who signs the heads of the audit log. The key that others check them with lies beside the log.
+fn notary(config: &Config, state: &StateDir) -> Result<Notary, Error> {
+    let key = state.key("audit.key", SignatureAlgorithm::EcdsaP256Sha256)?;
+    let name = trail::origin(&config.name);
+    let notary = Notary::new(&AwsLc, &name, Arc::new(key))
+        .map_err(|fault| Error::content(&state.file("audit.key"), fault.to_string()))?;
+    state.write("audit.pub", format!("{}\n", notary.key()).as_bytes())?;
+    Ok(notary)
 }
 
 /// Imports what the configuration names, and puts everything that is stored in force.

@@ -1,5 +1,5 @@
 //! The audit trail: every event of the store becomes an entry of the hash-chained log, in order and
-//! once, even if the program ends between the two.
+//! once, even if the program ends between the two; and the log's heads are signed in time.
 
 use crate::api::types;
 use crate::store::Store;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use touchstone_audit::{Code, Entry, Event, Head, Log, Severity};
+use touchstone_audit::{Code, Entry, Event, Head, Log, Notary, Severity};
 use touchstone_crypto_awslc::AwsLc;
 
 /// Its name among the readers of events.
@@ -22,12 +22,21 @@ const PAGE: u32 = 200;
 const LINE: u64 = 2 << 20;
 /// Where an entry says which event it is.
 const EVENT: &str = "event";
+/// How long nothing is done when nothing is due.
+const IDLE: Duration = Duration::from_hours(1);
+
+/// What a log of this fleet is called in its signed heads: no blanks, no plus signs.
+pub fn origin(fleet: &str) -> String {
+    let safe = |c: char| if c.is_whitespace() || c.is_control() || c == '+' { '-' } else { c };
+    format!("{}/audit", fleet.chars().map(safe).collect::<String>())
+}
 
 /// Opens the log. What comes back tells its head whenever it has grown, and is the work itself: it
 /// ends after `stop`, when everything is written.
 pub async fn start(
     store: Store,
     path: PathBuf,
+    notary: Notary,
     stop: watch::Receiver<bool>,
 ) -> Result<(watch::Receiver<Head>, impl Future<Output = ()> + Send + 'static), Error> {
     let open = path.clone();
@@ -38,7 +47,7 @@ pub async fn start(
         store.call(move |db| db.set_cursor(READER, seq)).await?;
     }
     let (told, head) = watch::channel(log.head());
-    Ok((head, write(store, log, told, stop)))
+    Ok((head, write(store, log, notary, told, stop)))
 }
 
 fn open_log(path: &Path) -> Result<(Log, Option<u64>), Error> {
@@ -67,15 +76,26 @@ fn last_event(path: &Path) -> Result<Option<u64>, Error> {
 async fn write(
     store: Store,
     mut log: Log,
+    notary: Notary,
     told: watch::Sender<Head>,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut news = store.events();
+    let mut started = false;
     loop {
         news.borrow_and_update();
-        match page(&store, log).await {
+        let written = match page(&store, log).await {
+            // Signed at once after the start, so that no log is without a signature, and at the end.
+            Ok((same, more)) => {
+                let now = !started || !more && *stop.borrow();
+                sign(same, &notary, now).await.map(|log| (log, more))
+            }
+            Err(error) => Err(error),
+        };
+        match written {
             Ok((same, wrote)) => {
                 log = same;
+                started |= log.head().seq > 0;
                 told.send_replace(log.head());
                 if wrote {
                     continue;
@@ -89,12 +109,36 @@ async fn write(
         if *stop.borrow() {
             return;
         }
+        let due = log.due_at().map(|due| Duration::from_secs(due.saturating_sub(clock::now())));
         tokio::select! {
             told = news.changed() => if told.is_err() { return },
+            () = tokio::time::sleep(due.unwrap_or(IDLE)) => {}
             // What happened until the end is written before the end.
             () = crate::serve::stopped(&mut stop) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
+}
+
+/// Signs the head if that is due, or if all has to be signed `now`. Without its key the log goes on:
+/// an entry says so, and so does whoever verifies it.
+async fn sign(mut log: Log, notary: &Notary, now: bool) -> Result<Log, Error> {
+    if !(log.is_due(clock::now()) || now && log.due_at().is_some()) {
+        return Ok(log);
+    }
+    let notary = notary.clone();
+    let work = move || match log.sign(clock::now(), &notary) {
+        Ok(_) => Ok(log),
+        Err(error @ touchstone_audit::Error::Unsigned(_)) => {
+            tracing::error!(code = error.code(), %error, "the audit log goes on without a signature");
+            Ok(log)
+        }
+        Err(error) => Err(failed(&error)),
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|_| Error::Closed)?
+}
+
+fn failed(error: &touchstone_audit::Error) -> Error {
+    Error::content(Path::new("audit.jsonl"), format!("{error} ({})", error.code()))
 }
 
 /// Writes the next page; whether there was one.
@@ -107,14 +151,10 @@ async fn page(store: &Store, mut log: Log) -> Result<(Log, bool), Error> {
         .await?;
     let Some(last) = events.last().map(|event| event.seq) else { return Ok((log, false)) };
     let work = move || {
-        let failed = |error: touchstone_audit::Error| {
-            let path = PathBuf::from("audit.jsonl");
-            Error::content(&path, format!("{error} ({})", error.code()))
-        };
         for together in events.chunk_by(|a, b| a.time == b.time) {
             let time = together.first().map_or(0, |event| event.time);
             let entries: Vec<Event> = together.iter().map(entry).collect();
-            log.append_all(time, &entries).map_err(failed)?;
+            log.append_all(time, &entries).map_err(|error| failed(&error))?;
         }
         Ok::<Log, Error>(log)
     };
@@ -158,6 +198,14 @@ fn entry(event: &types::Event) -> Event {
 mod tests {
     use super::*;
     use crate::store::{Db, NewEvent};
+    use touchstone_audit::Known;
+    use touchstone_crypto::SignatureAlgorithm;
+    use touchstone_crypto_awslc::SoftSigner;
+
+    fn notary() -> Notary {
+        let key = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256).unwrap();
+        Notary::new(&AwsLc, &origin("my plant"), Arc::new(key)).unwrap()
+    }
 
     async fn settled(store: &Store, seq: u64) {
         for _ in 0..500 {
@@ -171,7 +219,7 @@ mod tests {
 
     async fn happen(store: &Store, subject: &str) {
         let event = NewEvent::new(Code::CertIssued, subject, "issued").with("serial", "0A");
-        store.call(move |db| db.record_event(100, &event)).await.unwrap();
+        store.call(move |db| db.record_event(clock::now(), &event)).await.unwrap();
     }
 
     #[tokio::test]
@@ -181,11 +229,14 @@ mod tests {
         let store = Store::start(Db::in_memory("default").unwrap()).unwrap();
         let (end, stop) = watch::channel(false);
         happen(&store, "dev-1").await;
-        let (mut head, work) = start(store.clone(), path.clone(), stop).await.unwrap();
+        let notary = notary();
+        let (mut head, work) =
+            start(store.clone(), path.clone(), notary.clone(), stop).await.unwrap();
         let work = tokio::spawn(work);
+        head.wait_for(|head| head.seq == 2).await.unwrap();
         happen(&store, "dev-2").await;
         settled(&store, 2).await;
-        assert_eq!(head.borrow_and_update().seq, 2);
+        head.wait_for(|head| head.seq == 3).await.unwrap();
         end.send_replace(true);
         tokio::time::timeout(Duration::from_secs(5), work).await.unwrap().unwrap();
 
@@ -195,12 +246,22 @@ mod tests {
             happen(&again, device).await;
         }
         let (_end, stop) = watch::channel(false);
-        let (_head, work) = start(again.clone(), path.clone(), stop).await.unwrap();
+        let (mut head, work) =
+            start(again.clone(), path.clone(), notary.clone(), stop).await.unwrap();
         tokio::spawn(work);
         settled(&again, 3).await;
-        let report = touchstone_audit::verify(File::open(&path).unwrap(), &AwsLc, None).unwrap();
-        assert_eq!(report.entries, 3);
-        let last = std::fs::read_to_string(&path).unwrap().lines().last().unwrap().to_owned();
-        assert!(last.contains("device:dev-3") && last.contains("\"event\":\"3\""), "{last}");
+        head.wait_for(|head| head.seq == 6).await.unwrap();
+        let known = Known { key: Some(notary.key()), ..Known::default() };
+        let report = touchstone_audit::verify(File::open(&path).unwrap(), &AwsLc, &known).unwrap();
+        assert_eq!((report.entries, report.signed), (6, 5));
+        let log = std::fs::read_to_string(&path).unwrap();
+        let told: Vec<&str> = ["audit.signed", "device:dev-1", "device:dev-2", "device:dev-3"]
+            .into_iter()
+            .flat_map(|what| log.lines().map(move |line| (line, what)))
+            .filter_map(|(line, what)| line.contains(what).then_some(what))
+            .collect();
+        let signed = "audit.signed";
+        assert_eq!(told, [signed, signed, signed, "device:dev-1", "device:dev-2", "device:dev-3"]);
+        assert!(log.lines().nth(4).unwrap().contains("\"event\":\"3\""), "{log}");
     }
 }

@@ -102,7 +102,7 @@ async fn a_device_is_onboarded_judged_certified_caught_and_healed() {
         let log = std::fs::read_to_string(lab.path("state/audit.jsonl")).unwrap();
         (log.matches("\"cert.issued\"").count() >= 5).then_some(log)
     });
-    touchstone_audit::verify(log.as_bytes(), &AwsLc, None).unwrap();
+    touchstone_audit::verify(log.as_bytes(), &AwsLc, &touchstone_audit::Known::default()).unwrap();
     assert_eq!(log.matches("attest.verdict.changed").count(), 3, "{log}");
     assert_eq!(log.matches("\"device.onboarded\"").count(), 1, "{log}");
 }

@@ -162,10 +162,13 @@ pub(crate) enum Audit {
 Examples:
   touchstone audit verify /var/lib/touchstone-fleet/audit.jsonl
   touchstone audit verify audit.jsonl --head 1042:5f1c..
+  touchstone audit verify audit.jsonl --key audit.pub --checkpoint kept.note
   touchstone audit verify audit.jsonl --ask-fleet --token file:op.token
 
 Only whoever knows the head of the log from elsewhere can tell that its end was cut off: note the
-head that this prints, or ask the running fleet for it.")]
+head that this prints, keep a signed head (the detail `checkpoint` of an event `audit.signed`, which
+the SIEM has), or ask the running fleet. With the key of the log, signed heads are checked, so that
+nobody else can have written the log anew.")]
     Verify {
         /// The log
         #[arg(value_name = "FILE")]
@@ -173,7 +176,13 @@ head that this prints, or ask the running fleet for it.")]
         /// A head that is known from before, as this verb prints it: `seq:hash`
         #[arg(long, value_name = "HEAD", conflicts_with = "ask_fleet")]
         head: Option<touchstone_audit::Head>,
-        /// Ask the fleet for the head, and check that the log leads up to it
+        /// A signed head that was kept (a C2SP checkpoint); needs --key
+        #[arg(long, value_name = "FILE", requires = "key")]
+        checkpoint: Option<PathBuf>,
+        /// Who signs the heads of the log: `audit.pub` of the fleet
+        #[arg(long, value_name = "FILE", conflicts_with = "ask_fleet")]
+        key: Option<PathBuf>,
+        /// Ask the fleet for the head and the key, and check that the log leads up to it
         #[arg(long)]
         ask_fleet: bool,
         #[command(flatten)]

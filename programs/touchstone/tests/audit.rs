@@ -6,8 +6,9 @@ mod support;
 use std::path::Path;
 use std::sync::Arc;
 use support::{fleet, folder, run};
-use touchstone_audit::{Code, Event, Head, Log};
-use touchstone_crypto_awslc::AwsLc;
+use touchstone_audit::{Code, Event, Head, Log, Notary};
+use touchstone_crypto::SignatureAlgorithm;
+use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 
 fn write(folder: &Path, entries: u64) -> Head {
     let (mut log, _) = Log::open(&folder.join("audit.jsonl"), Arc::new(AwsLc), 0).unwrap();
@@ -26,7 +27,7 @@ fn a_whole_log_is_good_and_its_head_is_told() {
     assert!(ran.out.contains("whole, 3 entries") && ran.out.contains(&head), "{}", ran.out);
     assert!(ran.err.contains("cannot be told without a known head"), "{}", ran.err);
     let ran = run(here.path(), &["audit", "verify", "audit.jsonl", "--head", &head, "--json"]);
-    let json = ran.expect(0).json("touchstone.audit.verify/1");
+    let json = ran.expect(0).json("touchstone.audit.verify/2");
     assert_eq!((&json["entries"], &json["head"]), (&3.into(), &head.into()));
 }
 
@@ -40,7 +41,7 @@ fn a_changed_line_is_named() {
     let ran = run(here.path(), &["audit", "verify", "audit.jsonl"]).expect(1);
     assert!(ran.err.starts_with("audit.jsonl:2: changed after it was written"), "{}", ran.err);
     let ran = run(here.path(), &["audit", "verify", "audit.jsonl", "--json"]).expect(1);
-    let json = ran.json("touchstone.audit.verify/1");
+    let json = ran.json("touchstone.audit.verify/2");
     assert_eq!((&json["line"], &json["code"]), (&2.into(), &"audit.line.changed".into()));
 }
 
@@ -77,4 +78,39 @@ fn an_unfinished_line_is_told_and_a_missing_log_is_no_answer() {
     assert!(ran.err.contains("10 octets of an unfinished line"), "{}", ran.err);
     run(here.path(), &["audit", "verify", "other.jsonl"]).expect(3);
     run(here.path(), &["audit", "verify", "audit.jsonl", "--head", "12"]).expect(2);
+}
+
+#[test]
+fn a_signed_head_shows_that_nobody_wrote_the_log_anew() {
+    let here = folder(&[]);
+    let signer = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256).unwrap();
+    let notary = Notary::new(&AwsLc, "plant/audit", Arc::new(signer)).unwrap();
+    write(here.path(), 3);
+    let path = here.path().join("audit.jsonl");
+    let (mut log, _) = Log::open(&path, Arc::new(AwsLc), 0).unwrap();
+    let signed = log.sign(9, &notary).unwrap();
+    drop(log);
+    std::fs::write(here.path().join("audit.pub"), notary.key().to_string()).unwrap();
+    std::fs::write(here.path().join("kept.note"), &signed.detail["checkpoint"]).unwrap();
+    let verify = ["audit", "verify", "audit.jsonl", "--key", "audit.pub"];
+    let checked = [&verify[..], &["--checkpoint", "kept.note"]].concat();
+    let ran = run(here.path(), &checked).expect(0);
+    assert!(ran.out.contains("signed up to entry 3 by plant/audit"), "{}", ran.out);
+    let json = run(here.path(), &[&checked[..], &["--json"]].concat()).expect(0);
+    let json = json.json("touchstone.audit.verify/2");
+    assert_eq!((&json["signed"], &json["known_checkpoint"]), (&3.into(), &3.into()));
+
+    // Somebody writes another log of that length; without the key it cannot be signed.
+    std::fs::remove_file(&path).unwrap();
+    write(here.path(), 4);
+    run(here.path(), &["audit", "verify", "audit.jsonl"]).expect(0);
+    let ran = run(here.path(), &verify).expect(1);
+    assert!(ran.err.contains("audit.tree.unsigned"), "{}", ran.err);
+
+    let forged = signed.detail["checkpoint"].replacen("\n3\n", "\n4\n", 1);
+    std::fs::write(here.path().join("kept.note"), forged).unwrap();
+    let ran = run(here.path(), &checked).expect(1);
+    assert!(ran.err.contains("audit.checkpoint.signature"), "{}", ran.err);
+    std::fs::write(here.path().join("audit.pub"), "nonsense").unwrap();
+    run(here.path(), &verify).expect(3);
 }

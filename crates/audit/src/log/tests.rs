@@ -1,7 +1,8 @@
 use super::*;
-use crate::{Broken, Flaw};
+use crate::{Broken, CheckpointFault, Flaw, LogKey, verify};
 use std::fs;
-use touchstone_crypto_awslc::AwsLc;
+use touchstone_crypto::SignatureAlgorithm;
+use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 
 fn open(path: &Path) -> Result<(Log, Recovery), Error> {
     Log::open(path, Arc::new(AwsLc), 1_000)
@@ -24,6 +25,10 @@ fn three() -> (tempfile::TempDir, PathBuf) {
 }
 
 fn check(path: &Path, known: Option<&Head>) -> Result<crate::Report, Broken> {
+    judge(path, &Known { head: known.copied(), ..Known::default() })
+}
+
+fn judge(path: &Path, known: &Known<'_>) -> Result<crate::Report, Broken> {
     match verify(File::open(path).unwrap(), &AwsLc, known) {
         Ok(report) => Ok(report),
         Err(Error::Broken(broken)) => Err(broken),
@@ -126,7 +131,8 @@ fn a_full_disk_loses_nothing_that_was_acknowledged() {
     let file = OpenOptions::new().write(true).open("/dev/full").unwrap();
     let path = PathBuf::from("/dev/full");
     let crypto: Arc<dyn Crypto> = Arc::new(AwsLc);
-    let mut log = Log { file, path, crypto, head: Head::EMPTY, length: 0, stopped: false };
+    let (head, tree, unsigned) = (Head::EMPTY, Tree::new(), Unsigned::default());
+    let mut log = Log { file, path, crypto, head, tree, unsigned, length: 0, stopped: false };
     let refused = log.append(1, &event(1)).unwrap_err();
     assert_eq!(refused.code(), "audit.io");
     // It cannot be cut either, so the log takes nothing more.
@@ -144,6 +150,148 @@ fn the_log_is_for_its_owner_alone() {
 #[test]
 fn a_line_without_end_is_not_read_into_memory() {
     let endless = std::io::Read::take(std::io::repeat(b'a'), 1 << 30);
-    let refused = verify(endless, &AwsLc, None).unwrap_err();
+    let refused = verify(endless, &AwsLc, &Known::default()).unwrap_err();
     assert_eq!(refused.code(), "audit.line.length");
+}
+
+fn notary() -> Notary {
+    let signer = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256).unwrap();
+    Notary::new(&AwsLc, "plant.example/audit", Arc::new(signer)).unwrap()
+}
+
+/// A log of seven entries whose head was signed twice: after the first three and before the last.
+fn signed(notary: &Notary) -> (tempfile::TempDir, PathBuf) {
+    let (folder, path) = three();
+    let (mut log, _) = open(&path).unwrap();
+    assert_eq!(log.sign(3, notary).unwrap().seq, 4);
+    log.append(4, &event(4)).unwrap();
+    log.sign(5, notary).unwrap();
+    log.append(6, &event(6)).unwrap();
+    (folder, path)
+}
+
+/// The log as somebody writes it anew who has no key: `keep` says which entries stay.
+fn rewritten(path: &Path, keep: impl Fn(&Entry) -> bool) {
+    let text = fs::read_to_string(path).unwrap();
+    let entries = text.lines().map(|line| Entry::decode(&AwsLc, line.as_bytes()).unwrap());
+    let (mut head, mut anew) = (Head::EMPTY, String::new());
+    for entry in entries.filter(keep) {
+        let code = Code::from_name(&entry.code).unwrap();
+        let event = Event::new(code, &entry.tenant, &entry.subject);
+        let event = entry.detail.iter().fold(event, |event, (name, value)| event.with(name, value));
+        let entry = Entry::after(&head, &AwsLc, entry.time, &event);
+        head = entry.head();
+        anew += &(entry.line() + "\n");
+    }
+    fs::write(path, anew).unwrap();
+}
+
+#[test]
+fn a_signed_log_verifies_with_its_key_and_with_no_other() {
+    let notary = notary();
+    let (_folder, path) = signed(&notary);
+    let report = judge(&path, &Known { key: Some(notary.key()), ..Known::default() }).unwrap();
+    assert_eq!((report.entries, report.signed), (7, 5));
+    let other = self::notary();
+    assert_eq!(
+        judge(&path, &Known { key: Some(other.key()), ..Known::default() }),
+        Err(Broken { line: 4, flaw: Flaw::Checkpoint(CheckpointFault::Unsigned) })
+    );
+}
+
+#[test]
+fn who_has_no_key_cannot_write_the_log_anew() {
+    let notary = notary();
+    let known = Known { key: Some(notary.key()), ..Known::default() };
+    let (_folder, path) = signed(&notary);
+    rewritten(&path, |entry| entry.seq != 2);
+    assert!(check(&path, None).is_err(), "the signed head is of other entries, key or not");
+    assert_eq!(judge(&path, &known), Err(Broken { line: 3, flaw: Flaw::OtherTree }));
+
+    let (_folder, path) = signed(&notary);
+    rewritten(&path, |entry| entry.code != "audit.signed");
+    assert_eq!(judge(&path, &known), Err(Broken { line: 6, flaw: Flaw::Unsigned { signed: 0 } }));
+}
+
+#[test]
+fn a_checkpoint_that_somebody_kept_shows_a_cut_end() {
+    let notary = notary();
+    let (_folder, path) = signed(&notary);
+    let text = fs::read_to_string(&path).unwrap();
+    let sixth = Entry::decode(&AwsLc, text.lines().nth(5).unwrap().as_bytes()).unwrap();
+    let checkpoint = notary.key().open(&AwsLc, &sixth.detail["checkpoint"]).unwrap();
+    let known = Known { checkpoint: Some(checkpoint.clone()), ..Known::default() };
+    assert_eq!(judge(&path, &known).unwrap().entries, 7);
+    let cut: String = text.lines().take(4).flat_map(|line| [line, "\n"]).collect();
+    fs::write(&path, cut).unwrap();
+    assert_eq!(judge(&path, &known), Err(Broken { line: 5, flaw: Flaw::Shorter { known: 5 } }));
+    let (mut log, _) = open(&path).unwrap();
+    log.append(4, &event(44)).unwrap();
+    assert_eq!(judge(&path, &known), Err(Broken { line: 5, flaw: Flaw::OtherRoot { known: 5 } }));
+}
+
+#[test]
+fn a_head_is_due_after_a_minute_a_thousand_entries_or_a_critical_one() {
+    let notary = notary();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("audit.jsonl");
+    let (mut log, _) = open(&path).unwrap();
+    assert!(!log.is_due(u64::MAX), "there is nothing to sign");
+    log.append(100, &event(0)).unwrap();
+    assert!(!log.is_due(159) && log.is_due(160));
+    // Who starts again owes what was owed before.
+    drop(log);
+    let (mut log, _) = open(&path).unwrap();
+    assert_eq!(log.due_at(), Some(160));
+    log.sign(160, &notary).unwrap();
+    assert!(!log.is_due(u64::MAX), "a signed head needs no head of its own");
+    log.append_all(200, &vec![event(1); 999]).unwrap();
+    assert!(!log.is_due(200));
+    log.append(200, &event(2)).unwrap();
+    assert!(log.is_due(200));
+    log.sign(200, &notary).unwrap();
+    log.append(300, &event(3).severity(Severity::Critical)).unwrap();
+    assert!(log.is_due(300));
+}
+
+#[test]
+fn nobody_else_tells_that_a_head_was_signed() {
+    let (_folder, path) = three();
+    let (mut log, _) = open(&path).unwrap();
+    let event = Event::new(Code::AuditSigned, "", "audit");
+    assert!(matches!(log.append(9, &event), Err(Error::Reserved)));
+    assert!(matches!(log.append_all(9, &[event]), Err(Error::Reserved)));
+    assert_eq!(check(&path, None).unwrap().entries, 3);
+}
+
+/// A key that is out of reach.
+struct Gone(SoftSigner);
+
+impl touchstone_crypto::Signer for Gone {
+    fn algorithm(&self) -> SignatureAlgorithm {
+        self.0.algorithm()
+    }
+
+    fn spki_der(&self) -> &[u8] {
+        self.0.spki_der()
+    }
+
+    fn sign(&self, _: &[u8]) -> Result<Vec<u8>, touchstone_crypto::Error> {
+        Err(touchstone_crypto::Error::SignerFailed)
+    }
+}
+
+#[test]
+fn a_notary_that_fails_stops_no_entry_and_is_told_of() {
+    let key = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256).unwrap();
+    let gone = Notary::new(&AwsLc, "a", Arc::new(Gone(key))).unwrap();
+    let (_folder, path) = three();
+    let (mut log, _) = open(&path).unwrap();
+    assert_eq!(log.sign(100, &gone).unwrap_err().code(), "audit.checkpoint.element");
+    assert!(!log.is_due(159) && log.is_due(160), "it is tried again, not at once");
+    log.append(100, &event(9)).unwrap();
+    assert_eq!(check(&path, None).unwrap().entries, 5);
+    let key: &LogKey = gone.key();
+    let known = Known { key: Some(key), ..Known::default() };
+    assert_eq!(judge(&path, &known).unwrap_err().flaw, Flaw::Unsigned { signed: 0 });
 }

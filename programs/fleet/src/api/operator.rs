@@ -204,7 +204,7 @@ async fn import_reference(
 
 async fn audit_head(State(fleet): State<Arc<Fleet>>, _: Viewer) -> Good<AuditHead> {
     let head = *fleet.head.borrow();
-    Good(AuditHead { entries: head.seq, head: head.hash.to_hex() })
+    Good(AuditHead { entries: head.seq, head: head.hash.to_hex(), key: fleet.log_key.clone() })
 }
 
 #[derive(Deserialize)]

@@ -578,6 +578,8 @@ pub struct AuditHead {
     pub entries: u64,
     /// SHA-256 of the last entry, hexadecimal.
     pub head: String,
+    /// The key that its signed heads are checked with, `name+hash+key` (C2SP signed-note).
+    pub key: String,
 }
 
 /// A link that logs its holder in at the console: once, within a minute.
