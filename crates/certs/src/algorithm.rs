@@ -59,6 +59,20 @@ pub fn decode_signature(
     signature_of(&identifier, spki_der)
 }
 
+/// As [`decode_signature`], and knows `sha1WithRSAEncryption`, too.
+pub(crate) fn decode_old_signature(
+    identifier_der: &[u8],
+    spki_der: &[u8],
+) -> Result<SignatureAlgorithm, Error> {
+    let identifier = AlgorithmIdentifierRef::from_der(identifier_der).map_err(Error::der(PART))?;
+    match identifier.oid {
+        rfc5912::SHA_1_WITH_RSA_ENCRYPTION => {
+            absent_or_null(&identifier).map(|()| SignatureAlgorithm::RsaPkcs1Sha1)
+        }
+        _ => signature_of(&identifier, spki_der),
+    }
+}
+
 /// As [`decode_signature`], and takes the bare key type too: CMS allows `rsaEncryption` as the
 /// signature algorithm, with the hash named beside it (RFC 5652 §5.3, RFC 3370 §3.2).
 pub fn decode_cms_signature(

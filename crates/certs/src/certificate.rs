@@ -1,8 +1,10 @@
 //! One certificate: its octets, and what they say. Whether to believe it is for
 //! [`TrustStore`](crate::TrustStore).
 
-use crate::extensions::Extensions;
-use crate::{AlternativeName, Error, Refusal, algorithm, pem};
+use crate::extensions::{self, Extensions};
+use crate::name::compare::Folded;
+use crate::name::constraints::Named;
+use crate::{AlternativeName, Error, Refusal, algorithm, pem, time};
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -13,7 +15,6 @@ use spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm, SignatureAlgorithm};
 use x509_cert::ext::Extension;
 use x509_cert::name as x509;
-use x509_cert::time::Time;
 
 /// As long as any certificate may be: the largest post-quantum ones are a third of this.
 const MOST_OCTETS: usize = 128 * 1024;
@@ -35,8 +36,9 @@ struct Inner {
     subject_der: Vec<u8>,
     issuer: String,
     subject: String,
-    issuer_folded: String,
-    subject_folded: String,
+    issuer_folded: Folded,
+    subject_folded: Folded,
+    subject_mailboxes: Vec<String>,
     serial: Vec<u8>,
     not_before: u64,
     not_after: u64,
@@ -51,7 +53,7 @@ struct Tbs<'a> {
     serial: IntRef<'a>,
     signature: AlgorithmIdentifierRef<'a>,
     issuer: AnyRef<'a>,
-    validity: Validity,
+    validity: Validity<'a>,
     subject: AnyRef<'a>,
     spki: SubjectPublicKeyInfoRef<'a>,
     #[asn1(context_specific = "1", tag_mode = "IMPLICIT", optional = "true")]
@@ -63,9 +65,9 @@ struct Tbs<'a> {
 }
 
 #[derive(Sequence)]
-struct Validity {
-    not_before: Time,
-    not_after: Time,
+struct Validity<'a> {
+    not_before: AnyRef<'a>,
+    not_after: AnyRef<'a>,
 }
 
 /// `SIGNED{ToBeSigned}`: the octets that were signed, how, and the signature. Nothing of it is
@@ -97,6 +99,15 @@ impl<'a> Signed<'a> {
     pub(crate) fn verify(&self, crypto: &dyn Crypto, spki_der: &[u8]) -> Result<(), Refusal> {
         let algorithm = algorithm::decode_signature(self.algorithm, spki_der)
             .map_err(|_| Refusal::UnsupportedAlgorithm)?;
+        self.verify_by(crypto, algorithm, spki_der)
+    }
+
+    pub(crate) fn verify_by(
+        &self,
+        crypto: &dyn Crypto,
+        algorithm: SignatureAlgorithm,
+        spki_der: &[u8],
+    ) -> Result<(), Refusal> {
         crypto
             .verify(algorithm, spki_der, self.tbs, self.signature)
             .map_err(|_| Refusal::BadSignature)
@@ -125,7 +136,9 @@ impl Certificate {
         let extensions = Extensions::read(tbs.extensions.as_deref().unwrap_or_default())?;
         let encode = |any: AnyRef<'_>| der::Encode::to_der(&any).map_err(Error::der("name"));
         let (issuer_der, subject_der) = (encode(tbs.issuer)?, encode(tbs.subject)?);
-        let (issuer, subject) = (shown(&issuer_der, "issuer")?, shown(&subject_der, "subject")?);
+        let name =
+            |der: &[u8], part| x509::Name::from_der(der).map_err(|error| Error::der(part)(error));
+        let (issuer, subject) = (name(&issuer_der, "issuer")?, name(&subject_der, "subject")?);
         Ok(Self {
             inner: Arc::new(Inner {
                 der: der.to_vec(),
@@ -139,15 +152,16 @@ impl Certificate {
                     .as_bytes()
                     .ok_or_else(|| Error::malformed("public key"))?
                     .to_vec(),
-                issuer_folded: folded(&issuer),
-                subject_folded: folded(&subject),
-                issuer,
-                subject,
+                issuer_folded: Folded::of(&issuer)?,
+                subject_folded: Folded::of(&subject)?,
+                subject_mailboxes: extensions::mailboxes(&subject),
+                issuer: issuer.to_string(),
+                subject: subject.to_string(),
                 issuer_der,
                 subject_der,
                 serial: serial(&tbs.serial)?,
-                not_before: tbs.validity.not_before.to_unix_duration().as_secs(),
-                not_after: tbs.validity.not_after.to_unix_duration().as_secs(),
+                not_before: time::read(tbs.validity.not_before, "notBefore")?,
+                not_after: time::read(tbs.validity.not_after, "notAfter")?,
                 extensions,
             }),
         })
@@ -257,9 +271,48 @@ impl Certificate {
         &self.inner.extensions.ocsp_urls
     }
 
+    /// Where its issuer's certificate is found.
+    pub fn issuer_urls(&self) -> &[String] {
+        &self.inner.extensions.issuer_urls
+    }
+
+    /// The URIs of its CRL distribution points.
+    pub fn crl_urls(&self) -> Vec<String> {
+        let points = &self.inner.extensions.distribution_points;
+        points.iter().flat_map(|point| point.urls().map(String::from)).collect()
+    }
+
+    /// The URIs of its delta CRLs (RFC 5280 §4.2.1.15).
+    pub fn delta_crl_urls(&self) -> Vec<String> {
+        let points = &self.inner.extensions.freshest;
+        points.iter().flat_map(|point| point.urls().map(String::from)).collect()
+    }
+
+    /// Whether a TLS server with it must staple its status: TLS feature `status_request`
+    /// (RFC 7633 §4.2.3.1).
+    pub fn must_staple(&self) -> bool {
+        self.inner.extensions.tls_features.contains(&5)
+    }
+
+    /// The policies under which it was issued, as dotted object identifiers.
+    pub fn policies(&self) -> Vec<String> {
+        self.inner.extensions.policies.iter().flatten().map(ToString::to_string).collect()
+    }
+
+    /// Whether it is for this name: a host, address, mailbox, URI, directory name or hardware
+    /// module. Only its alternative names count, and a wildcard stands for one label (RFC 9525 §6.3).
+    pub fn is_for(&self, wanted: &AlternativeName) -> bool {
+        self.alternative_names().iter().any(|name| name.stands_for(wanted))
+    }
+
     /// Its subjectKeyIdentifier.
     pub fn subject_key_id(&self) -> Option<&[u8]> {
         self.inner.extensions.subject_key_id.as_deref()
+    }
+
+    /// The key identifier of its issuer (RFC 5280 §4.2.1.1): a hint.
+    pub fn authority_key_id(&self) -> Option<&[u8]> {
+        self.inner.extensions.authority_key_id.as_deref()
     }
 
     /// The SHA-256 of its DER.
@@ -284,9 +337,30 @@ impl Certificate {
         self.inner.issuer_folded == issuer.inner.subject_folded
     }
 
-    /// An empty name: `SEQUENCE {}`.
-    pub(crate) fn subject_is_empty(&self) -> bool {
-        self.subject_der() == [0x30, 0x00]
+    /// Whether it names itself as its issuer.
+    pub(crate) fn is_self_issued(&self) -> bool {
+        self.names_as_issuer(self)
+    }
+
+    pub(crate) fn issuer_folded(&self) -> &Folded {
+        &self.inner.issuer_folded
+    }
+
+    pub(crate) fn subject_folded(&self) -> &Folded {
+        &self.inner.subject_folded
+    }
+
+    /// The names that constraints speak of (RFC 5280 §6.1.3 (b), (c)).
+    pub(crate) fn named(&self) -> Named<'_> {
+        let extensions = &self.inner.extensions;
+        let mailboxes: &[String] =
+            if extensions.named { &[] } else { &self.inner.subject_mailboxes };
+        Named {
+            subject: &self.inner.subject_folded,
+            names: &extensions.names,
+            forms: &extensions.forms,
+            subject_mailboxes: mailboxes,
+        }
     }
 
     pub(crate) fn signed(&self) -> Signed<'_> {
@@ -319,23 +393,6 @@ impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Certificate({}, serial {})", self.subject(), self.serial())
     }
-}
-
-fn shown(der: &[u8], part: &'static str) -> Result<String, Error> {
-    x509::Name::from_der(der).map(|name| name.to_string()).map_err(Error::der(part))
-}
-
-/// RFC 5280 §7.1: names are compared without regard to case, runs of spaces, and the kind of string;
-/// vendors rely on it. The signature is what decides.
-fn folded(name: &str) -> String {
-    let mut folded = String::with_capacity(name.len());
-    for word in name.split_whitespace() {
-        if !folded.is_empty() {
-            folded.push(' ');
-        }
-        folded.extend(word.chars().flat_map(char::to_lowercase));
-    }
-    folded
 }
 
 /// RFC 5280 §4.1.2.2: at most 20 octets; zero and negative numbers occur in the wild and are read.

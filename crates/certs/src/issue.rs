@@ -3,14 +3,13 @@
 //! Which request deserves a certificate is not decided here.
 
 use crate::request::{alternative_names, sign};
-use crate::{AlternativeName, Certificate, Error, Name, Refusal, algorithm};
+use crate::{AlternativeName, Certificate, Error, Name, Refusal, algorithm, time};
 use alloc::string::String;
 use alloc::vec::Vec;
 use const_oid::db::{rfc5280, rfc5912, rfc6960};
-use core::time::Duration;
 use der::asn1::{AnyRef, Ia5String, Int, Null, OctetString};
 use der::flagset::FlagSet;
-use der::{DateTime, Decode, Encode, Sequence};
+use der::{Decode, Encode, Sequence};
 use spki::{AlgorithmIdentifierRef, ObjectIdentifier, SubjectPublicKeyInfoRef};
 use touchstone_crypto::{Crypto, HashAlgorithm, Signer};
 use x509_cert::ext::Extension;
@@ -175,7 +174,10 @@ impl Template {
             serial: self.serial(crypto)?,
             signature: AlgorithmIdentifierRef::from_der(&algorithm).map_err(&failed)?,
             issuer: AnyRef::from_der(issuer).map_err(&failed)?,
-            validity: Validity { not_before: time(self.not_before)?, not_after: time(not_after)? },
+            validity: Validity {
+                not_before: time::encode(self.not_before)?,
+                not_after: time::encode(not_after)?,
+            },
             subject: AnyRef::from_der(&subject).map_err(&failed)?,
             spki: AnyRef::from_der(spki_der).map_err(&failed)?,
             extensions: self.extensions(crypto, authority, spki_der)?,
@@ -292,13 +294,4 @@ fn key_id(crypto: &dyn Crypto, spki_der: &[u8]) -> Result<Vec<u8>, Error> {
     let key = spki.subject_public_key.as_bytes().ok_or_else(|| Error::malformed(PART))?;
     let digest = crypto.hash(HashAlgorithm::Sha256, &[key]);
     Ok(digest.as_bytes().iter().take(20).copied().collect())
-}
-
-fn time(at: u64) -> Result<Time, Error> {
-    date(at).map(Time::from)
-}
-
-/// A moment before the year 10000.
-pub(crate) fn date(at: u64) -> Result<DateTime, Error> {
-    DateTime::from_unix_duration(Duration::from_secs(at)).map_err(Error::der("time"))
 }

@@ -1,4 +1,5 @@
-//! X.509 certificates: read, write, path validation, requests, OCSP (RFC 5280, RFC 2986, RFC 6960).
+//! X.509 certificates: read, write, path validation, requests, CRLs, OCSP (RFC 5280, RFC 2986,
+//! RFC 6960).
 //!
 //! What this is not: a store of keys, or a judge of what a certificate's holder may do. Keys are
 //! behind [`touchstone_crypto::Signer`]; what a valid chain is good for is the caller's to say, by
@@ -43,6 +44,7 @@ extern crate std;
 
 pub mod algorithm;
 mod certificate;
+pub mod crl;
 mod error;
 mod extensions;
 pub mod issue;
@@ -51,13 +53,16 @@ pub mod ocsp;
 mod path;
 mod pem;
 pub mod request;
+mod time;
 mod trust;
 
 pub use certificate::Certificate;
+pub use crl::Crl;
 pub use error::{Error, Malformed, Refusal};
 pub use name::{AlternativeName, Name};
+pub use path::{Algorithms, DangerousAlgorithms};
 pub use request::CertificateRequest;
-pub use trust::{Chain, Purpose, TrustStore};
+pub use trust::{Chain, PathInputs, Purpose, Revocation, TrustStore};
 
 /// The time of a certificate that does not expire: `99991231235959Z` (RFC 5280 §4.1.2.5).
 pub const FOREVER: u64 = 253_402_300_799;

@@ -1,5 +1,9 @@
 //! Distinguished names (RFC 4514) and alternative names (RFC 5280 §4.2.1.6).
 
+pub(crate) mod compare;
+pub(crate) mod constraints;
+pub(crate) mod host;
+
 use crate::Error;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -117,6 +121,30 @@ pub enum AlternativeName {
 }
 
 impl AlternativeName {
+    /// Whether this presented name is the one that was wanted.
+    pub(crate) fn stands_for(&self, wanted: &Self) -> bool {
+        match (self, wanted) {
+            (Self::Dns(presented), Self::Dns(wanted)) => host::dns_matches(presented, wanted),
+            (Self::Email(presented), Self::Email(wanted)) => {
+                host::mailbox_matches(presented, wanted)
+            }
+            (presented, wanted) => presented == wanted,
+        }
+    }
+
+    /// Whether it is spelled as its form asks (RFC 5280 §4.2.1.6).
+    pub(crate) fn is_spelled_well(&self) -> bool {
+        match self {
+            Self::Dns(name) => host::is_dns_name(name),
+            Self::Email(mailbox) => host::mailbox(mailbox).is_some(),
+            // It names a scheme; what follows is the scheme's.
+            Self::Uri(uri) => uri.split_once(':').is_some_and(|(scheme, _)| {
+                scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+            }),
+            Self::Ip(_) | Self::Directory(_) | Self::HardwareModule { .. } => true,
+        }
+    }
+
     pub(crate) fn to_general(&self) -> Result<GeneralName, Error> {
         let failed = Error::der("subjectAltName");
         let ia5 = |text: &str| Ia5String::new(text).map_err(Error::der("subjectAltName"));

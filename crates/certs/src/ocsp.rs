@@ -75,7 +75,7 @@ pub enum Trouble {
 }
 
 impl Reason {
-    fn to_wire(self) -> CrlReason {
+    pub(crate) fn to_wire(self) -> CrlReason {
         match self {
             Self::Unspecified => CrlReason::Unspecified,
             Self::KeyCompromise => CrlReason::KeyCompromise,
@@ -90,7 +90,7 @@ impl Reason {
         }
     }
 
-    fn from_wire(reason: CrlReason) -> Self {
+    pub(crate) fn from_wire(reason: CrlReason) -> Self {
         match reason {
             CrlReason::Unspecified => Self::Unspecified,
             CrlReason::KeyCompromise => Self::KeyCompromise,

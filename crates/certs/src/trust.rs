@@ -1,7 +1,10 @@
 //! Trust anchors, and the question that is put to them.
 
-use crate::{Certificate, Error, path};
+use crate::path::policy::Wanted;
+use crate::{Algorithms, Certificate, Crl, Error, ocsp, path};
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use const_oid::ObjectIdentifier;
 use touchstone_crypto::{Crypto, Verified};
 
 /// What a certificate is about to be relied upon for.
@@ -34,11 +37,110 @@ pub struct TrustStore {
     anchors: Vec<Certificate>,
 }
 
+/// What is asked of a path (RFC 5280 §6.1.1). Names, policies, usages and lengths are always judged;
+/// revocation and an acceptable policy are asked for here.
+#[derive(Clone, Debug)]
+pub struct PathInputs<'a> {
+    pub(crate) at: u64,
+    pub(crate) purpose: Purpose,
+    pub(crate) policies: Wanted,
+    pub(crate) algorithms: Algorithms<'a>,
+    pub(crate) most_issuers: usize,
+    pub(crate) revocation: Option<Revocation<'a>>,
+}
+
+/// How it is learned whether a certificate was revoked. What is not known is not good.
+///
+/// A status response or CRL that says "revoked" decides. Otherwise a response that says "good" is
+/// enough, or CRLs that speak for all reasons (RFC 5280 §6.3.3).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Revocation<'a> {
+    /// Full, delta and indirect CRLs, in any order, with strangers among them.
+    pub crls: &'a [Crl],
+    /// Status responses, in any order, with strangers among them.
+    pub responses: &'a [ocsp::Response],
+    /// For how many seconds after its `nextUpdate` a CRL or response is still believed.
+    pub grace: u64,
+    /// Whether only the leaf is asked about, and its issuers are not.
+    pub leaf_only: bool,
+}
+
+impl<'a> PathInputs<'a> {
+    /// Valid at `at` for `purpose`; any policy, any algorithm that is accepted here, revocation not
+    /// asked for.
+    pub fn new(at: u64, purpose: Purpose) -> Self {
+        let (policies, algorithms) = (Wanted::default(), Algorithms::default());
+        Self {
+            at,
+            purpose,
+            policies,
+            algorithms,
+            most_issuers: path::MOST_ISSUERS,
+            revocation: None,
+        }
+    }
+
+    /// The same, under one of these policies at least (dotted object identifiers): the
+    /// `user-initial-policy-set`, with `initial-explicit-policy`.
+    pub fn with_policies<T: AsRef<str>>(mut self, policies: &[T]) -> Result<Self, Error> {
+        for policy in policies {
+            let oid = ObjectIdentifier::new(policy.as_ref())
+                .map_err(|_| Error::malformed("policy identifier"))?;
+            self.policies.acceptable.insert(oid);
+        }
+        self.policies.explicit = !self.policies.acceptable.is_empty();
+        Ok(self)
+    }
+
+    /// `initial-explicit-policy`: whether some acceptable policy must hold for the whole path.
+    #[must_use]
+    pub fn with_explicit_policy(mut self, required: bool) -> Self {
+        self.policies.explicit = required;
+        self
+    }
+
+    /// `initial-policy-mapping-inhibit`: mappings between policies do not count.
+    #[must_use]
+    pub fn without_policy_mapping(mut self) -> Self {
+        self.policies.inhibit_mapping = true;
+        self
+    }
+
+    /// `initial-any-policy-inhibit`: `anyPolicy` in a certificate stands for none.
+    #[must_use]
+    pub fn without_any_policy(mut self) -> Self {
+        self.policies.inhibit_any = true;
+        self
+    }
+
+    /// The same with these algorithms and keys.
+    #[must_use]
+    pub fn with_algorithms(mut self, algorithms: Algorithms<'a>) -> Self {
+        self.algorithms = algorithms;
+        self
+    }
+
+    /// The same with at most so many CAs between leaf and anchor; self-issued ones are not counted.
+    #[must_use]
+    pub fn with_most_intermediates(mut self, most: usize) -> Self {
+        self.most_issuers = most.saturating_add(1).min(path::MOST_ISSUERS);
+        self
+    }
+
+    /// The same, and nothing in the path is revoked.
+    #[must_use]
+    pub fn with_revocation(mut self, revocation: Revocation<'a>) -> Self {
+        self.revocation = Some(revocation);
+        self
+    }
+}
+
 /// A leaf, and who vouches for it up to a trust anchor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
     pub(crate) leaf: Certificate,
     pub(crate) issuers: Vec<Certificate>,
+    pub(crate) policies: Vec<ObjectIdentifier>,
 }
 
 impl TrustStore {
@@ -77,7 +179,19 @@ impl TrustStore {
         at: u64,
         purpose: Purpose,
     ) -> Result<Verified<Chain>, Error> {
-        path::validate(crypto, &self.anchors, leaf, intermediates, at, purpose).map(Verified::vouch)
+        self.validate_with(crypto, leaf, intermediates, &PathInputs::new(at, purpose))
+    }
+
+    /// As [`validate`](Self::validate), with everything that RFC 5280 §6.1.1 lets one ask for.
+    /// Certificates of CRL issuers and of other CAs are among `intermediates`.
+    pub fn validate_with(
+        &self,
+        crypto: &dyn Crypto,
+        leaf: &Certificate,
+        intermediates: &[Certificate],
+        inputs: &PathInputs<'_>,
+    ) -> Result<Verified<Chain>, Error> {
+        path::validate(crypto, &self.anchors, leaf, intermediates, inputs).map(Verified::vouch)
     }
 }
 
@@ -90,6 +204,12 @@ impl Chain {
     /// Its issuer, that one's issuer, and so on; the last is the trust anchor.
     pub fn issuers(&self) -> &[Certificate] {
         &self.issuers
+    }
+
+    /// The acceptable policies that hold for the whole path, in the words of the anchor's domain
+    /// (`user-constrained-policy-set`, RFC 5280 §6.1.6): dotted object identifiers.
+    pub fn policies(&self) -> Vec<String> {
+        self.policies.iter().map(ToString::to_string).collect()
     }
 
     /// The trust anchor.

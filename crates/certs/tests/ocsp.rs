@@ -181,7 +181,7 @@ fn a_response_counts_for_its_certificate_its_nonce_and_its_time_only() {
     assert_eq!(refusal(verify(&other, None, ca.now)), Refusal::WrongCertificate);
     assert_eq!(refusal(verify(&leaf, Some(b"other"), ca.now)), Refusal::NonceMismatch);
     assert_eq!(refusal(verify(&leaf, None, ca.now + 601)), Refusal::Stale);
-    assert_eq!(refusal(verify(&leaf, None, ca.now - 301)), Refusal::Stale);
+    assert_eq!(refusal(verify(&leaf, None, ca.now - 301)), Refusal::FutureUpdate);
 }
 
 #[test]

@@ -210,9 +210,32 @@ fn what_is_critical_and_unknown_or_not_evaluated_is_refused() {
         (CA, "1.2.3.4=ASN1:NULL", "accepted"),
         (
             "basicConstraints=critical,CA:TRUE\nnameConstraints=permitted;DNS:example.com",
-            "keyUsage=digitalSignature",
+            "subjectAltName=DNS:pump.example.com",
+            "accepted",
+        ),
+        (
+            "basicConstraints=critical,CA:TRUE\nnameConstraints=permitted;DNS:example.com",
+            "subjectAltName=DNS:pump.example.org",
+            "certs.refused.name-not-permitted",
+        ),
+        (
+            "basicConstraints=critical,CA:TRUE\nnameConstraints=excluded;URI:.example.com",
+            "subjectAltName=URI:https://pump.example.com/status",
+            "certs.refused.name-excluded",
+        ),
+        (
+            "basicConstraints=critical,CA:TRUE\nnameConstraints=permitted;IP:192.0.2.0/255.255.255.0",
+            "subjectAltName=IP:192.0.3.1",
+            "certs.refused.name-not-permitted",
+        ),
+        (
+            "basicConstraints=critical,CA:TRUE\nnameConstraints=permitted;DNS:.example.com",
+            "subjectAltName=DNS:pump.example.com",
             "certs.refused.constraints",
         ),
+        (CA, "nameConstraints=permitted;DNS:example.com", "certs.refused.constraints"),
+        (CA, "subjectAltName=DNS:pump_3.example.com", "certs.refused.name"),
+        (CA, "authorityInfoAccess=critical,OCSP;URI:http://x", "certs.refused.criticality"),
         (
             "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,digitalSignature",
             "keyUsage=digitalSignature",

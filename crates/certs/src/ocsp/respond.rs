@@ -2,10 +2,9 @@
 
 use super::wire;
 use super::{Request, Status, Trouble, request};
-use crate::issue::date;
-use crate::{Certificate, Error, Purpose, Refusal, TrustStore, algorithm};
+use crate::{Certificate, Error, Purpose, Refusal, TrustStore, algorithm, time};
 use alloc::vec::Vec;
-use der::asn1::{Any, AnyRef, BitStringRef, GeneralizedTime, Null, OctetString, OctetStringRef};
+use der::asn1::{Any, AnyRef, BitStringRef, Null, OctetString, OctetStringRef};
 use der::{Decode, Encode};
 use touchstone_crypto::{Crypto, HashAlgorithm, Signer};
 
@@ -57,8 +56,8 @@ impl<'a> Responder<'a> {
             responses.push(wire::SingleResponse {
                 id: id.wire.clone(),
                 status: encode_status(status)?,
-                this_update: time(at)?,
-                next_update: Some(time(next_update)?),
+                this_update: time::generalized(at)?,
+                next_update: Some(time::generalized(next_update)?),
                 extensions: None,
             });
         }
@@ -69,7 +68,7 @@ impl<'a> Responder<'a> {
         let data = wire::ResponseData {
             version: None,
             responder: self.id(crypto)?,
-            produced_at: time(at)?,
+            produced_at: time::generalized(at)?,
             responses,
             extensions,
         };
@@ -128,12 +127,8 @@ fn encode_status(status: Status) -> Result<wire::CertStatus, Error> {
         Status::Good => wire::CertStatus::Good(Null),
         Status::Unknown => wire::CertStatus::Unknown(Null),
         Status::Revoked { at, reason } => wire::CertStatus::Revoked(wire::RevokedInfo {
-            at: time(at)?,
+            at: time::generalized(at)?,
             reason: Some(reason.to_wire()),
         }),
     })
-}
-
-fn time(at: u64) -> Result<GeneralizedTime, Error> {
-    date(at).map(GeneralizedTime::from_date_time)
 }

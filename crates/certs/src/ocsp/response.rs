@@ -3,6 +3,7 @@
 use super::wire::{self, CertStatus};
 use super::{CertId, Reason, Status, request};
 use crate::certificate::Signed;
+use crate::path::SKEW;
 use crate::{Certificate, Error, Purpose, Refusal, TrustStore};
 use alloc::vec::Vec;
 use der::{Decode, Encode};
@@ -11,9 +12,6 @@ use touchstone_crypto::{Crypto, HashAlgorithm, Verified};
 const PART: &str = "OCSP response";
 const MOST_OCTETS: usize = 256 * 1024;
 const MOST_CERTIFICATES: usize = 8;
-/// Clocks differ; a response this many seconds from the future is still believed, and one without
-/// `nextUpdate` for as long.
-const SKEW: u64 = 300;
 
 /// A response, decoded and not believed.
 #[derive(Debug)]
@@ -105,21 +103,40 @@ impl Response {
         at: u64,
     ) -> Result<Verified<Checked>, Error> {
         let refused = |reason| Error::refused(reason, certificate.subject());
-        let answer = self
-            .answers
-            .iter()
+        let checked = self.judge(crypto, certificate, issuer, at, 0).map_err(refused)?;
+        match (nonce, self.nonce.as_deref()) {
+            (Some(_), None) => Err(refused(Refusal::NonceMissing)),
+            (Some(asked), Some(answered)) if asked != answered => {
+                Err(refused(Refusal::NonceMismatch))
+            }
+            _ => Ok(Verified::vouch(checked)),
+        }
+    }
+
+    /// The same without a nonce, and up to `grace` seconds late.
+    pub(crate) fn judge(
+        &self,
+        crypto: &dyn Crypto,
+        certificate: &Certificate,
+        issuer: &Certificate,
+        at: u64,
+        grace: u64,
+    ) -> Result<Checked, Refusal> {
+        let mut answers = self.answers.iter();
+        let answer = answers
             .find(|answer| answer.id.names(crypto, certificate, issuer))
-            .ok_or_else(|| refused(Refusal::WrongCertificate))?;
-        self.verify_signature(crypto, issuer, at).map_err(refused)?;
-        if nonce.is_some() && self.nonce.as_deref() != nonce {
-            return Err(refused(Refusal::NonceMismatch));
-        }
+            .ok_or(Refusal::WrongCertificate)?;
+        self.verify_signature(crypto, issuer, at)?;
         let Checked { this_update, next_update, .. } = answer.checked;
-        let until = next_update.unwrap_or(this_update.saturating_add(SKEW));
-        if this_update > at.saturating_add(SKEW) || at > until {
-            return Err(refused(Refusal::Stale));
+        if this_update > at.saturating_add(SKEW) {
+            return Err(Refusal::FutureUpdate);
         }
-        Ok(Verified::vouch(answer.checked))
+        // Without `nextUpdate` there is always something newer (RFC 6960 §2.4).
+        let until = next_update.unwrap_or(this_update.saturating_add(SKEW));
+        if at > until.saturating_add(grace) {
+            return Err(Refusal::Stale);
+        }
+        Ok(answer.checked)
     }
 
     /// RFC 6960 §4.2.2.2: by the issuer itself, or by one whom it has certified for that.
