@@ -56,6 +56,8 @@ const PACKAGES: &[Package] = &[
     Package { name: "dbus-daemon", why: "the message bus that tpm2-abrmd is reached over", uses: &[Use::Test] },
     Package { name: "libbcpkix-java", why: "Bouncy Castle: a second opinion on CMS", uses: &[Use::Test] },
     Package { name: "default-jdk-headless", why: "compiling and running the program that calls it", uses: &[Use::Test] },
+    Package { name: "gnutls-bin", why: "certtool: GnuTLS' opinion on certificates and CRLs", uses: &[Use::Test] },
+    Package { name: "libnss3-tools", why: "certutil: NSS' opinion on certificates and CRLs", uses: &[Use::Test] },
     Package { name: "iproute2", why: "network namespaces for the quarantine's tests", uses: &[Use::Test] },
     Package { name: "chromium", why: "pictures of the console", uses: &[Use::Screenshots] },
 ];

@@ -1,6 +1,10 @@
 //! One certificate: its octets, and what they say. Whether to believe it is for
 //! [`TrustStore`](crate::TrustStore).
 
+mod describe;
+
+pub use describe::{ExtensionInfo, oid_name};
+
 use crate::extensions::{self, Extensions};
 use crate::name::compare::Folded;
 use crate::name::constraints::Named;

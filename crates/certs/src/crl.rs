@@ -4,7 +4,10 @@
 //! A list is read here. Whether it speaks for a certificate is decided with the path
 //! ([`Revocation`](crate::Revocation)).
 
+mod build;
 mod entries;
+
+pub use build::{CrlTemplate, Only, partition_of};
 
 pub(crate) use entries::Entry;
 

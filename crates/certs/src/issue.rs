@@ -2,54 +2,30 @@
 //!
 //! Which request deserves a certificate is not decided here.
 
-use crate::request::{alternative_names, sign};
+mod extensions;
+mod profile;
+
+pub use extensions::Subtree;
+pub use profile::{Kind, Profile, ProfileFault};
+
+pub(crate) use extensions::{authority_key_id, distribution_point, extension, key_id};
+
+use crate::signing::{ToBeSigned, envelope};
 use crate::{AlternativeName, Certificate, Error, Name, Refusal, algorithm, time};
 use alloc::string::String;
 use alloc::vec::Vec;
-use const_oid::db::{rfc5280, rfc5912, rfc6960};
-use der::asn1::{AnyRef, Ia5String, Int, Null, OctetString};
-use der::flagset::FlagSet;
+use der::asn1::{AnyRef, Int};
 use der::{Decode, Encode, Sequence};
-use spki::{AlgorithmIdentifierRef, ObjectIdentifier, SubjectPublicKeyInfoRef};
-use touchstone_crypto::{Crypto, HashAlgorithm, Signer};
+use spki::AlgorithmIdentifierRef;
+use touchstone_crypto::{Crypto, SignatureAlgorithm, Signer};
 use x509_cert::ext::Extension;
-use x509_cert::ext::pkix::name::GeneralName;
-use x509_cert::ext::pkix::{
-    AccessDescription, AuthorityInfoAccessSyntax, AuthorityKeyIdentifier, BasicConstraints,
-    ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectKeyIdentifier,
-};
 use x509_cert::time::Time;
-
-/// What a certificate is for; decides its constraints and usages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Kind {
-    /// A trust anchor.
-    Root,
-    /// A CA below another, with at most `path_len` CAs below it.
-    Intermediate {
-        /// `pathLenConstraint`.
-        path_len: u8,
-    },
-    /// A device's identity (802.1AR): signs, and is a TLS client.
-    Device,
-    /// A TLS server.
-    Server,
-    /// A TLS client that is no device.
-    Client,
-    /// A server that is a client of its peers too.
-    Peer,
-    /// A delegated OCSP responder (RFC 6960 §4.2.2.2).
-    OcspResponder,
-    /// A signer of updates and reference values.
-    CodeSigner,
-}
 
 /// A certificate to be.
 #[derive(Clone, Debug)]
 pub struct Template {
-    /// What it is for.
-    pub kind: Kind,
+    /// What it is for; decides its constraints and usages.
+    pub profile: Profile,
     /// Whose it is.
     pub subject: Name,
     /// The first second of its life.
@@ -62,6 +38,16 @@ pub struct Template {
     pub names: Vec<AlternativeName>,
     /// Where its status can be asked for.
     pub ocsp_url: Option<String>,
+    /// Where its issuer's certificate is found.
+    pub issuer_url: Option<String>,
+    /// Where the CRL is found that could list it, each the same list.
+    pub crl_urls: Vec<String>,
+    /// Where that list's delta is found.
+    pub delta_crl_urls: Vec<String>,
+    /// Names that certificates below this CA may have; any, where a form is not mentioned.
+    pub permitted: Vec<Subtree>,
+    /// Names that certificates below this CA may not have.
+    pub excluded: Vec<Subtree>,
 }
 
 /// A CA: its certificate, and the key that goes with it.
@@ -111,9 +97,26 @@ impl<'a> Issuer<'a> {
 
 impl Template {
     /// A template without other names, and with a random serial number.
-    pub fn new(kind: Kind, subject: Name, not_before: u64, not_after: u64) -> Self {
-        let (serial, names, ocsp_url) = (None, Vec::new(), None);
-        Self { kind, subject, not_before, not_after, serial, names, ocsp_url }
+    pub fn new(
+        profile: impl Into<Profile>,
+        subject: Name,
+        not_before: u64,
+        not_after: u64,
+    ) -> Self {
+        Self {
+            profile: profile.into(),
+            subject,
+            not_before,
+            not_after,
+            serial: None,
+            names: Vec::new(),
+            ocsp_url: None,
+            issuer_url: None,
+            crl_urls: Vec::new(),
+            delta_crl_urls: Vec::new(),
+            permitted: Vec::new(),
+            excluded: Vec::new(),
+        }
     }
 
     /// The same with these other names.
@@ -130,6 +133,25 @@ impl Template {
         self
     }
 
+    /// The same with the addresses of the CRL that could list it.
+    #[must_use]
+    pub fn with_crls(mut self, urls: &[&str]) -> Self {
+        self.crl_urls = urls.iter().map(|url| String::from(*url)).collect();
+        self
+    }
+
+    /// The same, as a CA whose certificates have these names alone, and none of those (RFC 5280
+    /// §4.2.1.10).
+    #[must_use]
+    pub fn with_name_constraints(
+        mut self,
+        permitted: Vec<Subtree>,
+        excluded: Vec<Subtree>,
+    ) -> Self {
+        (self.permitted, self.excluded) = (permitted, excluded);
+        self
+    }
+
     /// The certificate of the key `spki_der`, signed by `issuer`. It ends no later than its issuer
     /// does.
     pub fn issue(
@@ -138,13 +160,8 @@ impl Template {
         issuer: &Issuer<'_>,
         spki_der: &[u8],
     ) -> Result<Certificate, Error> {
-        let authority = match issuer.certificate.subject_key_id() {
-            Some(id) => id.to_vec(),
-            None => key_id(crypto, issuer.certificate.spki_der())?,
-        };
-        let not_after = self.not_after.min(issuer.certificate.not_after());
-        let name = issuer.certificate.subject_der();
-        self.sign(crypto, issuer.signer, name, Some(authority), spki_der, not_after)
+        let algorithm = issuer.signer.algorithm();
+        self.to_be_signed(crypto, issuer.certificate, algorithm, spki_der)?.sign(issuer.signer)
     }
 
     /// The certificate of `signer`'s key, signed by itself.
@@ -153,22 +170,56 @@ impl Template {
         crypto: &dyn Crypto,
         signer: &dyn Signer,
     ) -> Result<Certificate, Error> {
-        let name = self.subject.to_der()?;
-        self.sign(crypto, signer, &name, None, signer.spki_der(), self.not_after)
+        self.to_be_self_signed(crypto, signer.algorithm(), signer.spki_der())?.sign(signer)
     }
 
-    fn sign(
+    /// The certificate of the key `spki_der`, waiting for a signature by `issuer`'s key.
+    pub fn to_be_signed(
         &self,
         crypto: &dyn Crypto,
-        signer: &dyn Signer,
-        issuer: &[u8],
-        authority: Option<Vec<u8>>,
+        issuer: &Certificate,
+        algorithm: SignatureAlgorithm,
         spki_der: &[u8],
-        not_after: u64,
-    ) -> Result<Certificate, Error> {
+    ) -> Result<ToBeSigned<Certificate>, Error> {
+        if !issuer.is_ca() {
+            return Err(Error::refused(Refusal::NotACa, issuer.subject()));
+        }
+        let authority = match issuer.subject_key_id() {
+            Some(id) => id.to_vec(),
+            None => key_id(crypto, issuer.spki_der())?,
+        };
+        let end = issuer.not_after();
+        let extensions = self.extensions(crypto, Some(authority), spki_der)?;
+        let tbs = self.tbs(crypto, issuer.subject_der(), algorithm, spki_der, end, extensions)?;
+        Ok(waiting(tbs, algorithm, issuer.spki_der(), issuer.subject_der()))
+    }
+
+    /// The certificate of the key `spki_der`, waiting for a signature by that key.
+    pub fn to_be_self_signed(
+        &self,
+        crypto: &dyn Crypto,
+        algorithm: SignatureAlgorithm,
+        spki_der: &[u8],
+    ) -> Result<ToBeSigned<Certificate>, Error> {
+        let name = self.subject.to_der()?;
+        let extensions = self.extensions(crypto, None, spki_der)?;
+        let tbs = self.tbs(crypto, &name, algorithm, spki_der, crate::FOREVER, extensions)?;
+        Ok(waiting(tbs, algorithm, spki_der, &name))
+    }
+
+    fn tbs(
+        &self,
+        crypto: &dyn Crypto,
+        issuer: &[u8],
+        algorithm: SignatureAlgorithm,
+        spki_der: &[u8],
+        end: u64,
+        extensions: Vec<Extension>,
+    ) -> Result<Vec<u8>, Error> {
         let failed = Error::der("certificate");
         let subject = self.subject.to_der()?;
-        let algorithm = algorithm::encode_signature(signer.algorithm())?;
+        let algorithm = algorithm::encode_signature(algorithm)?;
+        let not_after = self.profile.end(self.not_before, self.not_after, end);
         let tbs = Tbs {
             version: 2,
             serial: self.serial(crypto)?,
@@ -180,118 +231,47 @@ impl Template {
             },
             subject: AnyRef::from_der(&subject).map_err(&failed)?,
             spki: AnyRef::from_der(spki_der).map_err(&failed)?,
-            extensions: self.extensions(crypto, authority, spki_der)?,
+            extensions,
         };
-        Certificate::decode(&sign(&tbs.to_der().map_err(failed)?, signer)?)
+        tbs.to_der().map_err(failed)
     }
 
     /// RFC 5280 §4.1.2.2: positive, not longer than 20 octets.
     fn serial(&self, crypto: &dyn Crypto) -> Result<Int, Error> {
-        let part = "serialNumber";
-        let mut octets = if let Some(octets) = &self.serial {
-            octets.clone()
-        } else {
+        let Some(octets) = &self.serial else {
             let mut random = [0; 16];
             crypto.random(&mut random)?;
             // A leading one keeps it positive, and of one length.
             random.first_mut().into_iter().for_each(|first| *first = *first & 0x3F | 0x40);
-            random.to_vec()
+            return number(&random, "serialNumber");
         };
-        let start = octets.iter().position(|octet| *octet != 0);
-        octets.drain(..start.ok_or_else(|| Error::malformed(part))?);
-        if octets.first().is_some_and(|first| first & 0x80 != 0) {
-            octets.insert(0, 0);
-        }
-        if octets.len() > 20 {
-            return Err(Error::malformed(part));
-        }
-        Int::new(&octets).map_err(Error::der(part))
-    }
-
-    fn extensions(
-        &self,
-        crypto: &dyn Crypto,
-        authority: Option<Vec<u8>>,
-        spki_der: &[u8],
-    ) -> Result<Vec<Extension>, Error> {
-        let failed = Error::der("extensions");
-        let mut extensions = Vec::new();
-        let (ca, path_len_constraint) = match self.kind {
-            Kind::Root => (true, None),
-            Kind::Intermediate { path_len } => (true, Some(path_len)),
-            _ => (false, None),
-        };
-        if ca {
-            let basic = BasicConstraints { ca, path_len_constraint };
-            extensions.push(extension(rfc5280::ID_CE_BASIC_CONSTRAINTS, true, &basic)?);
-        }
-        let usage: FlagSet<KeyUsages> = if ca {
-            KeyUsages::KeyCertSign | KeyUsages::CRLSign | KeyUsages::DigitalSignature
-        } else {
-            KeyUsages::DigitalSignature.into()
-        };
-        extensions.push(extension(rfc5280::ID_CE_KEY_USAGE, true, &KeyUsage(usage))?);
-        let usages = self.extended_key_usages();
-        if !usages.is_empty() {
-            let usages = ExtendedKeyUsage(usages);
-            extensions.push(extension(rfc5280::ID_CE_EXT_KEY_USAGE, false, &usages)?);
-        }
-        if !self.names.is_empty() {
-            extensions.push(alternative_names(&self.names, self.subject.is_empty())?);
-        }
-        let id = OctetString::new(key_id(crypto, spki_der)?).map_err(&failed)?;
-        let subject_id = SubjectKeyIdentifier(id);
-        extensions.push(extension(rfc5280::ID_CE_SUBJECT_KEY_IDENTIFIER, false, &subject_id)?);
-        if let Some(id) = authority {
-            let authority = AuthorityKeyIdentifier {
-                key_identifier: Some(OctetString::new(id).map_err(&failed)?),
-                ..AuthorityKeyIdentifier::default()
-            };
-            extensions.push(extension(rfc5280::ID_CE_AUTHORITY_KEY_IDENTIFIER, false, &authority)?);
-        }
-        if let Some(url) = &self.ocsp_url {
-            let uri = Ia5String::new(url).map_err(&failed)?;
-            let access = AuthorityInfoAccessSyntax(alloc::vec![AccessDescription {
-                access_method: rfc5280::ID_AD_OCSP,
-                access_location: GeneralName::UniformResourceIdentifier(uri),
-            }]);
-            extensions.push(extension(rfc5280::ID_PE_AUTHORITY_INFO_ACCESS, false, &access)?);
-        }
-        if self.kind == Kind::OcspResponder {
-            // RFC 6960 §4.2.2.2.1: short-lived, and nobody asks about the responder itself.
-            extensions.push(extension(rfc6960::ID_PKIX_OCSP_NOCHECK, false, &Null)?);
-        }
-        Ok(extensions)
-    }
-
-    fn extended_key_usages(&self) -> Vec<ObjectIdentifier> {
-        let usages: &[ObjectIdentifier] = match self.kind {
-            Kind::Root | Kind::Intermediate { .. } => &[],
-            Kind::Device | Kind::Client => &[rfc5912::ID_KP_CLIENT_AUTH],
-            Kind::Server => &[rfc5912::ID_KP_SERVER_AUTH],
-            Kind::Peer => &[rfc5912::ID_KP_SERVER_AUTH, rfc5912::ID_KP_CLIENT_AUTH],
-            Kind::OcspResponder => &[rfc5912::ID_KP_OCSP_SIGNING],
-            Kind::CodeSigner => &[rfc5912::ID_KP_CODE_SIGNING],
-        };
-        usages.to_vec()
+        number(octets, "serialNumber")
     }
 }
 
-fn extension(
-    extn_id: ObjectIdentifier,
-    critical: bool,
-    value: &impl Encode,
-) -> Result<Extension, Error> {
-    let failed = Error::der("extensions");
-    let value = value.to_der().map_err(&failed)?;
-    Ok(Extension { extn_id, critical, extn_value: OctetString::new(value).map_err(failed)? })
+/// A positive number of at most 20 octets from its magnitude.
+pub(crate) fn number(magnitude: &[u8], part: &'static str) -> Result<Int, Error> {
+    let start = magnitude.iter().position(|octet| *octet != 0);
+    let mut octets = start
+        .and_then(|start| magnitude.get(start..))
+        .ok_or_else(|| Error::malformed(part))?
+        .to_vec();
+    if octets.first().is_some_and(|first| first & 0x80 != 0) {
+        octets.insert(0, 0);
+    }
+    if octets.len() > 20 {
+        return Err(Error::malformed(part));
+    }
+    Int::new(&octets).map_err(Error::der(part))
 }
 
-/// RFC 7093 §2 (1): the leftmost 160 bits of the SHA-256 of the key.
-fn key_id(crypto: &dyn Crypto, spki_der: &[u8]) -> Result<Vec<u8>, Error> {
-    const PART: &str = "public key";
-    let spki = SubjectPublicKeyInfoRef::from_der(spki_der).map_err(Error::der(PART))?;
-    let key = spki.subject_public_key.as_bytes().ok_or_else(|| Error::malformed(PART))?;
-    let digest = crypto.hash(HashAlgorithm::Sha256, &[key]);
-    Ok(digest.as_bytes().iter().take(20).copied().collect())
+fn waiting(
+    tbs: Vec<u8>,
+    algorithm: SignatureAlgorithm,
+    signer_spki: &[u8],
+    signer: &[u8],
+) -> ToBeSigned<Certificate> {
+    ToBeSigned::new(tbs, algorithm, signer_spki, signer, |signed| {
+        Certificate::decode(&envelope(signed)?)
+    })
 }

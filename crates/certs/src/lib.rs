@@ -53,15 +53,17 @@ pub mod ocsp;
 mod path;
 mod pem;
 pub mod request;
+mod signing;
 mod time;
 mod trust;
 
-pub use certificate::Certificate;
+pub use certificate::{Certificate, ExtensionInfo, oid_name};
 pub use crl::Crl;
 pub use error::{Error, Malformed, Refusal};
 pub use name::{AlternativeName, Name};
 pub use path::{Algorithms, DangerousAlgorithms};
 pub use request::CertificateRequest;
+pub use signing::ToBeSigned;
 pub use trust::{Chain, PathInputs, Purpose, Revocation, TrustStore};
 
 /// The time of a certificate that does not expire: `99991231235959Z` (RFC 5280 §4.1.2.5).

@@ -9,7 +9,7 @@ mod response;
 mod wire;
 
 pub use request::{CertId, Request};
-pub use respond::{Responder, error_response};
+pub use respond::{Presigned, Responder, error_response};
 pub use response::{Checked, Response};
 
 use x509_cert::ext::pkix::CrlReason;
@@ -75,6 +75,22 @@ pub enum Trouble {
 }
 
 impl Reason {
+    /// Its name in RFC 5280 §5.3.1.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unspecified => "unspecified",
+            Self::KeyCompromise => "keyCompromise",
+            Self::CaCompromise => "cACompromise",
+            Self::AffiliationChanged => "affiliationChanged",
+            Self::Superseded => "superseded",
+            Self::CessationOfOperation => "cessationOfOperation",
+            Self::CertificateHold => "certificateHold",
+            Self::RemoveFromCrl => "removeFromCRL",
+            Self::PrivilegeWithdrawn => "privilegeWithdrawn",
+            Self::AaCompromise => "aACompromise",
+        }
+    }
+
     pub(crate) fn to_wire(self) -> CrlReason {
         match self {
             Self::Unspecified => CrlReason::Unspecified,

@@ -16,6 +16,7 @@ mod revocation;
 mod search;
 mod walk;
 
+pub(crate) use algorithms::rsa_bits;
 pub use algorithms::{Algorithms, DangerousAlgorithms};
 pub(crate) use revocation::SKEW;
 

@@ -1,15 +1,16 @@
 //! Certificate requests: PKCS #10 (RFC 2986).
 
 use crate::certificate::Signed;
-use crate::{AlternativeName, Error, Name, algorithm, pem};
+use crate::signing::{ToBeSigned, envelope};
+use crate::{AlternativeName, Error, Name, pem};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use const_oid::db::{rfc5280, rfc5912};
 use core::fmt;
-use der::asn1::{Any, AnyRef, BitStringRef, ObjectIdentifier, OctetString, SetOfVec};
+use der::asn1::{Any, AnyRef, ObjectIdentifier, OctetString, SetOfVec};
 use der::{Decode, Encode, Sequence};
 use spki::SubjectPublicKeyInfoRef;
-use touchstone_crypto::{Crypto, Signer, Verified};
+use touchstone_crypto::{Crypto, SignatureAlgorithm, Signer, Verified};
 use x509_cert::attr::Attribute as X509Attribute;
 use x509_cert::ext::Extension;
 use x509_cert::ext::pkix::SubjectAltName;
@@ -47,13 +48,6 @@ struct Info<'a> {
     spki: AnyRef<'a>,
     #[asn1(context_specific = "0", tag_mode = "IMPLICIT", constructed = "true")]
     attributes: SetOfVec<X509Attribute>,
-}
-
-#[derive(Sequence)]
-pub(crate) struct Envelope<'a> {
-    pub(crate) tbs: AnyRef<'a>,
-    pub(crate) algorithm: AnyRef<'a>,
-    pub(crate) signature: BitStringRef<'a>,
 }
 
 impl CertificateRequest {
@@ -170,6 +164,17 @@ pub fn build(
     attributes: &[Attribute],
     signer: &dyn Signer,
 ) -> Result<Vec<u8>, Error> {
+    to_be_signed(subject, names, attributes, signer.algorithm(), signer.spki_der())?.sign(signer)
+}
+
+/// A request for the key `spki_der`, in DER, waiting for a signature by that key.
+pub fn to_be_signed(
+    subject: &Name,
+    names: &[AlternativeName],
+    attributes: &[Attribute],
+    algorithm: SignatureAlgorithm,
+    spki_der: &[u8],
+) -> Result<ToBeSigned<Vec<u8>>, Error> {
     let failed = Error::der(PART);
     let mut set: SetOfVec<X509Attribute> = SetOfVec::new();
     for attribute in attributes {
@@ -187,24 +192,11 @@ pub fn build(
     let info = Info {
         version: 0,
         subject: AnyRef::from_der(&name).map_err(&failed)?,
-        spki: AnyRef::from_der(signer.spki_der()).map_err(&failed)?,
+        spki: AnyRef::from_der(spki_der).map_err(&failed)?,
         attributes: set,
     };
-    sign(&info.to_der().map_err(&failed)?, signer)
-}
-
-/// `SIGNED{ToBeSigned}` of `tbs`.
-pub(crate) fn sign(tbs: &[u8], signer: &dyn Signer) -> Result<Vec<u8>, Error> {
-    let failed = Error::der("signed structure");
-    let algorithm = algorithm::encode_signature(signer.algorithm())?;
-    let signature = signer.sign(tbs)?;
-    Envelope {
-        tbs: AnyRef::from_der(tbs).map_err(&failed)?,
-        algorithm: AnyRef::from_der(&algorithm).map_err(&failed)?,
-        signature: BitStringRef::from_bytes(&signature).map_err(&failed)?,
-    }
-    .to_der()
-    .map_err(failed)
+    let tbs = info.to_der().map_err(&failed)?;
+    Ok(ToBeSigned::new(tbs, algorithm, spki_der, &name, envelope))
 }
 
 pub(crate) fn alternative_names(

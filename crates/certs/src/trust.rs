@@ -31,6 +31,24 @@ pub enum Purpose {
     Any,
 }
 
+impl Purpose {
+    /// Every purpose, with the name by which it is known in configuration and on the command line.
+    pub const NAMES: [(&'static str, Self); 7] = [
+        ("endorsement-key", Self::EndorsementKey),
+        ("device-identity", Self::DeviceIdentity),
+        ("tls-client", Self::TlsClient),
+        ("tls-server", Self::TlsServer),
+        ("code-signing", Self::CodeSigning),
+        ("ocsp-signing", Self::OcspSigning),
+        ("any", Self::Any),
+    ];
+
+    /// The purpose of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::NAMES.into_iter().find(|(known, _)| *known == name).map(|(_, purpose)| purpose)
+    }
+}
+
 /// The certificates that are believed without further proof.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustStore {

@@ -82,6 +82,13 @@ impl NameConstraints {
         Ok(constraints)
     }
 
+    /// Each subtree, for people.
+    pub(crate) fn describe(&self) -> Vec<String> {
+        let line = |word: &str, subtree: &Subtree| alloc::format!("{word} {}", subtree.describe());
+        let permitted = self.permitted.iter().map(|subtree| line("permitted", subtree));
+        permitted.chain(self.excluded.iter().map(|subtree| line("excluded", subtree))).collect()
+    }
+
     fn subtrees(&mut self, subtrees: &[x509::GeneralSubtree]) -> Result<Vec<Subtree>, Error> {
         let mut read = Vec::with_capacity(subtrees.len());
         for subtree in subtrees {
@@ -242,6 +249,21 @@ fn verdict(permitted: Option<bool>, excluded: bool) -> Result<(), Refusal> {
 }
 
 impl Subtree {
+    fn describe(&self) -> String {
+        let octets = |octets: &[u8]| {
+            let words: Vec<_> = octets.iter().map(ToString::to_string).collect();
+            words.join(".")
+        };
+        match self {
+            Self::Dns(name) => alloc::format!("DNS:{name}"),
+            Self::Email(name) => alloc::format!("email:{name}"),
+            Self::Uri(name) => alloc::format!("URI:{name}"),
+            Self::Ip { address, mask } => alloc::format!("IP:{}/{}", octets(address), octets(mask)),
+            Self::Directory(_) => String::from("a directory name"),
+            Self::Other(_) => String::from("names of a form that is not evaluated"),
+        }
+    }
+
     /// `None` if it is not spelled as RFC 5280 §4.2.1.10 says.
     fn read(base: &GeneralName) -> Result<Option<Self>, Error> {
         Ok(match base {

@@ -115,7 +115,7 @@ impl Request {
 }
 
 impl CertId {
-    fn of(
+    pub(super) fn of(
         crypto: &dyn Crypto,
         hash: HashAlgorithm,
         certificate: &Certificate,

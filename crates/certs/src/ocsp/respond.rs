@@ -1,8 +1,11 @@
 //! The responder's side.
 
 use super::wire;
-use super::{Request, Status, Trouble, request};
-use crate::{Certificate, Error, Purpose, Refusal, TrustStore, algorithm, time};
+use super::{CertId, Request, Status, Trouble, request};
+use crate::certificate::Signed;
+use crate::signing::ToBeSigned;
+use crate::{Certificate, Error, Purpose, Refusal, TrustStore, time};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use der::asn1::{Any, AnyRef, BitStringRef, Null, OctetString, OctetStringRef};
 use der::{Decode, Encode};
@@ -47,32 +50,67 @@ impl<'a> Responder<'a> {
         request: &Request,
         at: u64,
         next_update: u64,
-        mut status_of: impl FnMut(&str) -> Status,
+        status_of: impl FnMut(&str) -> Status,
     ) -> Result<Vec<u8>, Error> {
+        self.to_be_signed(crypto, request, at, next_update, status_of)?.sign(self.signer)
+    }
+
+    /// The same, waiting for a signature by the responder's key.
+    pub fn to_be_signed(
+        &self,
+        crypto: &dyn Crypto,
+        request: &Request,
+        at: u64,
+        next_update: u64,
+        mut status_of: impl FnMut(&str) -> Status,
+    ) -> Result<ToBeSigned<Vec<u8>>, Error> {
         let mut responses = Vec::with_capacity(request.ids().len());
         for id in request.ids() {
             let ours = id.is_of(crypto, self.issuer);
             let status = if ours { status_of(&id.serial()) } else { Status::Unknown };
-            responses.push(wire::SingleResponse {
-                id: id.wire.clone(),
-                status: encode_status(status)?,
-                this_update: time::generalized(at)?,
-                next_update: Some(time::generalized(next_update)?),
-                extensions: None,
-            });
+            responses.push(single(id, status, at, next_update)?);
         }
-        let extensions = match request.nonce() {
-            Some(nonce) => Some(alloc::vec![request::nonce_extension(nonce)?]),
-            None => None,
-        };
+        self.waiting(crypto, responses, request.nonce(), at)
+    }
+
+    /// An answer about one of the issuer's certificates for whoever asks between `at` and
+    /// `next_update`, without a nonce (RFC 5019 §2.2). [`Presigned`] hands it out.
+    pub fn presign(
+        &self,
+        crypto: &dyn Crypto,
+        certificate: &Certificate,
+        status: Status,
+        at: u64,
+        next_update: u64,
+    ) -> Result<Vec<u8>, Error> {
+        let id = CertId::of(crypto, HashAlgorithm::Sha1, certificate, self.issuer)?;
+        let responses = alloc::vec![single(&id, status, at, next_update)?];
+        self.waiting(crypto, responses, None, at)?.sign(self.signer)
+    }
+
+    fn waiting(
+        &self,
+        crypto: &dyn Crypto,
+        responses: Vec<wire::SingleResponse>,
+        nonce: Option<&[u8]>,
+        at: u64,
+    ) -> Result<ToBeSigned<Vec<u8>>, Error> {
         let data = wire::ResponseData {
             version: None,
             responder: self.id(crypto)?,
             produced_at: time::generalized(at)?,
             responses,
-            extensions,
+            extensions: nonce
+                .map(|nonce| request::nonce_extension(nonce).map(|one| alloc::vec![one]))
+                .transpose()?,
         };
-        self.sign(&data)
+        let tbs = data.to_der().map_err(Error::der(PART))?;
+        let (algorithm, own) = (self.signer.algorithm(), self.certificate);
+        let delegate = (own != self.issuer).then(|| own.der().to_vec());
+        let (spki, name) = (own.spki_der(), own.subject_der());
+        Ok(ToBeSigned::new(tbs, algorithm, spki, name, move |signed| {
+            assemble(signed, delegate.as_deref())
+        }))
     }
 
     /// RFC 6960 §4.2.1: the SHA-1 of the responder's key, a name that protects nothing.
@@ -81,32 +119,89 @@ impl<'a> Responder<'a> {
         let hash = OctetString::new(hash.as_bytes()).map_err(Error::der(PART))?;
         Ok(wire::ResponderId::ByKey(hash))
     }
+}
 
-    fn sign(&self, data: &wire::ResponseData) -> Result<Vec<u8>, Error> {
-        let failed = Error::der(PART);
-        let tbs = data.to_der().map_err(&failed)?;
-        let algorithm = algorithm::encode_signature(self.signer.algorithm())?;
-        let signature = self.signer.sign(&tbs)?;
-        let delegate = (self.certificate != self.issuer).then(|| self.certificate.der());
-        let certificates = match delegate {
-            Some(der) => Some(alloc::vec![Any::from_der(der).map_err(&failed)?]),
-            None => None,
-        };
-        let basic = wire::BasicResponse {
-            tbs: AnyRef::from_der(&tbs).map_err(&failed)?,
-            algorithm: AnyRef::from_der(&algorithm).map_err(&failed)?,
-            signature: BitStringRef::from_bytes(&signature).map_err(&failed)?,
-            certificates,
+fn single(
+    id: &CertId,
+    status: Status,
+    at: u64,
+    next_update: u64,
+) -> Result<wire::SingleResponse, Error> {
+    Ok(wire::SingleResponse {
+        id: id.wire.clone(),
+        status: encode_status(status)?,
+        this_update: time::generalized(at)?,
+        next_update: Some(time::generalized(next_update)?),
+        extensions: None,
+    })
+}
+
+fn assemble(signed: &Signed<'_>, delegate: Option<&[u8]>) -> Result<Vec<u8>, Error> {
+    let failed = Error::der(PART);
+    let certificates = match delegate {
+        Some(der) => Some(alloc::vec![Any::from_der(der).map_err(&failed)?]),
+        None => None,
+    };
+    let basic = wire::BasicResponse {
+        tbs: AnyRef::from_der(signed.tbs).map_err(&failed)?,
+        algorithm: AnyRef::from_der(signed.algorithm).map_err(&failed)?,
+        signature: BitStringRef::from_bytes(signed.signature).map_err(&failed)?,
+        certificates,
+    }
+    .to_der()
+    .map_err(&failed)?;
+    let response = OctetStringRef::new(&basic).map_err(&failed)?;
+    wire::OcspResponse {
+        status: wire::ResponseStatus::Successful,
+        bytes: Some(wire::ResponseBytes { kind: wire::BASIC, response }),
+    }
+    .to_der()
+    .map_err(failed)
+}
+
+/// Responses that were signed beforehand, handed out while they hold (RFC 5019 §2.2): what a busy
+/// responder keeps, and one whose key is not at hand.
+#[derive(Clone, Debug, Default)]
+pub struct Presigned {
+    responses: BTreeMap<Vec<u8>, Held>,
+}
+
+#[derive(Clone, Debug)]
+struct Held {
+    octets: Vec<u8>,
+    from: u64,
+    until: u64,
+}
+
+impl Presigned {
+    /// Keeps a response about a certificate, in place of an older one.
+    pub fn put(&mut self, certificate: &Certificate, octets: Vec<u8>, from: u64, until: u64) {
+        let held = Held { octets, from, until };
+        self.responses.insert(certificate.serial_octets().to_vec(), held);
+    }
+
+    /// The response to a request, if there is one that holds at `at`, and for how many seconds more
+    /// (the `max-age` of RFC 5019 §6.2). A nonce is passed over; requests about several
+    /// certificates, other hashes and other issuers are for [`Responder::respond`].
+    pub fn answer(
+        &self,
+        crypto: &dyn Crypto,
+        issuer: &Certificate,
+        request: &Request,
+        at: u64,
+    ) -> Option<(&[u8], u64)> {
+        let [id] = request.ids() else { return None };
+        if id.hash != HashAlgorithm::Sha1 || !id.is_of(crypto, issuer) {
+            return None;
         }
-        .to_der()
-        .map_err(&failed)?;
-        let response = OctetStringRef::new(&basic).map_err(&failed)?;
-        wire::OcspResponse {
-            status: wire::ResponseStatus::Successful,
-            bytes: Some(wire::ResponseBytes { kind: wire::BASIC, response }),
-        }
-        .to_der()
-        .map_err(failed)
+        let held = self.responses.get(id.wire.serial.as_bytes())?;
+        let holds = held.from <= at && at < held.until;
+        holds.then(|| (held.octets.as_slice(), held.until.saturating_sub(at)))
+    }
+
+    /// Forgets what no longer holds.
+    pub fn sweep(&mut self, at: u64) {
+        self.responses.retain(|_, held| at < held.until);
     }
 }
 

@@ -107,7 +107,8 @@ struct RsaPublicKey<'a> {
     exponent: UintRef<'a>,
 }
 
-fn rsa_bits(spki: &SubjectPublicKeyInfoRef<'_>) -> Option<u32> {
+/// The bits of an RSA key; `None` if it is none, or no good one.
+pub(crate) fn rsa_bits(spki: &SubjectPublicKeyInfoRef<'_>) -> Option<u32> {
     let key = RsaPublicKey::from_der(spki.subject_public_key.as_bytes()?).ok()?;
     // An exponent of one encrypts and verifies nothing.
     if key.exponent.as_bytes() == [1] {
