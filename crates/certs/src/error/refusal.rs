@@ -110,6 +110,9 @@ refusals! {
     /// A status response is not by the issuer or a responder of its (RFC 6960 §4.2.2.2).
     UnauthorizedResponder "certs.ocsp.unauthorized-responder"
         "the responder may not speak for the issuer"
+    /// A status response is not signed by the responder that it names (RFC 6960 §3.2 (2)).
+    BadResponseSignature "certs.ocsp.signature"
+        "the status response is not signed by the responder that it names"
     /// A status response is too old (RFC 6960 §3.2 (6)).
     Stale "certs.ocsp.stale" "the status response is not from this time"
     /// A status response is not yet valid (RFC 6960 §3.2 (5)).

@@ -148,8 +148,14 @@ impl Response {
     ) -> Result<(), Refusal> {
         let signed =
             Signed { tbs: &self.tbs, algorithm: &self.algorithm, signature: &self.signature };
+        let verify = |spki_der: &[u8]| {
+            signed.verify(crypto, spki_der).map_err(|reason| match reason {
+                Refusal::BadSignature => Refusal::BadResponseSignature,
+                other => other,
+            })
+        };
         if self.responder.is(crypto, issuer) {
-            return signed.verify(crypto, issuer.spki_der());
+            return verify(issuer.spki_der());
         }
         let trust = TrustStore::new(alloc::vec![issuer.clone()]);
         let delegate = self
@@ -160,7 +166,7 @@ impl Response {
         trust
             .validate(crypto, delegate, &[], at, Purpose::OcspSigning)
             .map_err(|_| Refusal::UnauthorizedResponder)?;
-        signed.verify(crypto, delegate.spki_der())
+        verify(delegate.spki_der())
     }
 }
 

@@ -107,6 +107,9 @@ impl<'a> Search<'a> {
                 Ok(chain) => return Ok(chain),
                 Err(error) => more_telling(&mut failure, error),
             }
+            if self.signatures == 0 {
+                break;
+            }
         }
         Err(failure.unwrap_or_else(|| Error::refused(Refusal::UntrustedIssuer, subject.subject())))
     }
