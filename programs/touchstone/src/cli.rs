@@ -1,10 +1,12 @@
 //! The words of the command line. What they do is in the module of each noun.
 
 mod appraise;
+mod cert;
 mod cms;
 mod element;
 
 pub(crate) use appraise::Appraise;
+pub(crate) use cert::{Cert, Ocsp, VerifyCert};
 pub(crate) use cms::{Cipher, Cms, Held};
 pub(crate) use element::{Authorization, Element, ElementVerb, Keys, Lock, Lockout, Nv, Pcr};
 
@@ -51,6 +53,12 @@ pub(crate) enum Noun {
     Cms(Cms),
     /// The secure element of this machine: its keys, registers, storage and state
     Element(Element),
+    /// Certificates: what they say, and whether to believe them
+    #[command(subcommand)]
+    Cert(Cert),
+    /// OCSP: whether a certificate was revoked
+    #[command(subcommand)]
+    Ocsp(Ocsp),
 }
 
 /// How to reach a fleet.

@@ -12,12 +12,14 @@
 mod answer;
 mod appraise;
 mod audit;
+mod cert;
 mod cli;
 mod cms;
 mod device;
 mod element;
 mod files;
 mod fleet;
+mod ocsp;
 mod policy;
 mod reference;
 mod signing;
@@ -38,6 +40,8 @@ fn main() -> ExitCode {
         Noun::Appraise(arguments) => appraise::run(&arguments),
         Noun::Cms(verb) => cms::run(&verb),
         Noun::Element(element) => element::run(&element),
+        Noun::Cert(verb) => cert::run(&verb),
+        Noun::Ocsp(verb) => ocsp::run(&verb),
     };
     answer::finish(answered, cli.json)
 }
