@@ -2,6 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use touchstone_appraise::references::{Assignment, Manifest};
 use touchstone_appraise::{Document, References};
 use touchstone_certs::TrustStore;
 use touchstone_crypto::Verified;
@@ -11,7 +12,13 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(document) = Document::from_json(data) {
         assert_eq!(Document::from_json(&document.to_json()).as_ref(), Ok(&document));
         let mut references = References::new();
-        let _ = references.merge(&Verified::vouch(document));
+        let _ = references.merge(&AwsLc, &Verified::vouch(document));
     }
+    if let Ok(assignment) = Assignment::from_json(data) {
+        assert_eq!(Assignment::from_json(&assignment.to_json()).as_ref(), Ok(&assignment));
+        let mut references = References::new();
+        let _ = references.assign(&AwsLc, &Verified::vouch(assignment));
+    }
+    assert!(Manifest::open(&AwsLc, data, &TrustStore::default(), 0).is_err());
     assert!(Document::open(&AwsLc, data, &TrustStore::default(), 0).is_err());
 });

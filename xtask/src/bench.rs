@@ -2,11 +2,47 @@
 //! one run.
 
 use crate::packages;
-use crate::run::{cargo, root};
+use crate::run::{Step, cargo, root, target_dir};
 use anyhow::Result;
+use std::path::{Path, PathBuf};
 
-pub(crate) fn bench(no_install: bool) -> Result<()> {
+/// The verifier in Python that appraisals are shown beside, and what it imports and does not name.
+const KEYLIME: [&str; 10] = [
+    "keylime==7.14.3",
+    "cryptography",
+    "jinja2",
+    "jsonschema",
+    "lark",
+    "packaging",
+    "psutil",
+    "pyasn1-modules",
+    "pyyaml",
+    "requests",
+];
+
+/// An environment of Python under `target/` with Keylime in it: its interpreter.
+fn keylime() -> Result<PathBuf> {
+    let environment = target_dir().join("keylime");
+    let python = environment.join("bin/python");
+    let marker = environment.join("installed");
+    if !marker.is_file() {
+        Step::new("python3").args(["-m", "venv"]).arg(&environment).run("python3 -m venv")?;
+        let mut install = Step::new(&python);
+        install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        install.args(KEYLIME).run("installing Keylime from PyPI")?;
+        std::fs::write(&marker, KEYLIME.join("\n"))?;
+    }
+    Ok(python)
+}
+
+fn corpus() -> PathBuf {
+    let beside = Path::new("../shared/corpus");
+    std::env::var_os("TOUCHSTONE_CORPUS").map_or_else(|| root().join(beside), PathBuf::from)
+}
+
+pub(crate) fn bench(no_install: bool, peers: bool) -> Result<()> {
     packages::require(packages::Use::Test, no_install)?;
+    let keylime = if peers { Some(keylime()?) } else { None };
     crate::build_programs()?;
     let mut tpm = cargo("bench");
     tpm.args(["--quiet", "--locked", "--bench", "tpm", "--manifest-path"]);
@@ -14,9 +50,14 @@ pub(crate) fn bench(no_install: bool) -> Result<()> {
     cargo("bench")
         .args(["--quiet", "--locked", "--package", "touchstone", "--bench", "cms"])
         .run("the benchmark of envelopes")?;
-    cargo("run")
+    let mut bench = cargo("run");
+    bench
         .args(["--release", "--locked", "--package", "touchstone-system", "--bin"])
         .args(["touchstone-bench"])
         .env("TOUCHSTONE_PROGRAMS", crate::programs_dir()?)
-        .run("the benchmark")
+        .env("TOUCHSTONE_CORPUS", corpus());
+    if let Some(python) = keylime {
+        bench.env("TOUCHSTONE_KEYLIME", python);
+    }
+    bench.run("the benchmark")
 }

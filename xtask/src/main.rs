@@ -53,6 +53,9 @@ enum Task {
         /// Report missing system packages instead of installing them
         #[arg(long)]
         no_install: bool,
+        /// Also the appraisal by Keylime, installed from PyPI into a folder under target/
+        #[arg(long)]
+        peers: bool,
     },
     /// Build the smallest client of a TPM for a microcontroller and print its size beside the promise
     Size,
@@ -72,7 +75,7 @@ fn main() -> Result<()> {
         Task::Test { no_install, args } => test(no_install, &args),
         Task::Check => check(),
         Task::Tidy => tidy::tidy(),
-        Task::Bench { no_install } => bench::bench(no_install),
+        Task::Bench { no_install, peers } => bench::bench(no_install, peers),
         Task::Size => size::size(),
         Task::Fuzz { seconds, targets } => fuzz(seconds, &targets),
     }

@@ -58,6 +58,8 @@ const PACKAGES: &[Package] = &[
     Package { name: "default-jdk-headless", why: "compiling and running the program that calls it", uses: &[Use::Test] },
     Package { name: "gnutls-bin", why: "certtool: GnuTLS' opinion on certificates and CRLs", uses: &[Use::Test] },
     Package { name: "libnss3-tools", why: "certutil: NSS' opinion on certificates and CRLs", uses: &[Use::Test] },
+    Package { name: "python3-venv", why: "Keylime's verifier, for `bench --peers`", uses: &[Use::Test] },
+    Package { name: "rpm", why: "packages and a database of rpm", uses: &[Use::Test] },
     Package { name: "iproute2", why: "network namespaces for the quarantine's tests", uses: &[Use::Test] },
     Package { name: "chromium", why: "pictures of the console", uses: &[Use::Screenshots] },
 ];

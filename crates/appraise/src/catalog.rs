@@ -31,13 +31,18 @@ fn boot(catalog: Catalog) -> Catalog {
         .with("boot.command-line", Type::Text, "the kernel's command line")
         .with("boot.firmware", Type::Digest, "what the firmware measured of itself (PCR 0)")
         .with("boot.unknown-measurements", measurement(), "measured code that no reference names")
+        .with("boot.outdated", finding("event"), "what booted and a newer version has superseded")
+        .with("boot.unexpected-pcrs", pcr(), "registers whose value is not among the references")
         .with("boot.contradictions", finding("event"), "events that cannot be believed")
 }
 
 fn ima(catalog: Catalog) -> Catalog {
     catalog
         .with("ima.entries", file(), "files that IMA measured")
-        .with("ima.unknown-files", file(), "measured files that no reference value names")
+        .with("ima.files", signed_file(), "measured files with who signed them, if they are known")
+        .with("ima.unknown-files", file(), "measured files known by no signature and no digest")
+        .with("ima.outdated-files", file(), "measured files that a newer version has superseded")
+        .with("ima.badly-signed", file(), "measured files with a signature that is not good")
         .with("ima.violations", Type::Integer, "files that changed while IMA measured them")
         .with("ima.boot-aggregate", Type::Boolean, "the IMA list belongs to this boot")
         .with("ima.unquoted", Type::Integer, "IMA entries that came after the quote")
@@ -63,8 +68,12 @@ fn references(mut catalog: Catalog) -> Catalog {
     ] {
         catalog = catalog.with(name, Type::set(Type::Digest), about);
     }
-    let lines = Type::set(Type::Text);
-    catalog.with("reference.command-lines", lines, "command lines that were released")
+    let texts = || Type::set(Type::Text);
+    catalog.with("reference.command-lines", texts(), "command lines that were released").with(
+        "reference.publishers",
+        texts(),
+        "whose signatures make a file good",
+    )
 }
 
 fn finding(index: &'static str) -> Type {
@@ -97,6 +106,26 @@ fn file() -> Type {
         ("index", Type::Integer),
         ("digest", Type::Digest),
         ("path", Type::Text),
+        ("why", Type::Text),
+    ]))
+}
+
+fn signed_file() -> Type {
+    Type::list(Type::record([
+        ("index", Type::Integer),
+        ("digest", Type::Digest),
+        ("path", Type::Text),
+        ("publisher", Type::Text),
+        ("known", Type::Boolean),
+        ("outdated", Type::Boolean),
+        ("why", Type::Text),
+    ]))
+}
+
+fn pcr() -> Type {
+    Type::list(Type::record([
+        ("pcr", Type::Integer),
+        ("digest", Type::Digest),
         ("why", Type::Text),
     ]))
 }

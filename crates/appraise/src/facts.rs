@@ -2,24 +2,25 @@
 //! of the device. Only what is asked for is made.
 
 use crate::appraisal::{EventRef, LogName};
-use crate::references::{Database, References};
+use crate::references::{Database, References, Standing, View};
 use crate::verifier::DeviceFacts;
 use core::time::Duration;
-use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use touchstone_crypto::{Crypto, Digest};
 use touchstone_evidence::Claims as Evidenced;
 use touchstone_evidence::claims::{CommandLine, Image, Key, measured_forms};
-use touchstone_measure::ima;
 use touchstone_policy::{ClaimSet, Claims, Value, Version};
 
 mod code;
+mod files;
 mod present;
 mod quote;
+mod references;
 
 pub(crate) use present::Silence;
 use present::{Nothing, Present};
 pub(crate) use quote::catalog as quote_catalog;
+pub(crate) use references::ReferenceClaims;
 
 /// What is said about a scalar claim when a control that reads it fails.
 #[derive(Clone, Debug)]
@@ -28,66 +29,41 @@ pub(crate) struct Note {
     pub(crate) event: Option<EventRef>,
 }
 
-/// The claims `reference.*`, made once.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ReferenceClaims(HashMap<&'static str, Value>);
-
-impl ReferenceClaims {
-    pub(crate) fn of(references: &References) -> Self {
-        let digests = |digests: &mut dyn Iterator<Item = &Digest>| {
-            Value::set(digests.map(|digest| Value::from(*digest)))
-        };
-        let keys = |database| digests(&mut references.keys(database).iter());
-        let lines = references.command_lines().iter().map(|line| Value::from(line.as_str()));
-        Self(HashMap::from([
-            ("reference.pk", keys(Database::Pk)),
-            ("reference.kek", keys(Database::Kek)),
-            ("reference.db", keys(Database::Db)),
-            ("reference.boot-images", digests(&mut references.images().keys())),
-            ("reference.firmware", digests(&mut references.firmware_values().keys())),
-            ("reference.files", digests(&mut references.file_digests())),
-            ("reference.command-lines", Value::set(lines)),
-        ]))
-    }
-
-    pub(crate) fn to_claims(&self) -> ClaimSet {
-        self.0.iter().map(|(name, value)| (name, value.clone())).collect()
-    }
-}
-
 /// The claims about one device.
-pub(crate) struct Facts<'a> {
-    references: &'a ReferenceClaims,
+pub(crate) struct Facts {
+    references: references::Made,
     claims: HashMap<String, Value>,
     notes: HashMap<&'static str, Vec<Note>>,
     silence: Silence,
 }
 
-impl Claims for Facts<'_> {
+impl Claims for Facts {
     fn claim(&self, name: &str) -> Option<&Value> {
-        self.references.0.get(name).or_else(|| self.claims.get(name))
+        self.references.get(name).map(AsRef::as_ref).or_else(|| self.claims.get(name))
     }
 }
 
-impl<'a> Facts<'a> {
+impl Facts {
     pub(crate) fn new<'n>(
         crypto: &dyn Crypto,
         evidence: &Evidenced<'_>,
         references: &References,
-        reference_claims: &'a ReferenceClaims,
+        reference_claims: &ReferenceClaims,
         device: &DeviceFacts,
         now: u64,
         wanted: impl Iterator<Item = &'n str>,
     ) -> Self {
+        let view = View::new(references, &device.id, now);
+        let wanted: Vec<&str> = wanted.collect();
         let mut facts = Self {
-            references: reference_claims,
+            references: reference_claims.of(&view, wanted.iter().copied()),
             claims: HashMap::new(),
             notes: HashMap::new(),
             silence: Silence::of(evidence, device),
         };
         let nothing = Nothing::default();
         let evidence = Present::of(evidence, &nothing);
-        let source = Source { crypto, evidence, references, device, now };
+        let source = Source { crypto, evidence, references: &view, device, now };
         for name in wanted {
             if facts.silence.about(name).is_some() {
                 continue;
@@ -119,7 +95,7 @@ type Notes = HashMap<&'static str, Vec<Note>>;
 struct Source<'a> {
     crypto: &'a dyn Crypto,
     evidence: Present<'a>,
-    references: &'a References,
+    references: &'a View<'a>,
     device: &'a DeviceFacts,
     now: u64,
 }
@@ -148,16 +124,20 @@ impl Source<'_> {
             }
             "boot.images" => Value::list(boot.images.iter().map(|image| self.image(image))),
             "boot.unknown-images" => {
-                let unknown =
-                    |image: &&Image| !self.references.images().contains_key(&image.digest);
+                let unknown = |image: &&Image| self.references.image(&image.digest).is_none();
                 Value::list(boot.images.iter().filter(unknown).map(|image| self.image(image)))
             }
             "boot.unknown-measurements" => self.unknown_measurements(),
+            "boot.outdated" => self.outdated(),
+            "boot.unexpected-pcrs" => self.unexpected_pcrs(),
             "boot.command-line" => self.command_line(notes)?,
             "boot.firmware" => self.evidence.claims.pcr(0)?.into(),
             "boot.contradictions" => self.contradictions(),
-            "ima.entries" => Value::list(self.files().map(|file| file.record(None))),
-            "ima.unknown-files" => self.unknown_files(),
+            "ima.entries" => files::entries(self),
+            "ima.files" => files::all(self),
+            "ima.unknown-files" => files::unknown(self),
+            "ima.outdated-files" => files::outdated(self),
+            "ima.badly-signed" => files::badly_signed(self),
             "ima.violations" => self.violations(notes),
             "ima.boot-aggregate" => self.boot_aggregate(notes)?,
             "ima.unquoted" => count(self.evidence.unquoted),
@@ -217,9 +197,9 @@ impl Source<'_> {
         database: Database,
         notes: &mut Notes,
     ) -> Value {
-        let known = self.references.keys(database);
+        let known: Vec<&Digest> = self.references.keys(database).collect();
         let name = claim.trim_start_matches("boot.");
-        for key in keys.iter().filter(|key| !known.contains(&key.fingerprint)) {
+        for key in keys.iter().filter(|key| !known.contains(&&key.fingerprint)) {
             let text = format!(
                 "event {} (PCR 7): {name} holds {}, which is not in the reference values",
                 key.event, key.fingerprint
@@ -230,10 +210,10 @@ impl Source<'_> {
     }
 
     fn image(&self, image: &Image) -> Value {
-        let known = self.references.images().get(&image.digest);
+        let known = self.references.image(&image.digest);
         let place = format!("event {} (PCR {}, {})", image.event, image.pcr, image.kind);
         let why = match known {
-            Some(origin) => format!("{place}: image {} is {}", image.digest, origin.name),
+            Some(known) => format!("{place}: image {} is {}", image.digest, known.from),
             None => format!(
                 "{place}: image {} is not in the reference values of boot-image",
                 image.digest
@@ -251,7 +231,7 @@ impl Source<'_> {
 
     fn unknown_measurements(&self) -> Value {
         let others = self.evidence.boot.others.iter();
-        let unknown = others.filter(|other| !self.references.is_measurement(&other.digest));
+        let unknown = others.filter(|other| self.references.measurement(&other.digest).is_none());
         Value::list(unknown.map(|other| {
             let why = format!(
                 "event {} (PCR {}, {}): {} ({}) is not in the reference values of measurement",
@@ -273,7 +253,10 @@ impl Source<'_> {
         let mut lines: Vec<String> = Vec::new();
         for event in &self.evidence.boot.command_lines {
             let line = self.line_of(event);
-            if !line.as_ref().is_some_and(|line| self.references.command_lines().contains(line)) {
+            if !line
+                .as_ref()
+                .is_some_and(|line| self.references.command_lines().any(|known| known == line))
+            {
                 let was = match &line {
                     Some(line) => format!("the kernel's command line is `{line}`"),
                     None => format!("the kernel's command line is unknown ({})", event.digest),
@@ -303,7 +286,7 @@ impl Source<'_> {
     /// its word is what was measured.
     fn line_of(&self, event: &CommandLine) -> Option<String> {
         let told = self.evidence.runtime.command_line.as_str();
-        let candidates = self.references.command_lines().iter().map(String::as_str);
+        let candidates = self.references.command_lines();
         let algorithm = event.digest.algorithm();
         event.text.clone().or_else(|| {
             candidates
@@ -318,7 +301,8 @@ impl Source<'_> {
     }
 
     fn expected_lines(&self) -> String {
-        match self.references.command_lines() {
+        let lines: Vec<&str> = self.references.command_lines().collect();
+        match lines.as_slice() {
             [] => "one of the reference values, of which there are none".to_owned(),
             [line] => format!("`{line}`"),
             [line, rest @ ..] => format!("`{line}` or one of {} others", rest.len()),
@@ -335,37 +319,45 @@ impl Source<'_> {
         }))
     }
 
-    /// The measured files that the references claim to know.
-    fn files(&self) -> impl Iterator<Item = File<'_>> {
-        let entries = self.evidence.ima.entries();
-        entries.filter(|entry| !entry.is_boot_aggregate() && !entry.violation).filter_map(|entry| {
-            let path = entry.path();
-            self.references.covers(&path).then(|| File {
-                index: entry.index,
-                digest: entry.digest(),
-                shown: entry,
-                path,
-            })
-        })
+    /// What was measured at boot and is known by an outdated version only.
+    fn outdated(&self) -> Value {
+        let boot = &self.evidence.boot;
+        let images = boot.images.iter().map(|image| {
+            (image.event, image.pcr, image.kind, self.references.image(&image.digest))
+        });
+        let others = boot.others.iter().map(|other| {
+            (other.event, other.pcr, other.kind, self.references.measurement(&other.digest))
+        });
+        Value::list(images.chain(others).filter_map(|(event, pcr, kind, known)| {
+            let known = known.filter(|known| known.standing == Standing::Outdated)?;
+            let why = format!(
+                "event {event} (PCR {pcr}, {kind}) is {}, which a newer version has superseded",
+                known.from
+            );
+            Some(Value::record([("event", i64::from(event).into()), ("why", why.into())]))
+        }))
     }
 
-    fn unknown_files(&self) -> Value {
-        Value::list(self.files().filter_map(|file| {
-            let known = self.references.file(&file.path);
-            let File { index, path, .. } = &file;
-            let why = match (known, file.digest) {
-                (Some(known), Some(digest)) if known.contains(&digest) => return None,
-                (Some(known), _) => format!(
-                    "IMA entry {index}: {path} is {}, expected {}",
-                    file.told(),
-                    known.first().map_or_else(String::new, Digest::to_string)
-                ),
-                (None, _) => format!(
-                    "IMA entry {index}: {path} ({}) is not in the reference values of file",
-                    file.told()
-                ),
-            };
-            Some(file.record(Some(why)))
+    /// PCRs that reference values are there for, and whose value is none of these.
+    fn unexpected_pcrs(&self) -> Value {
+        let bank = self.evidence.claims.bank;
+        let mut known: BTreeMap<u32, Vec<&Digest>> = BTreeMap::new();
+        let of_bank = self.references.pcrs().filter(|(_, value)| value.algorithm() == bank);
+        of_bank.for_each(|(index, value)| known.entry(index).or_default().push(value));
+        Value::list(known.into_iter().filter_map(|(index, known)| {
+            let value = self.evidence.claims.pcr(index);
+            if value.is_some_and(|value| known.contains(&&value)) {
+                return None;
+            }
+            let expected = known.first().map_or_else(String::new, ToString::to_string);
+            let is = value.map_or_else(|| "not quoted".to_owned(), |value| value.to_string());
+            let why = format!("PCR {index} is {is}, expected {expected}");
+            let mut fields = vec![("pcr", i64::from(index).into())];
+            fields.extend(value.map(|value| ("digest", Value::from(value))));
+            fields.push(("why", why.into()));
+            Some(Value::Record(
+                fields.into_iter().map(|(name, value)| (name.into(), value)).collect(),
+            ))
         }))
     }
 
@@ -393,29 +385,6 @@ impl Source<'_> {
             notes.entry("ima.boot-aggregate").or_default().push(Note { text, event });
         }
         same.map(Value::from)
-    }
-}
-
-/// A measured file.
-struct File<'a> {
-    index: u32,
-    path: Cow<'a, str>,
-    /// `None` if it is of an algorithm that is not known here.
-    digest: Option<Digest>,
-    shown: ima::Entry<'a>,
-}
-
-impl File<'_> {
-    fn told(&self) -> String {
-        self.shown.file_digest().map_or_else(|| "no digest".to_owned(), |digest| digest.to_string())
-    }
-
-    fn record(&self, why: Option<String>) -> Value {
-        let mut fields =
-            vec![("index", i64::from(self.index).into()), ("path", self.path.as_ref().into())];
-        fields.extend(self.digest.map(|digest| ("digest", Value::from(digest))));
-        fields.extend(why.map(|why| ("why", Value::from(why))));
-        Value::Record(fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::appraisal::{Appraisal, ControlResult, EventRef, LogName, NotEvaluated, TrustVector};
 use crate::facts::Facts;
 use crate::facts::Silence;
-use crate::references::{Document, References};
+use crate::references::{References, Set, View};
 use touchstone_crypto::{Crypto, Verified};
 use touchstone_evidence::{Claims as Evidenced, Evidence, claims};
 use touchstone_policy::ar4si::{Dimension, Tier, TrustValue};
@@ -49,8 +49,7 @@ pub struct Verifier {
 impl Verifier {
     /// A verifier for one tenant.
     pub fn new(policy: Policy, references: References) -> Self {
-        let reference_claims = crate::facts::ReferenceClaims::of(&references);
-        Self { policy, references, reference_claims }
+        Self { policy, references, reference_claims: crate::facts::ReferenceClaims::default() }
     }
 
     /// The policy.
@@ -126,18 +125,18 @@ impl Verifier {
         Some(facts.into_claims())
     }
 
-    /// Why the values of a document, merged into these references, were never evaluated for this
-    /// evidence; empty if they were. A document that is supplied and never evaluated is a mistake
+    /// Why the values of a set, one of these references, were never evaluated for this
+    /// evidence; empty if they were. A set that is supplied and never evaluated is a mistake
     /// of whoever supplied it.
     pub fn never_evaluated(
         &self,
         crypto: &dyn Crypto,
         evidence: &Verified<Evidence>,
         device: &DeviceFacts,
-        document: &Document,
+        set: &Set,
     ) -> Vec<String> {
         let Some(claims) = claims(crypto, evidence) else { return Vec::new() };
-        crate::evaluated::never(document, &self.policy, &Silence::of(&claims, device))
+        crate::evaluated::never(set, &self.policy, &Silence::of(&claims, device))
     }
 
     /// The controls that could not be decided, and the parts of the evidence that no control asks
@@ -166,9 +165,11 @@ impl Verifier {
         undecided.chain(unasked).collect()
     }
 
-    /// The claims `reference.*`: what the reference values that are in force say.
-    pub fn reference_claims(&self) -> ClaimSet {
-        self.reference_claims.to_claims()
+    /// The claims `reference.*`: what the reference values say that are in force for a device at
+    /// `now`.
+    pub fn reference_claims(&self, device: &str, now: u64) -> ClaimSet {
+        let made = self.reference_claims.all(&View::new(&self.references, device, now));
+        made.iter().map(|(name, value)| (name, Value::clone(value))).collect()
     }
 
     /// The conclusion about evidence that did not verify: contraindicated, because what cannot be
@@ -224,7 +225,7 @@ impl Verifier {
     }
 }
 
-fn control(outcome: &Outcome<'_>, facts: &Facts<'_>) -> ControlResult {
+fn control(outcome: &Outcome<'_>, facts: &Facts) -> ControlResult {
     let value: TrustValue = outcome.value();
     let mut result = ControlResult {
         name: outcome.name().into(),

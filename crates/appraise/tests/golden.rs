@@ -124,8 +124,8 @@ fn ima_entry(path: &str, digest: Digest, violation: bool) -> Vec<u8> {
 /// What the maker of that device released.
 fn references() -> References {
     let mut references = References::new();
-    references.merge(&Verified::vouch(released())).unwrap();
-    references.merge(&Verified::vouch(sensor(2))).unwrap();
+    references.merge(&AwsLc, &Verified::vouch(released())).unwrap();
+    references.merge(&AwsLc, &Verified::vouch(sensor(2))).unwrap();
     references
 }
 
@@ -196,7 +196,7 @@ fn claims_of(attester: &Attester) -> ClaimSet {
     let evidence = evidence.verify(&AwsLc, &attester.lak(), &challenge).unwrap();
     let verifier = verifier();
     let mut json = claims::to_json(&verifier.claims(&AwsLc, &evidence, &device(), NOW).unwrap());
-    json.extend(claims::to_json(&verifier.reference_claims()));
+    json.extend(claims::to_json(&verifier.reference_claims("device-1", NOW)));
     let read = claims::from_json(&json, &catalog()).unwrap();
     assert_eq!(claims::to_json(&read), json, "nothing is lost on the way");
     read
@@ -517,7 +517,7 @@ fn the_policy_crates_example_can_be_judged_with_this_catalogue() {
 #[test]
 fn an_update_adds_values_and_does_not_take_the_old_ones() {
     let mut references = references();
-    references.merge(&Verified::vouch(sensor(3))).unwrap();
+    references.merge(&AwsLc, &Verified::vouch(sensor(3))).unwrap();
     assert_eq!(references.newest("sensor"), Some(3));
     let policy = Policy::parse(POLICY, &catalog()).unwrap();
     let appraisal = appraise_with(&Verifier::new(policy, references), &attester(), &device());

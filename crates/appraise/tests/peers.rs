@@ -113,7 +113,7 @@ fn reference_values_count_only_with_a_trusted_publishers_signature() {
     let opened = Document::open(&AwsLc, &envelope, &trust, now + 1).unwrap();
     assert_eq!(*opened, document);
     let mut references = References::new();
-    references.merge(&opened).unwrap();
+    references.merge(&AwsLc, &opened).unwrap();
     assert_eq!(references.newest("gateway-os"), Some(7));
 
     let refused = |envelope: &[u8], at: u64| -> Error {
@@ -133,7 +133,7 @@ fn reference_values_count_only_with_a_trusted_publishers_signature() {
     others.command_line("quiet");
     let envelope = SignedData::sign(&AwsLc, &others.to_json(), DATA, &[(&certificate, &key)], now);
     let opened = Document::open(&AwsLc, &envelope.unwrap(), &trust, now).unwrap();
-    assert_eq!(references.merge(&opened), Err(Error::Tenant("globex".into())));
+    assert_eq!(references.merge(&AwsLc, &opened), Err(Error::Tenant("globex".into())));
 }
 
 #[test]

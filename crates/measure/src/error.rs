@@ -42,10 +42,6 @@ pub enum Problem {
     ImaPcr,
     /// The list, or one entry in it, is larger than the limit.
     ImaTooLarge,
-    /// A line of a list in ASCII is no entry.
-    ImaAscii,
-    /// The fields that a list in ASCII prints do not have the template digest that it prints.
-    ImaTemplateDigest,
     /// Not a PE image, or one whose headers contradict its size (Microsoft PE format).
     ImageMalformed,
 }
@@ -70,8 +66,6 @@ impl Error {
             Problem::ImaAlgorithm => "measure.ima.algorithm",
             Problem::ImaPcr => "measure.ima.pcr",
             Problem::ImaTooLarge => "measure.ima.too-large",
-            Problem::ImaAscii => "measure.ima.ascii",
-            Problem::ImaTemplateDigest => "measure.ima.template-digest",
             Problem::ImageMalformed => "measure.image.malformed",
         }
     }
@@ -88,7 +82,7 @@ impl fmt::Display for Error {
             Problem::EventLogPcr => "an event names a PCR that does not exist",
             Problem::ImaTruncated => "the IMA list ends inside an entry; read it again whole",
             Problem::ImaTemplate => {
-                "IMA template not understood; boot with ima_template=ima-ng or another of the kernel's"
+                "IMA template not understood; boot with ima_template=ima-ng or ima-sig"
             }
             Problem::ImaField => "a template field of the IMA entry does not parse",
             Problem::ImaAlgorithm => {
@@ -96,10 +90,6 @@ impl fmt::Display for Error {
             }
             Problem::ImaPcr => "the IMA entry extends a PCR other than the list's own",
             Problem::ImaTooLarge => "the IMA list is larger than the limit",
-            Problem::ImaAscii => "a line of the IMA list is no entry; is the file changed?",
-            Problem::ImaTemplateDigest => {
-                "the fields of the IMA entry are not those of its template digest; take the binary list"
-            }
             Problem::ImageMalformed => return f.write_str("not a well-formed PE image"),
         };
         write!(f, "{what} (item {}, octet {})", self.index, self.at)

@@ -196,10 +196,13 @@ async fn references(config: &Config, trust: &Arc<Trust>, store: &Store) -> Resul
         store.call(move |db| db.add_reference(&new, clock::now())).await?;
     }
     let envelopes = store.call(super::store::Db::reference_envelopes).await?;
-    let trust = Arc::clone(trust);
-    let enforced = tokio::task::spawn_blocking(move || trust.enforce(&envelopes)).await;
+    let (trust, of) = (Arc::clone(trust), Arc::clone(trust));
+    let enforced = tokio::task::spawn_blocking(move || of.enforce(&envelopes)).await;
     for words in enforced.map_err(|_| Error::Closed)? {
         tracing::warn!("reference values are out of force: {words}");
+    }
+    for words in trust.gaps() {
+        tracing::warn!("policy and reference values do not fit: {words}");
     }
     Ok(())
 }

@@ -7,10 +7,10 @@ use crate::{Error, api::types::Reference, clock};
 use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
-use touchstone_appraise::{Document, References, Verifier, catalog};
+use touchstone_appraise::references::{self, Manifest, Set};
+use touchstone_appraise::{References, Verifier, catalog};
 use touchstone_certs::{Certificate, TrustStore};
 use touchstone_cms::SignedData;
-use touchstone_crypto::Verified;
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_policy::Policy;
 
@@ -71,17 +71,33 @@ impl Trust {
         Arc::clone(&self.verifier.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Opens a signed set of reference values: what it says of itself, if it may be believed.
+    /// Opens signed reference values, or an assignment of them to devices: what it says of itself,
+    /// if it may be believed, follows what is in force, and is read by the policy.
     pub fn open_reference(&self, envelope: &[u8], by: &str) -> Result<NewReference, String> {
-        let document = self.open(envelope)?;
-        let about = Reference {
-            sha256: sha256_hex(envelope),
-            component: document.component.clone(),
-            version: document.version,
-            kind: format!("{} values", document.values.len()),
-            signer: signers(envelope),
-            imported: 0,
+        let told = |error: references::Error| format!("{error} ({})", error.code());
+        let mut references = References::clone(self.verifier().references());
+        let mut alone = References::new();
+        let (component, version, kind) = match self.open(envelope)? {
+            Manifest::Values(document) => {
+                let set = Arc::new(Set::new(&AwsLc, &document));
+                references.may_add(&set, clock::now()).map_err(told)?;
+                alone.add(set).map_err(told)?;
+                let kind = format!("{} values", document.len());
+                (document.component.clone(), document.version, kind)
+            }
+            Manifest::Assignment(assignment) => {
+                references.assign(&AwsLc, &assignment).map_err(told)?;
+                alone.assign(&AwsLc, &assignment).map_err(told)?;
+                let (added, removed) = (assignment.add.len(), assignment.remove.len());
+                let kind = format!("assignment, {added} values added, {removed} removed");
+                (assignment.name.clone(), assignment.version, kind)
+            }
         };
+        if let Some(unread) = alone.unevaluated(&self.policy).first() {
+            return Err(format!("{unread} ({})", unread.code()));
+        }
+        let (sha256, signer) = (sha256_hex(envelope), signers(envelope));
+        let about = Reference { sha256, component, version, kind, signer, imported: 0 };
         Ok(NewReference { about, envelope: envelope.to_vec(), by: by.to_owned() })
     }
 
@@ -91,10 +107,14 @@ impl Trust {
         let mut references = References::new();
         let mut faults = Vec::new();
         for envelope in envelopes {
-            let merged = self.open(envelope).and_then(|document| {
-                references.merge(&document).map_err(|error| error.to_string())
+            let taken = self.open(envelope).and_then(|manifest| {
+                let taken = match manifest {
+                    Manifest::Values(document) => references.merge(&AwsLc, &document),
+                    Manifest::Assignment(assignment) => references.assign(&AwsLc, &assignment),
+                };
+                taken.map_err(|error| format!("{error} ({})", error.code()))
             });
-            if let Err(words) = merged {
+            if let Err(words) = taken {
                 faults.push(format!("{}: {words}", sha256_hex(envelope)));
             }
         }
@@ -103,16 +123,36 @@ impl Trust {
         faults
     }
 
-    fn open(&self, envelope: &[u8]) -> Result<Verified<Document>, String> {
-        let document = Document::open(&AwsLc, envelope, &self.reference_signers, clock::now())
+    /// Where policy and reference values in force do not fit: values that no control reads, claims
+    /// that nothing is supplied for, and sets that assignments name and nobody handed in.
+    pub fn gaps(&self) -> Vec<String> {
+        let verifier = self.verifier();
+        let references = verifier.references();
+        let unread = references.unevaluated(&self.policy);
+        let mut gaps: Vec<String> =
+            unread.iter().map(|gap| format!("{gap} ({})", gap.code())).collect();
+        let missing = references.unsupplied(&self.policy);
+        gaps.extend(missing.iter().map(|gap| format!("{gap} ({})", gap.code())));
+        gaps.extend(references.dangling().map(|(assignment, set)| {
+            format!("the assignment {assignment} names {set}, which nobody handed in")
+        }));
+        gaps
+    }
+
+    fn open(&self, envelope: &[u8]) -> Result<Manifest, String> {
+        let manifest = Manifest::open(&AwsLc, envelope, &self.reference_signers, clock::now())
             .map_err(|error| format!("{error} ({})", error.code()))?;
-        if document.tenant != self.tenant {
+        let tenant = match &manifest {
+            Manifest::Values(document) => &document.tenant,
+            Manifest::Assignment(assignment) => &assignment.tenant,
+        };
+        if *tenant != self.tenant {
             return Err(format!(
-                "the reference values are for tenant `{}`, this fleet is of `{}`",
-                document.tenant, self.tenant
+                "the reference values are for tenant `{tenant}`, this fleet is of `{}`",
+                self.tenant
             ));
         }
-        Ok(document)
+        Ok(manifest)
     }
 }
 

@@ -9,7 +9,9 @@ use crate::cli::Appraise;
 use crate::files::{self, LARGE, SMALL};
 use crate::{policy, signing};
 use std::path::Path;
+use std::sync::Arc;
 use touchstone_appraise::ear::{to_cwt, to_jwt};
+use touchstone_appraise::references::Set;
 use touchstone_appraise::{
     Appraisal, DeviceFacts, Document, Ear, NotEvaluated, References, Tier, Verifier,
 };
@@ -120,14 +122,14 @@ fn unreadable(shown: &str, error: &Error) -> Failure {
 /// A policy, and reference values with the files that they came in.
 struct Judge {
     verifier: Verifier,
-    documents: Vec<(String, Document)>,
+    sets: Vec<(String, Arc<Set>)>,
 }
 
 impl Judge {
     fn load(arguments: &Appraise, policy: &Path) -> Result<Self, Failure> {
         let policy = policy::load(policy)?;
         let mut references = References::new();
-        let mut documents = Vec::new();
+        let mut sets = Vec::new();
         if let Some(signer) = &arguments.signer {
             let trust = TrustStore::new(signing::certificates(signer)?);
             let now = files::now()?;
@@ -139,11 +141,12 @@ impl Judge {
                 };
                 let document = Document::open(&AwsLc, &files::read(path, LARGE)?, &trust, now)
                     .map_err(refused)?;
-                references.merge(&document).map_err(refused)?;
-                documents.push((shown.clone(), document.into_inner()));
+                let set = Arc::new(Set::new(&AwsLc, &document));
+                references.add(Arc::clone(&set)).map_err(refused)?;
+                sets.push((shown.clone(), set));
             }
         }
-        Ok(Self { verifier: Verifier::new(policy, references), documents })
+        Ok(Self { verifier: Verifier::new(policy, references), sets })
     }
 
     fn tenant(&self) -> String {
@@ -164,8 +167,8 @@ impl Judge {
         facts: &DeviceFacts,
     ) -> Result<(), Failure> {
         let mut idle = Vec::new();
-        for (shown, document) in &self.documents {
-            let why = self.verifier.never_evaluated(&AwsLc, evidence, facts, document);
+        for (shown, set) in &self.sets {
+            let why = self.verifier.never_evaluated(&AwsLc, evidence, facts, set);
             if !why.is_empty() {
                 idle.push(format!("{shown} was never evaluated: {}", why.join("; ")));
             }

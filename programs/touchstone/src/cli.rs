@@ -4,11 +4,16 @@ mod appraise;
 mod cert;
 mod cms;
 mod element;
+mod reference;
 
 pub(crate) use appraise::Appraise;
 pub(crate) use cert::{Cert, Ocsp, VerifyCert};
 pub(crate) use cms::{Cipher, Cms, Held};
 pub(crate) use element::{Authorization, Element, ElementVerb, Keys, Lock, Lockout, Nv, Pcr};
+pub(crate) use reference::{
+    About, Algorithm, AssignReference, BuildReference, Format, ImportReference, RecordedBoot,
+    Reference, SignReference,
+};
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -288,75 +293,4 @@ certificate that leads to it. Every role must have signed, and nobody else.")]
         #[arg(long = "role", value_name = "NAME=FILE", required = true)]
         roles: Vec<String>,
     },
-}
-
-#[derive(Subcommand, Debug)]
-pub(crate) enum Reference {
-    /// Sign reference values for one version of a component
-    #[command(after_help = "\
-Examples:
-  touchstone reference sign --tenant plant --component boot --version 3 \\
-      --boot-image \"gateway image 3=uki.efi\" --command-line \"quiet ima_policy=tcb\" \\
-      --secure-boot-key db=db.pem --secure-boot-key kek=kek.pem --secure-boot-key pk=pk.pem \\
-      --cert publisher.pem --key file:publisher.key --out boot-3.references
-  touchstone reference sign --tenant plant --component application --version 2 \\
-      --file /data/app/pump=build/pump --scope /data/app/ \\
-      --cert publisher.pem --key file:publisher.key --out application-2.references")]
-    Sign(Box<SignReference>),
-    /// Say what a signed file of reference values holds, and whether its signature is good
-    #[command(after_help = "\
-Examples:
-  touchstone reference show boot-3.references
-  touchstone reference show boot-3.references --signer publisher.pem --json | jq .document.values")]
-    Show {
-        /// The signed file
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-        /// Who must have signed it: certificates, PEM; a CA's stands for those below it
-        #[arg(long, value_name = "FILE")]
-        signer: Option<PathBuf>,
-    },
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct SignReference {
-    /// Whose devices it is for
-    #[arg(long, value_name = "NAME")]
-    pub(crate) tenant: String,
-    /// The component that it describes
-    #[arg(long, value_name = "NAME")]
-    pub(crate) component: String,
-    /// The component's version
-    #[arg(long, value_name = "NUMBER")]
-    pub(crate) version: u64,
-    /// A document in JSON whose values are taken over, as `reference show --json` prints it
-    #[arg(long, value_name = "FILE")]
-    pub(crate) values: Option<PathBuf>,
-    /// An image that the firmware may load: a name for people, and the PE file; of a unified kernel
-    /// image also its sections and the command line in it
-    #[arg(long = "boot-image", value_name = "NAME=FILE")]
-    pub(crate) boot_images: Vec<String>,
-    /// Something that is measured as it is: an initrd
-    #[arg(long = "measurement", value_name = "NAME=FILE")]
-    pub(crate) measurements: Vec<String>,
-    /// A certificate (PEM) that may be in PK, KEK or db
-    #[arg(long = "secure-boot-key", value_name = "pk|kek|db=FILE")]
-    pub(crate) secure_boot_keys: Vec<String>,
-    /// A command line that the kernel may be given
-    #[arg(long = "command-line", value_name = "TEXT")]
-    pub(crate) command_lines: Vec<String>,
-    /// A firmware by the PCR 0 that it leads to
-    #[arg(long = "firmware", value_name = "NAME=sha256:HEX")]
-    pub(crate) firmware: Vec<String>,
-    /// A file: its path on the device, and its content here; of ELF files also the code in memory
-    #[arg(long = "file", value_name = "PATH=FILE")]
-    pub(crate) files: Vec<String>,
-    /// A folder on the device all of whose measured files are among the references
-    #[arg(long = "scope", value_name = "PREFIX")]
-    pub(crate) scopes: Vec<String>,
-    #[command(flatten)]
-    pub(crate) by: Signatory,
-    /// The signed file to write
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: PathBuf,
 }

@@ -1,53 +1,62 @@
 //! `touchstone reference`.
 
+mod assign;
+mod build;
+mod deb;
+mod dpkg;
+mod gathered;
+mod import;
+mod publish;
+mod recorded;
+mod root;
+mod rpm;
+mod rpmdb;
+
 use crate::answer::{Answer, Answered, Failure};
 use crate::cli::{Reference, SignReference};
 use crate::files::{self, LARGE};
-use crate::signing;
+use crate::{policy, signing};
+use publish::described;
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::Path;
-use touchstone_appraise::references::{Database, Document, Error, MAX_DOCUMENT};
+use touchstone_appraise::References;
+use touchstone_appraise::references::{Database, Document, Error, MAX_DOCUMENT, Set};
 use touchstone_certs::{Certificate, TrustStore};
-use touchstone_cms::{DATA, SignedData};
-use touchstone_crypto::{Digest, Signer};
+use touchstone_cms::SignedData;
+use touchstone_crypto::Digest;
 use touchstone_crypto_awslc::AwsLc;
 
 pub(crate) fn run(verb: &Reference) -> Answered {
     match verb {
         Reference::Sign(arguments) => sign(arguments),
-        Reference::Show { file, signer } => show(file, signer.as_deref()),
+        Reference::Build(arguments) => build::build(arguments),
+        Reference::Import(arguments) => import::import(arguments),
+        Reference::Assign(arguments) => assign::assign(arguments),
+        Reference::Show { file, signer, policy } => {
+            show(file, signer.as_deref(), policy.as_deref())
+        }
     }
 }
 
 fn sign(arguments: &SignReference) -> Answered {
-    let (certificate, key) = signing::load(&arguments.by)?;
     let document = document(arguments)?;
-    if document.values.is_empty() {
+    if document.is_empty() {
         let next = "give --boot-image, --command-line, --file or others; see --help";
         return Err(Failure::usage("there are no values to sign", next));
     }
-    let by: (&Certificate, &dyn Signer) = (&certificate, &key);
-    let signed = SignedData::sign(&AwsLc, &document.to_json(), DATA, &[by], files::now()?)
-        .map_err(|error| {
-            Failure::unknown(error.code(), error, "check the certificate and the key")
-        })?;
-    files::write(&arguments.out, &signed)?;
-    let answer = Answer::new("touchstone.reference.sign/1")
-        .with("out", arguments.out.display().to_string())
-        .with("signers", vec![signing::to_json(&certificate)])
-        .word(format_args!("wrote {}", arguments.out.display()));
-    Ok(described(answer, &document))
+    document.check().map_err(unfit("the values"))?;
+    publish::sign(Answer::new("touchstone.reference.sign/1"), &document, &arguments.about)
 }
 
 fn document(arguments: &SignReference) -> Result<Document, Failure> {
-    let mut document = Document::new(&arguments.tenant, &arguments.component, arguments.version);
+    let mut document = publish::document(&arguments.about)?;
     if let Some(path) = &arguments.values {
         let limit = u64::try_from(MAX_DOCUMENT).unwrap_or(u64::MAX);
         let taken =
             Document::from_json(&files::read(path, limit)?).map_err(unfit(path.display()))?;
         document.values = taken.values;
+        document.recorded = taken.recorded;
     }
     for argument in &arguments.boot_images {
         let (name, path) = files::pair(argument, "`--boot-image NAME=FILE`")?;
@@ -100,7 +109,7 @@ fn unfit(file: impl Display) -> impl FnOnce(Error) -> Failure {
     }
 }
 
-fn show(file: &Path, wanted: Option<&Path>) -> Answered {
+fn show(file: &Path, wanted: Option<&Path>, judge: Option<&Path>) -> Answered {
     let schema = "touchstone.reference.show/1";
     let shown = file.display();
     let no = |code: &str, reason: &dyn Display| {
@@ -125,6 +134,13 @@ fn show(file: &Path, wanted: Option<&Path>) -> Answered {
         Ok(document) => document,
         Err(error) => return no(error.code(), &error),
     };
+    if let Some(path) = judge {
+        let mut references = References::new();
+        references.add(Set::new(&AwsLc, &document).into()).map_err(unfit(&shown))?;
+        if let Some(unread) = references.unevaluated(&policy::load(path)?).first() {
+            return no(unread.code(), unread);
+        }
+    }
     let signers: Vec<&Certificate> = signed.signers().iter().map(|by| &by.certificate).collect();
     let mut answer = Answer::new(schema).with("trusted", wanted.is_some());
     answer = described(answer, &document);
@@ -136,21 +152,4 @@ fn show(file: &Path, wanted: Option<&Path>) -> Answered {
     }
     let signers: Vec<Value> = signers.into_iter().map(signing::to_json).collect();
     Ok(answer.with("signers", signers))
-}
-
-fn described(answer: Answer, document: &Document) -> Answer {
-    let json = serde_json::to_value(document).unwrap_or_default();
-    let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
-    let values = json.get("values").and_then(Value::as_array).into_iter().flatten();
-    for kind in values.filter_map(|value| value.get("kind")?.as_str()) {
-        *kinds.entry(kind).or_default() += 1;
-    }
-    let counted: Vec<String> =
-        kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-    answer
-        .line(format_args!("tenant     {}", document.tenant))
-        .line(format_args!("component  {}", document.component))
-        .line(format_args!("version    {}", document.version))
-        .line(format_args!("values     {}", counted.join(", ")))
-        .with("document", json)
 }

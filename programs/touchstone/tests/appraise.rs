@@ -208,7 +208,7 @@ fn a_policy_judges_by_signed_references_and_tells_each_control() {
     assert!(ran.expect(3).err.contains("good: "));
     device.references("idle", &["--secure-boot-key", "db=publisher.pem"]);
     let ran = judged("idle", &[]).expect(3);
-    let wanted = "idle was never evaluated: no control compares signature databases";
+    let wanted = "idle was never evaluated: no control compares values of secure-boot-key db";
     assert!(ran.err.contains(wanted), "{}", ran.err);
     let ran = device.appraise(&["--references", "good", "--signer", "publisher.pem"]);
     ran.expect(2);

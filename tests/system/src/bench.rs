@@ -3,10 +3,11 @@
 
 use crate::scene::factory::Factory;
 use anyhow::{Context, Result, bail};
+use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 use touchstone_appraise::references::{Database, Document, ReferenceValue, References};
-use touchstone_appraise::{DeviceFacts, Verifier};
+use touchstone_appraise::{DeviceFacts, Tier, Verifier};
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm, SignatureAlgorithm, Signer, ecdsa};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_evidence::runtime::RuntimeClaims;
@@ -24,6 +25,18 @@ const SECURE_BOOT_KEYS: [(Database, &[u8]); 3] = [
     (Database::Db, include_bytes!("../../vectors/rig/secure-boot-db.der")),
 ];
 const POLICY: &str = include_str!("../scene/gateway.policy");
+/// What the lab's device has to prove.
+const LAB_POLICY: &str = r#"policy "lab" version 1 {
+  control boot {
+    dimension configuration severity contraindicated because "only what was released may boot"
+    require boot.secure-boot and boot.contradictions is empty
+    require boot.unknown-images is empty and boot.unknown-measurements is empty
+  }
+  control files {
+    dimension executables severity contraindicated because "only what was released may run"
+    require ima.unknown-files is empty and ima.boot-aggregate
+  }
+}"#;
 const NONCE: [u8; 32] = [7; 32];
 const SHA256: HashAlgorithm = HashAlgorithm::Sha256;
 
@@ -45,6 +58,182 @@ pub fn appraisal(entries: usize, rounds: u32) -> Result<Cost> {
     Ok(Cost { entries, appraisal, raw })
 }
 
+/// Parts of a device's attestation, each for itself, and the whole.
+pub struct LabCost {
+    /// Events in the boot log.
+    pub events: usize,
+    /// Entries in the IMA list.
+    pub entries: usize,
+    /// Reference values of files.
+    pub references: usize,
+    /// What the reference values take in memory, once for all devices, in octets.
+    pub memory: usize,
+    /// Decode, verify and appraise.
+    pub appraisal: Duration,
+    /// One signature check, and the hashing of the same octets.
+    pub raw: Duration,
+    /// Decoding and replaying the boot log.
+    pub boot_log: Duration,
+    /// Ten entries more: decoding them and going on from where the last quoted list ended, with
+    /// the signature check.
+    pub more: Duration,
+    /// The signature check and the hashing for these ten.
+    pub raw_more: Duration,
+}
+
+/// Measures the appraisal of a device of ours that was recorded: Secure Boot, shim, GRUB, a
+/// distribution's kernel with `ima_policy=tcb`; its 16 PCRs quoted anew by a key of the bench.
+pub fn lab(folder: &std::path::Path, rounds: u32) -> Result<LabCost> {
+    let read = |name: &str| {
+        std::fs::read(folder.join(name)).with_context(|| format!("cannot read {name} of the lab"))
+    };
+    let event_log = read("binary_bios_measurements")?;
+    let ima_log = read("binary_runtime_measurements")?;
+    let sums = String::from_utf8(read("sha256sums.txt")?)?;
+    let (log, list) = (EventLog::decode(&event_log)?, ima::Log::decode(&ima_log)?);
+    let document = recorded(&log, &list, &sums)?;
+    let references = document.len();
+    let mut values = References::new();
+    values.merge(&AwsLc, &Factory::new()?.opened(&document)?)?;
+    let memory = values.octets();
+    let verifier = Verifier::new(policy(LAB_POLICY)?, values);
+    let quoted: Vec<u32> = (0..16).collect();
+    let selection = PcrSelection::new(SHA256, &quoted).context("no such selection")?;
+    let case = Case::of(&event_log, &ima_log, selection, verifier)?;
+    let verdict = case.appraise()?;
+    if verdict.tier != Tier::Affirming {
+        bail!("what is timed is not a good device: {}", verdict.summary());
+    }
+    let ten = ten_more(&list)?;
+    Ok(LabCost {
+        events: log.events().len(),
+        entries: list.len(),
+        references,
+        memory,
+        appraisal: best(rounds, || case.appraise().map(drop))?,
+        raw: best(rounds, || case.raw())?,
+        boot_log: best(rounds, || {
+            black_box(EventLog::decode(&event_log)?.replay(&AwsLc, SHA256));
+            Ok(())
+        })?,
+        more: best(rounds, || case.check_signature().and_then(|()| ten.prove()))?,
+        raw_more: best(rounds, || case.check_signature().map(|()| ten.hash()))?,
+    })
+}
+
+/// What a list costs by its length: to read and to replay, without judging it.
+pub struct LengthCost {
+    /// Entries.
+    pub entries: usize,
+    /// Octets of the list.
+    pub octets: usize,
+    /// Decoding and replaying.
+    pub replay: Duration,
+    /// The hashing alone.
+    pub raw: Duration,
+    /// What the process has grown by at its peak, in kilobytes.
+    pub memory: u64,
+}
+
+/// Measures reading and replaying a list of so many entries.
+pub fn length(entries: usize, rounds: u32) -> Result<LengthCost> {
+    let (log, _) = longer(entries);
+    let before = peak_kilobytes()?;
+    let replay = best(rounds, || {
+        black_box(ima::Log::decode(&log)?.replay_pcr10(&AwsLc, SHA256));
+        Ok(())
+    })?;
+    let memory = peak_kilobytes()?.saturating_sub(before);
+    let templates = templates(&log)?;
+    let raw = best(rounds, || {
+        black_box(hash_templates(&templates));
+        Ok(())
+    })?;
+    Ok(LengthCost { entries, octets: log.len(), replay, raw, memory })
+}
+
+/// The most memory that this process has had resident.
+fn peak_kilobytes() -> Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let number = line.and_then(|line| line.split_whitespace().next());
+    number.context("no VmHWM in /proc/self/status")?.parse().context("VmHWM is no number")
+}
+
+/// Everything that the lab's device showed, and every file of its disk.
+fn recorded(log: &EventLog, list: &ima::Log, sums: &str) -> Result<Document> {
+    let mut document = Document::new("default", "lab", 1);
+    let mut files: BTreeMap<String, Vec<Digest>> = BTreeMap::new();
+    for line in sums.lines() {
+        let (hex, path) = line.split_once("  ").context("no line of sha256sum")?;
+        files.entry(path.to_owned()).or_default().push(
+            Digest::parse(&format!("sha256:{hex}")).map_err(|error| anyhow::anyhow!("{error}"))?,
+        );
+    }
+    for entry in list.entries().skip(1) {
+        let digests = files.entry(entry.path().into_owned()).or_default();
+        digests.extend(entry.digest().filter(|digest| !digests.contains(digest)));
+    }
+    for event in log.events() {
+        let (Some(digest), name) = (event.digest(SHA256), format!("event {}", event.index)) else {
+            continue;
+        };
+        document.values.push(ReferenceValue::BootImage { name: name.clone(), digest });
+        document.values.push(ReferenceValue::Measurement { name, digest });
+    }
+    document.values.extend(
+        files.into_iter().map(|(path, digests)| ReferenceValue::FileVariants { path, digests }),
+    );
+    Ok(document)
+}
+
+/// Ten entries that came after a list.
+struct Ten {
+    octets: Vec<u8>,
+    templates: Vec<Vec<u8>>,
+    start: Digest,
+    value: Digest,
+    first: u32,
+}
+
+fn ten_more(list: &ima::Log) -> Result<Ten> {
+    let octets = entries(10).0;
+    let templates = templates(&octets)?;
+    let start = list.replay_pcr10(&AwsLc, SHA256);
+    let value = templates.iter().fold(start, |value, template| extended(&value, template));
+    Ok(Ten { octets, templates, start, value, first: u32::try_from(list.len())? })
+}
+
+impl Ten {
+    /// Reads the entries and replays them from the last quoted value on.
+    fn prove(&self) -> Result<()> {
+        let format = ima::Format::default();
+        let mut replay = ima::Replay::resume(self.start, ima::Extension::Hashed, self.first);
+        for entry in ima::Entries::new(&self.octets, format).counted_from(self.first) {
+            replay.extend(&AwsLc, &entry?);
+        }
+        if replay.value() != self.value {
+            bail!("the ten entries do not lead to the quoted value");
+        }
+        Ok(())
+    }
+
+    fn hash(&self) {
+        let value =
+            self.templates.iter().fold(self.start, |value, template| extended(&value, template));
+        black_box(value);
+    }
+}
+
+fn extended(value: &Digest, template: &[u8]) -> Digest {
+    let digest = AwsLc.hash(SHA256, &[template]);
+    AwsLc.hash(SHA256, &[value.as_bytes(), digest.as_bytes()])
+}
+
+fn hash_templates(templates: &[Vec<u8>]) -> Digest {
+    templates.iter().fold(Digest::zero(SHA256), |value, template| extended(&value, template))
+}
+
 struct Case {
     lak: SoftSigner,
     lak_public: LakPublic,
@@ -62,9 +251,25 @@ impl Case {
         let (ima_log, files) = longer(entries);
         let log = EventLog::decode(EVENT_LOG)?;
         let list = ima::Log::decode(&ima_log)?;
+        let verifier = verifier(&log, &list, files)?;
+        let case = Self::of(EVENT_LOG, &ima_log, PcrSelection::boot(), verifier)?;
+        let verdict = case.appraise()?;
+        if verdict.controls.len() < 5 {
+            bail!("the policy judged only {} controls", verdict.controls.len());
+        }
+        Ok(case)
+    }
+
+    fn of(
+        event_log: &[u8],
+        ima_log: &[u8],
+        selection: PcrSelection,
+        verifier: Verifier,
+    ) -> Result<Self> {
+        let log = EventLog::decode(event_log)?;
+        let list = ima::Log::decode(ima_log)?;
         let mut pcrs = log.replay(&AwsLc, SHA256);
         pcrs.set(10, list.replay_pcr10(&AwsLc, SHA256));
-        let selection = PcrSelection::boot();
         let composite =
             pcrs.composite(&AwsLc, SHA256, &selection.pcrs).context("a PCR is missing")?;
         let runtime = RuntimeClaims {
@@ -77,22 +282,17 @@ impl Case {
         let attest = quote(&binding(&AwsLc, &NONCE, &runtime), &selection, composite.as_bytes())?;
         let signature_der = lak.sign(&attest)?;
         let parts = QuoteParts { attest: attest.clone(), signature: tpmt_ecdsa(&signature_der)? };
-        let case = Self {
+        Ok(Self {
             lak_public: LakPublic::from_native(&attestation_key(lak.spki_der())?)?,
-            octets: Evidence::encode(&parts, EVENT_LOG, &ima_log, &runtime, &[]),
-            templates: templates(&ima_log)?,
+            octets: Evidence::encode(&parts, event_log, ima_log, &runtime, &[]),
+            templates: templates(ima_log)?,
             events: log.events().iter().filter_map(|event| event.digest(SHA256)).collect(),
             challenge: Challenge { nonce: NONCE.to_vec(), selection },
-            verifier: verifier(&log, &list, files)?,
+            verifier,
             lak,
             attest,
             signature_der,
-        };
-        let verdict = case.appraise()?;
-        if verdict.controls.len() < 5 {
-            bail!("the policy judged only {} controls", verdict.controls.len());
-        }
-        Ok(case)
+        })
     }
 
     fn appraise(&self) -> Result<touchstone_appraise::Appraisal> {
@@ -111,18 +311,20 @@ impl Case {
 
     /// The signature check and the hashing that every verifier has to do.
     fn raw(&self) -> Result<()> {
-        let key = self.lak.spki_der();
-        AwsLc.verify(self.lak.algorithm(), key, &self.attest, &self.signature_der)?;
-        let mut pcr = Digest::zero(SHA256);
-        for template in &self.templates {
-            let digest = AwsLc.hash(SHA256, &[template]);
-            pcr = AwsLc.hash(SHA256, &[pcr.as_bytes(), digest.as_bytes()]);
-        }
+        self.check_signature()?;
+        let mut pcr = hash_templates(&self.templates);
         for event in &self.events {
             pcr = AwsLc.hash(SHA256, &[pcr.as_bytes(), event.as_bytes()]);
         }
         black_box(pcr);
         Ok(())
+    }
+}
+
+impl Case {
+    fn check_signature(&self) -> Result<()> {
+        let key = self.lak.spki_der();
+        Ok(AwsLc.verify(self.lak.algorithm(), key, &self.attest, &self.signature_der)?)
     }
 }
 
@@ -139,9 +341,15 @@ fn best(rounds: u32, mut work: impl FnMut() -> Result<()>) -> Result<Duration> {
 
 /// The capture's IMA log with entries for files of our own behind it.
 fn longer(entries: usize) -> (Vec<u8>, Vec<(String, Digest)>) {
-    let mut log = IMA_LOG.to_vec();
-    let mut files = Vec::with_capacity(entries);
-    for number in 0..entries {
+    let (more, files) = self::entries(entries);
+    ([IMA_LOG, &more].concat(), files)
+}
+
+/// Entries for files of our own, as a kernel writes them.
+fn entries(count: usize) -> (Vec<u8>, Vec<(String, Digest)>) {
+    let mut log = Vec::new();
+    let mut files = Vec::with_capacity(count);
+    for number in 0..count {
         let path = format!("/data/app/file-{number}");
         let digest = AwsLc.hash(SHA256, &[path.as_bytes()]);
         let mut data = field(&[b"sha256:\0", digest.as_bytes()].concat());
@@ -235,10 +443,13 @@ fn verifier(log: &EventLog, list: &ima::Log, files: Vec<(String, Digest)>) -> Re
     }
     let mut references = References::new();
     let factory = Factory::new()?;
-    references.merge(&factory.opened(&document)?)?;
-    let policy = Policy::parse(POLICY, &touchstone_appraise::catalog())
-        .map_err(|faults| anyhow::anyhow!("the scene's policy: {faults:?}"))?;
-    Ok(Verifier::new(policy, references))
+    references.merge(&AwsLc, &factory.opened(&document)?)?;
+    Ok(Verifier::new(policy(POLICY)?, references))
+}
+
+fn policy(text: &str) -> Result<Policy> {
+    Policy::parse(text, &touchstone_appraise::catalog())
+        .map_err(|faults| anyhow::anyhow!("the bench's policy: {faults:?}"))
 }
 
 #[cfg(test)]

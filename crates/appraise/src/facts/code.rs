@@ -1,18 +1,18 @@
 //! Claims about code in memory.
 
-use crate::references::References;
+use crate::references::View;
 use touchstone_evidence::RuntimeClaims;
 use touchstone_evidence::runtime::{CodeRange, Process};
 use touchstone_policy::Value;
 
 /// Every code range of every watched process.
-pub(super) fn all(runtime: &RuntimeClaims, references: &References) -> Value {
+pub(super) fn all(runtime: &RuntimeClaims, references: &View<'_>) -> Value {
     Value::list(ranges(runtime).map(|(process, range)| record(process, range, references)))
 }
 
 /// Those that are not what the references say, and executables that the references know but that
 /// have none of their code in a process of theirs.
-pub(super) fn changed(runtime: &RuntimeClaims, references: &References) -> Value {
+pub(super) fn changed(runtime: &RuntimeClaims, references: &View<'_>) -> Value {
     let differing = ranges(runtime)
         .filter(|(_, range)| !is_known(range, references))
         .map(|(process, range)| record(process, range, references));
@@ -52,13 +52,13 @@ fn ranges(runtime: &RuntimeClaims) -> impl Iterator<Item = (&Process, &CodeRange
         .flat_map(|process| process.ranges.iter().map(move |range| (process, range)))
 }
 
-fn is_known(range: &CodeRange, references: &References) -> bool {
+fn is_known(range: &CodeRange, references: &View<'_>) -> bool {
     references
         .code(&range.path, range.offset)
         .any(|known| known.len == range.len && known.digest == range.digest)
 }
 
-fn record(process: &Process, range: &CodeRange, references: &References) -> Value {
+fn record(process: &Process, range: &CodeRange, references: &View<'_>) -> Value {
     let of_len = |known: &&crate::references::Range| known.len == range.len;
     let candidates = || references.code(&range.path, range.offset).filter(of_len);
     let expected = candidates()

@@ -7,8 +7,6 @@
     reason = "tests fail loudly"
 )]
 
-mod ascii;
-mod checkpoint;
 mod corpus;
 mod hostile;
 mod made;

@@ -87,7 +87,9 @@ async fn claims(
     };
     let verifier = fleet.trust.verifier();
     let mut claims = stored.claims;
-    claims.extend(touchstone_appraise::claims::to_json(&verifier.reference_claims()));
+    claims.extend(touchstone_appraise::claims::to_json(
+        &verifier.reference_claims(&name, clock::now()),
+    ));
     Ok(Good(DeviceClaims {
         device: name,
         policy: stored.policy,

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "a program that talks to a person")]
 #![allow(clippy::cast_precision_loss, reason = "a ratio for people")]
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use touchstone_system::bench;
 use touchstone_system::scene::{Report, Scene};
@@ -11,12 +12,95 @@ use touchstone_system::scene::{Report, Scene};
 /// What the agent may need at its peak, in kilobytes.
 const AGENT_TARGET: u64 = 12 * 1024;
 
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
+
+fn row(name: &str, ours: Duration, raw: Option<Duration>, target: f64) {
+    let ours = micros(ours);
+    let (raw, ratio) = raw.map_or((String::new(), String::new()), |raw| {
+        (format!("{:.1} us", micros(raw)), format!("{:.2}x", ours / micros(raw)))
+    });
+    println!("{name:>24} {ours:>11.1} us {raw:>14} {ratio:>8} {target:>9.0} us");
+}
+
+/// A device that was recorded, ours beside the raw work and, if it was installed, beside Keylime.
+fn lab() -> anyhow::Result<()> {
+    let corpus =
+        std::env::var_os("TOUCHSTONE_CORPUS").map_or("../shared/corpus".into(), PathBuf::from);
+    let folder = corpus.join("lab/tcb-secboot");
+    let cost = bench::lab(&folder, 50)?;
+    println!(
+        "\na recorded device: 16 PCRs, {} boot events, {} IMA entries, {} references ({} kB for all \
+         devices together)",
+        cost.events,
+        cost.entries,
+        cost.references,
+        cost.memory / 1000
+    );
+    println!("{:>24} {:>14} {:>14} {:>8} {:>12}", "", "ours", "raw crypto", "ratio", "target");
+    row("appraisal", cost.appraisal, Some(cost.raw), 4_000.0);
+    row("ten entries more", cost.more, Some(cost.raw_more), 300.0);
+    row("boot log", cost.boot_log, None, 100.0);
+    if let Some(python) = std::env::var_os("TOUCHSTONE_KEYLIME") {
+        keylime(&python, &folder, cost.appraisal)?;
+    }
+    Ok(())
+}
+
+/// The same list, quote and references checked by Keylime, in this run.
+fn keylime(python: &std::ffi::OsStr, folder: &Path, ours: Duration) -> anyhow::Result<()> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../xtask/src/bench/attestation_by_keylime.py");
+    let output = std::process::Command::new(python)
+        .arg(script)
+        .arg(folder)
+        .args(["10", "mocana-nonce-001", "10000"])
+        .stderr(std::process::Stdio::inherit())
+        .output()?;
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout)
+        .map_err(|error| anyhow::anyhow!("Keylime says nothing that can be read: {error}"))?;
+    let failures = json["failures"].as_array().map_or(1, Vec::len);
+    let Some(seconds) = json["seconds"].as_f64().filter(|_| failures == 0) else {
+        anyhow::bail!("Keylime does not take the recorded device for good: {json}");
+    };
+    let (theirs, ours) = (seconds * 1e6, micros(ours));
+    println!(
+        "{:>24} {theirs:>11.1} us {:>23.0}x as long as ours, without the boot log",
+        "Keylime",
+        theirs / ours
+    );
+    Ok(())
+}
+
+/// Time and memory by the length of the list.
+fn lengths() -> anyhow::Result<()> {
+    println!("\nreading and replaying an IMA list by its length");
+    println!(
+        "{:>12} {:>12} {:>14} {:>14} {:>8} {:>12}",
+        "IMA entries", "octets", "ours", "raw crypto", "ratio", "memory"
+    );
+    for (entries, rounds) in [(100, 50), (1_000, 50), (10_000, 20), (100_000, 5), (1_000_000, 2)] {
+        let cost = bench::length(entries, rounds)?;
+        println!(
+            "{:>12} {:>12} {:>11.1} us {:>11.1} us {:>7.2}x {:>9} kB",
+            cost.entries,
+            cost.octets,
+            micros(cost.replay),
+            micros(cost.raw),
+            micros(cost.replay) / micros(cost.raw),
+            cost.memory,
+        );
+    }
+    println!();
+    Ok(())
+}
+
 fn main() -> anyhow::Result<()> {
     println!("one appraisal (decode, verify, judge) beside its signature check and hashing");
     println!("{:>12} {:>14} {:>14} {:>8}", "IMA entries", "appraisal", "raw crypto", "ratio");
     for entries in [0, 200, 2_000, 20_000] {
         let cost = bench::appraisal(entries, 50)?;
-        let micros = |time: Duration| time.as_secs_f64() * 1e6;
         println!(
             "{:>12} {:>11.1} us {:>11.1} us {:>7.2}x",
             cost.entries,
@@ -26,6 +110,8 @@ fn main() -> anyhow::Result<()> {
         );
     }
 
+    lab()?;
+    lengths()?;
     touchstone_system::interrupt::clean_up_when_interrupted()?;
     let mut report = Report::new();
     let mut scene = Scene::set(&touchstone_system::programs()?, &mut report)?;

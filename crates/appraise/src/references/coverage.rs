@@ -1,0 +1,133 @@
+//! Which reference values a policy reads. One that nobody reads protects nothing, and whoever
+//! handed it in believes that it does.
+
+use super::References;
+use super::set::Kind;
+use core::fmt;
+use touchstone_policy::Policy;
+
+/// Reference values that the policy never looks at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unevaluated {
+    /// What they are about.
+    pub kind: Kind,
+    /// How many there are.
+    pub count: usize,
+    /// Where they stand: `boot version 3`, or the name of an assignment.
+    pub of: String,
+}
+
+/// A claim that a control reads, and that no document supplies anything for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsupplied {
+    /// The claim.
+    pub claim: String,
+    /// What it would take, any of these.
+    pub kinds: &'static [Kind],
+}
+
+/// The claims that values of a kind are looked up for.
+pub(crate) const fn readers(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::BootImage => &["reference.boot-images", "boot.unknown-images", "boot.outdated"],
+        Kind::Measurement => &["boot.unknown-measurements", "boot.outdated"],
+        Kind::PlatformKey => &["reference.pk"],
+        Kind::KeyExchangeKey => &["reference.kek"],
+        Kind::SignatureDatabase => &["reference.db"],
+        Kind::Firmware => &["reference.firmware"],
+        Kind::Pcr => &["boot.unexpected-pcrs"],
+        Kind::CommandLine => &["reference.command-lines"],
+        Kind::Publisher => {
+            &["reference.publishers", "ima.files", "ima.unknown-files", "ima.outdated-files"]
+        }
+        Kind::File => &["reference.files", "ima.files", "ima.unknown-files", "ima.outdated-files"],
+        Kind::Code => &["runtime.changed-code"],
+    }
+}
+
+/// What a claim cannot be met without.
+const SUPPLIES: &[(&str, &[Kind])] = &[
+    ("reference.boot-images", &[Kind::BootImage]),
+    ("reference.pk", &[Kind::PlatformKey]),
+    ("reference.kek", &[Kind::KeyExchangeKey]),
+    ("reference.db", &[Kind::SignatureDatabase]),
+    ("reference.firmware", &[Kind::Firmware]),
+    ("reference.command-lines", &[Kind::CommandLine]),
+    ("reference.publishers", &[Kind::Publisher]),
+    ("reference.files", &[Kind::File]),
+    ("boot.unknown-images", &[Kind::BootImage]),
+    ("boot.unexpected-pcrs", &[Kind::Pcr]),
+    ("ima.unknown-files", &[Kind::File, Kind::Publisher]),
+    ("ima.badly-signed", &[Kind::Publisher]),
+    ("runtime.changed-code", &[Kind::Code]),
+];
+
+impl References {
+    /// The values that no control of the policy reads, in the order of the sets.
+    pub fn unevaluated(&self, policy: &Policy) -> Vec<Unevaluated> {
+        let read =
+            |kind: Kind| readers(kind).iter().any(|name| policy.claims().any(|c| c == *name));
+        let mut found = Vec::new();
+        let mut look = |kinds: &mut dyn Iterator<Item = (Kind, usize)>, of: &str| {
+            for (kind, count) in kinds.filter(|(kind, _)| !read(*kind)) {
+                found.push(Unevaluated { kind, count, of: of.to_owned() });
+            }
+        };
+        for set in &self.sets {
+            let of = format!("{} version {}", set.component, set.version);
+            look(&mut set.kinds().into_iter(), &of);
+        }
+        for assigned in self.assignments.values() {
+            look(&mut assigned.kinds(), &format!("assignment {}", assigned.name));
+        }
+        found
+    }
+
+    /// The claims of the policy that no document supplies anything for.
+    pub fn unsupplied(&self, policy: &Policy) -> Vec<Unsupplied> {
+        let sets = self.sets.iter().flat_map(|set| set.kinds().into_keys());
+        let mut supplied: Vec<Kind> = sets.collect();
+        supplied.extend(self.assignments.values().flat_map(|of| of.kinds()).map(|(kind, _)| kind));
+        let claims = policy.claims().filter_map(|claim| {
+            let (_, kinds) = SUPPLIES.iter().find(|(name, _)| *name == claim)?;
+            let missing = !kinds.iter().any(|kind| supplied.contains(kind));
+            missing.then(|| Unsupplied { claim: claim.to_owned(), kinds })
+        });
+        claims.collect()
+    }
+}
+
+impl Unevaluated {
+    /// The stable code.
+    pub const fn code(&self) -> &'static str {
+        "references.unevaluated"
+    }
+}
+
+impl fmt::Display for Unevaluated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, count, of } = self;
+        write!(
+            f,
+            "no control of the policy reads the {count} values of {} in {of}; let one read {}, or \
+             leave them out",
+            kind.name(),
+            readers(*kind).join(" or ")
+        )
+    }
+}
+
+impl Unsupplied {
+    /// The stable code.
+    pub const fn code(&self) -> &'static str {
+        "references.unsupplied"
+    }
+}
+
+impl fmt::Display for Unsupplied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kinds: Vec<&str> = self.kinds.iter().map(|kind| kind.name()).collect();
+        let kinds = kinds.join(" or ");
+        write!(f, "the policy reads {}, and no document has values of {kinds}", self.claim)
+    }
+}

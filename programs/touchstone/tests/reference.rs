@@ -1,0 +1,365 @@
+//! `touchstone reference build`, `import` and `assign`, beside dpkg, rpm and evmctl.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
+
+mod support;
+
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use support::{Ran, folder, run, signer};
+use tempfile::TempDir;
+use touchstone_crypto::{Crypto, HashAlgorithm};
+use touchstone_crypto_awslc::AwsLc;
+use touchstone_peers::tool;
+
+/// A folder with a publisher.
+fn scene() -> TempDir {
+    let here = folder(&[]);
+    signer(here.path(), "publisher");
+    here
+}
+
+fn with(here: &Path, verb: &[&str], what: &[&str]) -> Ran {
+    let about = ["--tenant", "plant", "--component", "os", "--version", "7"];
+    let by = ["--cert", "publisher.pem", "--key", "file:publisher.key", "--out", "out", "--json"];
+    run(here, &[&["reference"], verb, what, &about[..], &by[..]].concat())
+}
+
+fn build(here: &Path, what: &[&str]) -> Ran {
+    with(here, &["build"], what)
+}
+
+/// The digests of a document's files by their paths.
+fn files(json: &Value) -> Vec<(String, String)> {
+    let values = json["document"]["values"].as_array().unwrap();
+    let files = values.iter().filter(|value| value["kind"] == "file");
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    files.map(|value| (text(&value["path"]), text(&value["digest"]))).collect()
+}
+
+fn sha256(content: &[u8]) -> String {
+    AwsLc.hash(HashAlgorithm::Sha256, &[content]).to_string()
+}
+
+fn write(path: &Path, content: &[u8]) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+}
+
+/// A root file system with a program of this machine in it.
+fn root(here: &Path) {
+    write(&here.join("root/usr/bin/true"), &fs::read("/usr/bin/true").unwrap());
+    write(&here.join("root/etc/app.conf"), b"mode = safe\n");
+    write(&here.join("root/var/log/messages"), b"noise\n");
+    std::os::unix::fs::symlink("usr/bin", here.join("root/bin")).unwrap();
+}
+
+#[test]
+fn a_root_file_system_becomes_a_signed_set() {
+    let here = scene();
+    root(here.path());
+    let ran = build(here.path(), &["--root", "root", "--exclude", "/var/log/", "--scope", "/usr/"]);
+    let json = ran.expect(0).json("touchstone.reference.build/1");
+    let expected = [
+        ("/etc/app.conf".to_owned(), sha256(b"mode = safe\n")),
+        ("/usr/bin/true".to_owned(), sha256(&fs::read("/usr/bin/true").unwrap())),
+    ];
+    assert_eq!(files(&json), expected);
+    let values = json["document"]["values"].as_array().unwrap();
+    let code = values.iter().find(|value| value["kind"] == "code").unwrap();
+    assert!(!code["ranges"].as_array().unwrap().is_empty());
+    assert!(json["set"].as_str().unwrap().starts_with("sha256:"));
+    let shown = run(here.path(), &["reference", "show", "out", "--signer", "publisher.pem"]);
+    assert!(shown.expect(0).out.contains("1 code, 2 file, 1 file-scope"));
+
+    let ran = build(here.path(), &["--root", "root", "--algorithm", "sha512"]).expect(0);
+    let json = ran.json("touchstone.reference.build/1");
+    assert!(files(&json).iter().all(|(_, digest)| digest.starts_with("sha512:")));
+}
+
+#[test]
+fn a_set_says_how_long_lower_versions_count() {
+    let here = scene();
+    root(here.path());
+    let times = ["--root", "root", "--grace", "14d", "--outdated", "30d", "--valid-for", "365d"];
+    let json = build(here.path(), &times).expect(0).json("touchstone.reference.build/1");
+    let document = &json["document"];
+    let [good, known] = ["good_until", "known_until"]
+        .map(|member| document["supersedes"][member].as_u64().unwrap());
+    assert_eq!(known - good, 30 * 86_400);
+    assert!(good >= support::now() + 14 * 86_400 - 60);
+    assert!(document["valid_until"].as_u64().unwrap() > known);
+    build(here.path(), &["--root", "root", "--outdated", "30d"]).expect(2);
+}
+
+#[test]
+fn values_that_a_policy_never_reads_are_told() {
+    let here = scene();
+    root(here.path());
+    build(here.path(), &["--root", "root"]).expect(0);
+    let policy = r#"policy "p" version 1 { control files { dimension executables
+        severity contraindicated because "nothing else may run" require ima.unknown-files is empty } }"#;
+    fs::write(here.path().join("files.policy"), policy).unwrap();
+    let ran = run(here.path(), &["reference", "show", "out", "--policy", "files.policy"]).expect(1);
+    assert!(ran.err.contains("no control of the policy reads the 1 values of code"), "{}", ran.err);
+}
+
+/// Builds a package as dpkg-deb does, packed in that way.
+fn deb(here: &Path, packing: &str) {
+    let tree = here.join("pump");
+    write(&tree.join("DEBIAN/control"), b"Package: pump\nVersion: 2.1\nArchitecture: all\nMaintainer: Example <a@example.com>\nDescription: pump\n");
+    write(&tree.join("bin/pump"), b"#!/bin/sh\necho pump\n");
+    write(&tree.join("etc/pump.conf"), b"speed = 3\n");
+    let _ = fs::hard_link(tree.join("bin/pump"), tree.join("bin/pumpctl"));
+    let packing = format!("-Z{packing}");
+    tool("dpkg-deb", here, &["--root-owner-group", &packing, "--build", "pump", "pump.deb"]);
+}
+
+#[test]
+fn what_dpkg_deb_packs_is_read_however_it_is_packed() {
+    for packing in ["gzip", "xz", "zstd", "none"] {
+        let here = scene();
+        deb(here.path(), packing);
+        let ran = build(here.path(), &["--dpkg", "pump.deb"]).expect(0);
+        let pump = sha256(b"#!/bin/sh\necho pump\n");
+        let expected = [
+            ("/etc/pump.conf".to_owned(), sha256(b"speed = 3\n")),
+            ("/usr/bin/pump".to_owned(), pump.clone()),
+            ("/usr/bin/pumpctl".to_owned(), pump),
+        ];
+        assert_eq!(files(&ran.json("touchstone.reference.build/1")), expected, "{packing}");
+    }
+    let here = scene();
+    deb(here.path(), "xz");
+    let mut package = fs::read(here.path().join("pump.deb")).unwrap();
+    let at = package.len() - package.len() / 5;
+    package[at] ^= 0x55;
+    fs::write(here.path().join("pump.deb"), &package).unwrap();
+    let refused = build(here.path(), &["--dpkg", "pump.deb"]).expect(3);
+    assert!(refused.err.contains("reference.deb."), "{}", refused.err);
+    assert!(!here.path().join("out").exists(), "half of a package is none");
+}
+
+#[test]
+fn what_dpkg_installed_is_hashed_as_it_lies_there() {
+    let here = scene();
+    let here = here.path();
+    deb(here, "xz");
+    for folder in ["updates", "info", "triggers"] {
+        fs::create_dir_all(here.join("root/var/lib/dpkg").join(folder)).unwrap();
+    }
+    fs::create_dir_all(here.join("root/usr/bin")).unwrap();
+    std::os::unix::fs::symlink("usr/bin", here.join("root/bin")).unwrap();
+    write(&here.join("root/var/lib/dpkg/status"), b"");
+    let root = format!("--root={}", here.join("root").display());
+    tool(
+        "dpkg",
+        here,
+        &[&root, "--force-not-root", "--force-script-chrootless", "--install", "pump.deb"],
+    );
+    let database = ["--dpkg", "root/var/lib/dpkg"];
+    let json = build(here, &database).expect(0).json("touchstone.reference.build/1");
+    let paths: Vec<String> = files(&json).into_iter().map(|(path, _)| path).collect();
+    assert_eq!(paths, ["/etc/pump.conf", "/usr/bin/pump", "/usr/bin/pumpctl"]);
+
+    fs::write(here.join("root/usr/bin/pumpctl"), "#!/bin/sh\necho trojan\n").unwrap();
+    let ran = build(here, &database).expect(0);
+    let json = ran.json("touchstone.reference.build/1");
+    assert!(ran.err.contains("it was changed since it was installed"), "{}", ran.err);
+    assert!(files(&json).iter().all(|(path, _)| path != "/usr/bin/pumpctl"));
+    build(here, &["--dpkg", "root/var"]).expect(2);
+}
+
+const SPEC: &str = "\
+Name: pump
+Version: 2.1
+Release: 1
+Summary: pump
+License: MIT
+BuildArch: noarch
+%description
+pump
+%install
+mkdir -p %{buildroot}/usr/bin %{buildroot}/etc
+printf 'pump' > %{buildroot}/usr/bin/pump
+printf 'speed = 3' > %{buildroot}/etc/pump.conf
+ln -s pump %{buildroot}/usr/bin/link
+%files
+/usr/bin/pump
+/usr/bin/link
+%config /etc/pump.conf
+%ghost /etc/pump.state
+";
+
+/// Builds a package as rpmbuild does.
+fn rpm(here: &Path) {
+    fs::write(here.join("pump.spec"), SPEC).unwrap();
+    let top = format!("_topdir {}", here.join("build").display());
+    let to = format!("_rpmdir {}", here.display());
+    let define = ["--define", &top, "--define", &to, "--define", "_build_name_fmt pump.rpm"];
+    let how = [
+        "--define",
+        "_source_filedigest_algorithm 8",
+        "--define",
+        "_binary_filedigest_algorithm 8",
+    ];
+    tool("rpmbuild", here, &[&["-bb"], &define[..], &how[..], &["pump.spec"]].concat());
+}
+
+#[test]
+fn what_rpmbuild_packs_is_read_from_the_package_and_from_the_database() {
+    let here = scene();
+    let here = here.path();
+    rpm(here);
+    let expected = [
+        ("/etc/pump.conf".to_owned(), sha256(b"speed = 3")),
+        ("/usr/bin/pump".to_owned(), sha256(b"pump")),
+    ];
+    let json = build(here, &["--rpm", "pump.rpm"]).expect(0).json("touchstone.reference.build/1");
+    assert_eq!(files(&json), expected);
+
+    let database = format!("{}", here.join("root/var/lib/rpm").display());
+    fs::create_dir_all(&database).unwrap();
+    tool("rpm", here, &["--dbpath", &database, "--initdb"]);
+    let install =
+        ["--dbpath", &database, "--justdb", "--nodeps", "--nosignature", "-i", "pump.rpm"];
+    tool("rpm", here, &install);
+    let from = ["--rpm", "root/var/lib/rpm"];
+    let json = build(here, &from).expect(0).json("touchstone.reference.build/1");
+    assert_eq!(files(&json), expected);
+
+    let refused = build(here, &["--rpm", "pump.rpm", "--algorithm", "sha512"]).expect(3);
+    assert!(refused.err.contains("reference.rpm.algorithm"), "{}", refused.err);
+    let mut package = fs::read(here.join("pump.rpm")).unwrap();
+    let at = package.windows(9).rposition(|window| window == b"pump.conf").unwrap();
+    package[at] ^= 1;
+    fs::write(here.join("pump.rpm"), package).unwrap();
+    let refused = build(here, &["--rpm", "pump.rpm"]).expect(3);
+    assert!(refused.err.contains("its header was changed"), "{}", refused.err);
+}
+
+#[test]
+fn two_sources_that_contradict_each_other_are_refused() {
+    let here = scene();
+    root(here.path());
+    write(&here.path().join("other/etc/app.conf"), b"mode = fast\n");
+    let ran = build(here.path(), &["--root", "root", "--root", "other"]).expect(3);
+    let words = "and sha256:";
+    assert!(ran.err.contains("/etc/app.conf is sha256:") && ran.err.contains(words), "{}", ran.err);
+    assert!(ran.err.contains("references.contradiction"));
+}
+
+#[test]
+fn publishers_come_with_their_names_and_places() {
+    let here = scene();
+    signer(here.path(), "acme");
+    let ran =
+        build(here.path(), &["--publisher", "Acme=acme.pem", "--publisher-path", "Acme=/usr/"]);
+    let json = ran.expect(0).json("touchstone.reference.build/1");
+    let publisher = &json["document"]["values"][0];
+    assert_eq!(publisher["kind"], "publisher");
+    assert_eq!((&publisher["name"], &publisher["paths"][0]), (&"Acme".into(), &"/usr/".into()));
+    build(here.path(), &["--publisher-path", "Acme=/usr/"]).expect(2);
+    build(here.path(), &[]).expect(2);
+}
+
+#[test]
+fn keylimes_policies_are_taken_over_or_refused_by_name() {
+    let Some(corpus) = touchstone_peers::corpus("ima/keylime") else { return };
+    let here = scene();
+    let import = |name: &str| {
+        let file = corpus.join(name);
+        with(here.path(), &["import", "keylime"], &[file.to_str().unwrap()])
+    };
+    for (name, algorithm) in [
+        ("policy-sha1", "sha1"),
+        ("policy-sha256", "sha256"),
+        ("policy-sha384", "sha384"),
+        ("policy-sha512", "sha512"),
+    ] {
+        let json = import(name).expect(0).json("touchstone.reference.import/1");
+        let found = files(&json);
+        assert_eq!(found.len(), 1, "{name}");
+        assert!(found[0].1.starts_with(algorithm), "{name}: {found:?}");
+        let list = import(&name.replace("policy", "allowlist")).expect(0);
+        let list = files(&list.json("touchstone.reference.import/1"));
+        assert!(list[0].1.starts_with(algorithm), "{list:?}");
+    }
+    for unknown in ["policy-unknown", "allowlist-unknown"] {
+        let refused = import(unknown).expect(3);
+        assert!(refused.err.contains("references.not-understood"), "{}", refused.err);
+    }
+    let json = import("ima-allowlist-short.txt").expect(0).json("touchstone.reference.import/1");
+    assert!(files(&json).len() > 5);
+    assert!(json["notes"][0].as_str().unwrap().contains("boot_aggregate"));
+}
+
+#[test]
+fn an_assignment_names_devices_and_sets() {
+    let here = scene();
+    fs::write(here.path().join("hostname"), "gateway-7\n").unwrap();
+    let assign = |sets: &str| {
+        run(
+            here.path(),
+            &[
+                "reference",
+                "assign",
+                "--tenant",
+                "plant",
+                "--name",
+                "line-a",
+                "--version",
+                "1",
+                "--device",
+                "gateway-*",
+                "--set",
+                sets,
+                "--file",
+                "/etc/hostname=hostname",
+                "--cert",
+                "publisher.pem",
+                "--key",
+                "file:publisher.key",
+                "--out",
+                "out",
+                "--json",
+            ],
+        )
+    };
+    let json = assign("os").expect(0).json("touchstone.reference.assign/1");
+    assert_eq!(json["assignment"]["sets"][0]["component"], "os");
+    assert_eq!(json["assignment"]["add"][0]["digest"], sha256(b"gateway-7\n"));
+    assign("sha256:00").expect(2);
+}
+
+/// The lab's device, quoted by tpm2-tools.
+fn lab(arguments: &[&str]) -> Option<(TempDir, Ran)> {
+    let corpus = touchstone_peers::corpus("lab/tcb-secboot")?;
+    let here = scene();
+    for name in ["ak.quote.msg", "ak.quote.sig", "ak.quote.pcrs", "ak.pub"] {
+        fs::copy(corpus.join(name), here.path().join(name)).unwrap();
+    }
+    let event_log = corpus.join("binary_bios_measurements").display().to_string();
+    let list = corpus.join("binary_runtime_measurements").display().to_string();
+    let quote =
+        ["--quote", "ak.quote.msg", "--signature", "ak.quote.sig", "--pcrs", "ak.quote.pcrs"];
+    let logs = ["--ak", "ak.pub", "--event-log", &event_log, "--ima-log", &list];
+    let ran = build(here.path(), &[&quote[..], &logs[..], arguments].concat());
+    Some((here, ran))
+}
+
+#[test]
+fn what_a_good_device_proved_is_recorded_and_marked_so() {
+    let Some((_here, ran)) = lab(&["--nonce", "6d6f63616e612d6e6f6e63652d303031"]) else { return };
+    let json = ran.expect(0).json("touchstone.reference.build/1");
+    let document = &json["document"];
+    assert_eq!(document["values"].as_array().unwrap().len(), 0, "nobody released any of it");
+    let recorded = document["recorded"].as_array().unwrap();
+    let count = |kind: &str| recorded.iter().filter(|value| value["kind"] == kind).count();
+    assert!(count("file") > 2000 && count("pcr") == 11 && count("boot-image") >= 3, "{recorded:?}");
+    assert!(count("secure-boot-key") >= 3 && count("firmware") == 1);
+    assert_eq!(json["recorded"].as_u64().unwrap(), recorded.len() as u64);
+
+    let Some((_here, ran)) = lab(&["--nonce", "00"]) else { return };
+    assert!(ran.expect(3).err.contains("the recorded boot is not proven"));
+}
