@@ -171,6 +171,17 @@ impl Certificate {
         })
     }
 
+    /// Reads a maker's endorsement certificate as TPMs hold it, in an index that is longer than the
+    /// certificate: what fills the rest, zeros or ones, is cut off. The certificate itself is DER.
+    pub fn decode_endorsement(octets: &[u8]) -> Result<Self, Error> {
+        const PART: &str = "endorsement certificate";
+        let mut reader = SliceReader::new(octets).map_err(Error::der(PART))?;
+        let der = reader.tlv_bytes().map_err(Error::der(PART))?;
+        let rest = octets.get(der.len()..).unwrap_or_default();
+        let filled = [0x00, 0xFF].iter().any(|fill| rest.iter().all(|octet| octet == fill));
+        if filled { Self::decode(der) } else { Err(Error::malformed(PART)) }
+    }
+
     /// Reads every `CERTIFICATE` block of a PEM file; an error if there is none, or one is bad.
     pub fn from_pem(pem: &[u8]) -> Result<Vec<Self>, Error> {
         let blocks =

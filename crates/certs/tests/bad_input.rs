@@ -117,6 +117,20 @@ fn what_is_not_der_is_malformed() {
 }
 
 #[test]
+fn only_what_fills_an_index_of_a_tpm_may_follow_a_certificate_and_only_if_asked_for() {
+    let leaf = Plant::new().leaf;
+    let with = |fill: &[u8]| [leaf.der(), fill].concat();
+    for fill in [&[][..], &[0; 300], &[0xFF; 1]] {
+        assert_eq!(Certificate::decode_endorsement(&with(fill)), Ok(leaf.clone()));
+        assert_eq!(Certificate::decode(&with(fill)).is_ok(), fill.is_empty());
+    }
+    for fill in [&[0, 0xFF][..], &[1], leaf.der()] {
+        let said = Certificate::decode_endorsement(&with(fill)).unwrap_err();
+        assert_eq!(said.to_string(), "the endorsement certificate does not parse");
+    }
+}
+
+#[test]
 fn a_status_response_that_does_not_count_says_why() {
     let plant = Plant::new();
     let (good, unknown) = (Status::Good, Status::Unknown);

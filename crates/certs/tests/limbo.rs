@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
 
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use serde::Deserialize;
 use std::process::Command;
 use touchstone_certs::{
@@ -175,4 +176,57 @@ fn every_case_of_x509_limbo_has_its_verdict() {
     let gone: Vec<_> = known.iter().filter(|case| !otherwise.contains(case)).collect();
     assert!(new.is_empty() && gone.is_empty(), "new: {new:#?}\ngone: {gone:#?}");
     assert_eq!(cases.len(), 9780);
+}
+
+/// What rustls-webpki says of a TLS server's case; `None` for the questions that it is not asked:
+/// clients, CRLs, depths, and names that it has no opinion on.
+fn second_opinion(case: &Case) -> Option<Result<(), webpki::Error>> {
+    let der = |pem: &String| {
+        let one = Certificate::from_pem(pem.as_bytes()).ok()?;
+        one.first().map(|one| CertificateDer::from(one.der().to_vec()))
+    };
+    let plain = case.validation_kind == "SERVER"
+        && case.crls.is_empty()
+        && case.max_chain_depth.is_none()
+        && case.expected_peer_names.is_empty();
+    if !plain {
+        return None;
+    }
+    let name = match &case.expected_peer_name {
+        Some(name) => Some(ServerName::try_from(name.value.clone()).ok()?),
+        None => None,
+    };
+    let trusted: Vec<_> = case.trusted_certs.iter().map(der).collect::<Option<_>>()?;
+    let others: Vec<_> = case.untrusted_intermediates.iter().filter_map(der).collect();
+    let leaf = der(&case.peer_certificate)?;
+    Some((|| {
+        let anchors: Vec<_> = trusted
+            .iter()
+            .map(|one| webpki::anchor_from_trusted_cert(one).map(|anchor| anchor.to_owned()))
+            .collect::<Result<_, _>>()?;
+        let leaf = webpki::EndEntityCert::try_from(&leaf)?;
+        let at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(case.at()));
+        let (algorithms, usage) = (webpki::ALL_VERIFICATION_ALGS, webpki::KeyUsage::server_auth());
+        leaf.verify_for_usage(algorithms, &anchors, &others, at, usage, None, None)?;
+        name.map_or(Ok(()), |name| leaf.verify_is_valid_for_subject_name(&name))
+    })())
+}
+
+/// Where rustls-webpki accepts and we refuse, x509-limbo has to be on our side.
+#[test]
+fn what_rustls_webpki_accepts_and_we_refuse_is_invalid() {
+    let Some(cases) = cases() else { return };
+    let (mut agreed, mut asked, mut alone) = (0, 0, Vec::new());
+    for case in &cases {
+        let Some(theirs) = second_opinion(case) else { continue };
+        let ours = case.run();
+        asked += 1;
+        agreed += usize::from(ours.is_ok() == theirs.is_ok());
+        if ours.is_err() && theirs.is_ok() && case.expected_result == "SUCCESS" {
+            alone.push((case.id.as_str(), ours));
+        }
+    }
+    assert!(alone.is_empty(), "{alone:#?}");
+    assert!(agreed * 100 > asked * 90, "{agreed} of {asked}");
+    assert!(asked > 9_000, "{asked}");
 }
