@@ -1,12 +1,14 @@
 //! The words of the command line. What they do is in the module of each noun.
 
 mod appraise;
+mod ca;
 mod cert;
 mod cms;
 mod element;
 mod reference;
 
 pub(crate) use appraise::Appraise;
+pub(crate) use ca::{Ca, IssueCa};
 pub(crate) use cert::{Cert, Ocsp, VerifyCert};
 pub(crate) use cms::{Cipher, Cms, Held};
 pub(crate) use element::{Authorization, Element, ElementVerb, Keys, Lock, Lockout, Nv, Pcr};
@@ -64,6 +66,9 @@ pub(crate) enum Noun {
     /// OCSP: whether a certificate was revoked
     #[command(subcommand)]
     Ocsp(Ocsp),
+    /// A small certificate authority in a folder
+    #[command(subcommand)]
+    Ca(Ca),
 }
 
 /// How to reach a fleet.

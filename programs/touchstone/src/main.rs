@@ -12,6 +12,7 @@
 mod answer;
 mod appraise;
 mod audit;
+mod ca;
 mod cert;
 mod cli;
 mod cms;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Noun::Element(element) => element::run(&element),
         Noun::Cert(verb) => cert::run(&verb),
         Noun::Ocsp(verb) => ocsp::run(&verb),
+        Noun::Ca(verb) => ca::run(&verb),
     };
     answer::finish(answered, cli.json)
 }
