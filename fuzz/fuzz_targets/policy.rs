@@ -1,10 +1,10 @@
-//! The text of a trust policy: it loads or has faults; a loaded one reads back as itself and judges
-//! any device.
+//! The text of a trust policy: it loads or has faults; a loaded one has a layout that means the same,
+//! judges a device, and runs its tests.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
-use touchstone_policy::{Catalog, ClaimSet, Limits, Policy, Value};
+use touchstone_policy::{Catalog, ClaimSet, Limits, Policy, Value, format};
 
 static CATALOG: LazyLock<Catalog> = LazyLock::new(touchstone_appraise::catalog);
 static DEVICE: LazyLock<ClaimSet> = LazyLock::new(|| {
@@ -26,10 +26,13 @@ fuzz_target!(|data: &[u8]| {
             assert!(!faults.is_empty() && faults.len() <= Limits::FAULTS);
             for fault in faults {
                 assert!(!fault.to_string().chars().any(char::is_control));
+                assert_eq!(fault.excerpt(text).lines().count(), 2);
             }
         }
         Ok(policy) => {
-            assert_eq!(Policy::parse(&policy.to_string(), &CATALOG).as_ref(), Ok(&policy));
+            let laid = format(text).expect("what loads has a layout");
+            assert_eq!(Policy::parse(&laid, &CATALOG).as_ref(), Ok(&policy));
+            policy.run_tests();
             for outcome in policy.evaluate(&*DEVICE) {
                 assert!(!outcome.explanation().is_empty());
                 assert!(outcome.offenders().len() <= 16);

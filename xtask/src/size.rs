@@ -1,5 +1,5 @@
-//! `cargo xtask size`: the smallest client of a TPM as firmware for a Cortex-M4, and how much of the
-//! flash it takes beside what was promised.
+//! `cargo xtask size`: the smallest client of a TPM, and the policy core, each as firmware for a
+//! Cortex-M4, and how much of the flash it takes beside what was promised.
 
 use crate::run::{Step, cargo, on_path, target_dir};
 use anyhow::{Context, Result, bail};
@@ -20,30 +20,38 @@ pub(crate) fn size() -> Result<()> {
         .run("the check of the FIFO driver without a heap")?;
     let mut build = cargo("build");
     build.args(["--profile", "size", "--locked", "--package", "touchstone-size", "--bins"]);
-    build.args(["--target", TARGET]).env("RUSTFLAGS", COMPACT).run("the build of the client")?;
-    let path = target_dir().join(TARGET).join("size/touchstone-size");
-    let path = crate::run::root().join(path);
+    build.args(["--target", TARGET]).env("RUSTFLAGS", COMPACT).run("the build of the firmware")?;
+    measure(
+        "touchstone-size",
+        "startup, PCR read and quote over FIFO on SPI, in salted encrypted sessions",
+    )?;
+    measure("touchstone-size-policy", "a policy is loaded, a device judged and told why")
+}
+
+/// Prints how much flash a firmware takes, and fails if that is more than was promised.
+fn measure(name: &str, what: &str) -> Result<()> {
+    let path = crate::run::root().join(target_dir()).join(TARGET).join("size").join(name);
     let elf = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let sections = in_flash(&elf)?;
-    println!("size: startup, PCR read and quote over FIFO on SPI, in salted encrypted sessions");
+    println!("size: {what}");
     for (name, octets) in &sections {
         println!("  {octets:>6}  {name}");
     }
     let whole: u64 = sections.iter().map(|(_, octets)| octets).sum();
     println!("  {whole:>6}  of {LIMIT} promised, on {TARGET}");
     if whole > LIMIT {
-        bail!("the smallest client of a TPM is {} octets larger than promised", whole - LIMIT);
+        bail!("{name} is {} octets larger than promised", whole - LIMIT);
     }
     Ok(())
 }
 
 /// The sections that take flash, with their sizes.
 fn in_flash(elf: &[u8]) -> Result<Vec<(String, u64)>> {
-    let elf = File::parse(elf).context("the client is no ELF file")?;
+    let elf = File::parse(elf).context("the firmware is no ELF file")?;
     let mut sections = Vec::new();
     for section in elf.sections() {
         let SectionFlags::Elf { sh_flags, .. } = section.flags() else {
-            bail!("the client is no ELF file");
+            bail!("the firmware is no ELF file");
         };
         // What is there at run time and has contents; what is zeroed at start takes none.
         let loaded = sh_flags & SHF_ALLOC == SHF_ALLOC;
@@ -52,7 +60,7 @@ fn in_flash(elf: &[u8]) -> Result<Vec<(String, u64)>> {
         }
     }
     if !sections.iter().any(|(name, _)| name == ".text") {
-        bail!("the client has no code: it was not built as firmware");
+        bail!("the firmware has no code: it was not built as such");
     }
     Ok(sections)
 }

@@ -27,9 +27,9 @@ pub struct Appraisal {
 }
 
 impl Appraisal {
-    /// The controls that are not met.
+    /// The controls that are neither met nor excepted.
     pub fn failed(&self) -> impl Iterator<Item = &ControlResult> {
-        self.controls.iter().filter(|control| !control.passed())
+        self.controls.iter().filter(|control| control.failed())
     }
 
     /// One line for a person: the tier, and the reasons if there are any.
@@ -78,12 +78,26 @@ pub struct ControlResult {
     /// The log entries that decided it, if it failed by some.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<EventRef>,
+    /// How much the control matters: `low`, `medium`, `high` or `critical`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub severity: String,
+    /// What is to be done, mildest first; empty if the control is met or excepted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub countermeasures: Vec<String>,
+    /// The exception by which the control may be missed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exception: Option<String>,
 }
 
 impl ControlResult {
     /// Whether it is met. What the evidence does not say is not met.
     pub const fn passed(&self) -> bool {
         matches!(self.status, Status::Passed)
+    }
+
+    /// Whether it counts against the device: it is neither met nor excepted.
+    pub const fn failed(&self) -> bool {
+        !self.passed() && self.exception.is_none()
     }
 
     /// The tier of its value.

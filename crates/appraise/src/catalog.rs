@@ -2,13 +2,20 @@
 
 use touchstone_policy::{Catalog, Type};
 
+/// The version of the claims: it rises when one changes its type or meaning, or goes.
+pub const SCHEMA: u32 = 1;
+
 /// The catalogue that policies are checked against.
 pub fn catalog() -> Catalog {
-    references(runtime(ima(boot(crate::facts::quote_catalog(device(Catalog::new()))))))
+    references(runtime(ima(boot(crate::facts::quote_catalog(device(
+        Catalog::new().with_schema(SCHEMA),
+    ))))))
 }
 
 fn device(catalog: Catalog) -> Catalog {
     catalog
+        .with("device.id", Type::Text, "the device's id in the fleet")
+        .with("device.tenant", Type::Text, "whose device it is")
         .with("device.onboarded", Type::Boolean, "the device is onboarded and its key is known")
         .with("device.endorsed", Type::Boolean, "a trusted maker's certificate names its element")
         .with("element.kind", Type::Text, "the kind of its secure element")

@@ -2,9 +2,12 @@
 //! a policy. Nothing that a policy would not understand is passed over.
 //!
 //! ```json
-//! { "schema": "touchstone.claims/1",
-//!   "claims": { "boot.secure-boot": true, "evidence.age": "2s", "agent.version": "1.4.2" } }
+//! { "schema": "touchstone.claims/1", "at": "2026-12-31T12:00:00Z", "age": "2s",
+//!   "claims": { "boot.secure-boot": true, "evidence.age": "2s", "agent.version": "1.4.2" },
+//!   "ages": { "boot.secure-boot": "1h" } }
 //! ```
+//! `at` says when that was; `age` how old each claim was then, `ages` that of single ones. Without
+//! them a claim's age is not known, and no control that says `fresh` is met by it.
 
 use serde_json::{Map, Value as Json};
 use std::borrow::Cow;
@@ -56,7 +59,13 @@ fn written(value: &Value) -> Json {
         Value::Boolean(truth) => (*truth).into(),
         Value::Integer(number) => (*number).into(),
         Value::Text(text) => text.as_str().into(),
-        Value::Version(_) | Value::Duration(_) | Value::Digest(_) => value.to_string().into(),
+        Value::Version(_) | Value::Duration(_) | Value::Digest(_) | Value::Time(_) => {
+            value.to_string().into()
+        }
+        Value::Map(map) => {
+            let entries = map.iter().map(|(name, value)| (name.to_owned(), written(value)));
+            Json::Object(entries.collect())
+        }
         Value::List(values) => values.iter().map(written).collect(),
         Value::Set(set) => set.as_slice().iter().map(written).collect(),
         Value::Record(record) => {
@@ -67,16 +76,37 @@ fn written(value: &Value) -> Json {
 }
 
 fn file(json: &Json, catalog: &Catalog) -> Result<ClaimSet, String> {
+    const KEYS: [&str; 5] = ["schema", "at", "age", "claims", "ages"];
     let object = json.as_object().ok_or("not an object")?;
     if object.get("schema").and_then(Json::as_str) != Some(SCHEMA) {
         return Err(format!("its `schema` is not \"{SCHEMA}\""));
     }
-    if let Some(other) = object.keys().find(|key| !matches!(key.as_str(), "schema" | "claims")) {
+    if let Some(other) = object.keys().find(|key| !KEYS.contains(&key.as_str())) {
         return Err(format!("`{other}` means nothing here"));
     }
     let given =
         object.get("claims").and_then(Json::as_object).ok_or("it has no object `claims`")?;
-    read(given, catalog)
+    let mut claims = read(given, catalog)?;
+    if let Some(at) = object.get("at") {
+        let text = at.as_str().ok_or("`at` is not a time")?;
+        claims = claims.at(text.parse().map_err(|error| format!("`at`: {error}"))?);
+    }
+    if let Some(all) = object.get("age") {
+        claims = claims.aged(age(all, "age")?);
+    }
+    let ages = object.get("ages").map(|ages| ages.as_object().ok_or("`ages` is not an object"));
+    for (name, json) in ages.transpose()?.into_iter().flatten() {
+        if !given.contains_key(name) {
+            return Err(format!("`ages` speaks of `{name}`, `claims` does not"));
+        }
+        claims.set_age(name, age(json, &format!("ages.{name}"))?);
+    }
+    Ok(claims)
+}
+
+fn age(json: &Json, at: &str) -> Result<std::time::Duration, String> {
+    let text = json.as_str().ok_or_else(|| format!("`{at}` is not a duration"))?;
+    parse_duration(text).map_err(|error| format!("`{at}`: {error}"))
 }
 
 fn read(given: &Map<String, Json>, catalog: &Catalog) -> Result<ClaimSet, String> {
@@ -103,6 +133,13 @@ fn value(json: &Json, kind: &Type, at: &str) -> Result<Value, String> {
         Type::Version => Value::Version(text()?.parse().map_err(|error| because(&error))?),
         Type::Duration => parse_duration(text()?).map_err(|error| because(&error))?.into(),
         Type::Digest => Digest::parse(text()?).map_err(|error| because(&error))?.into(),
+        Type::Time => Value::Time(text()?.parse().map_err(|error| because(&error))?),
+        Type::Map(element) => {
+            let entries = json.as_object().ok_or_else(wrong)?.iter().map(|(name, json)| {
+                Ok((name.clone(), value(json, element, &format!("{at}[\"{name}\"]"))?))
+            });
+            Value::Map(entries.collect::<Result<_, String>>()?)
+        }
         Type::List(element) => Value::List(elements(json, element, at)?),
         Type::Set(element) => Value::set(elements(json, element, at)?),
         Type::Record(fields) => record(json.as_object().ok_or_else(wrong)?, fields, at)?,

@@ -113,9 +113,9 @@ impl Ear {
         self
     }
 
-    /// The controls that are not met.
+    /// The controls that are neither met nor excepted.
     pub fn failed(&self) -> impl Iterator<Item = &ControlResult> {
-        self.controls.iter().filter(|control| !control.passed())
+        self.controls.iter().filter(|control| control.failed())
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use touchstone_crypto::{Crypto, Digest};
 use touchstone_evidence::Claims as Evidenced;
 use touchstone_evidence::claims::{CommandLine, Image, Key, measured_forms};
-use touchstone_policy::{ClaimSet, Claims, Value, Version};
+use touchstone_policy::{ClaimSet, Claims, Time, Value, Version};
 
 mod code;
 mod files;
@@ -32,6 +32,9 @@ pub(crate) struct Note {
 /// The claims about one device.
 pub(crate) struct Facts {
     references: references::Made,
+    now: u64,
+    /// How old the evidence is; `None` if its nonce is from the future.
+    age: Option<Duration>,
     claims: HashMap<String, Value>,
     notes: HashMap<&'static str, Vec<Note>>,
     silence: Silence,
@@ -40,6 +43,19 @@ pub(crate) struct Facts {
 impl Claims for Facts {
     fn claim(&self, name: &str) -> Option<&Value> {
         self.references.get(name).map(AsRef::as_ref).or_else(|| self.claims.get(name))
+    }
+
+    /// What the fleet itself knows is true now; what the device says was so when it said it.
+    fn age(&self, name: &str) -> Option<Duration> {
+        let known = ["reference.", "device.", "element.", "evidence."];
+        if known.iter().any(|prefix| name.starts_with(prefix)) {
+            return Some(Duration::ZERO);
+        }
+        self.age
+    }
+
+    fn now(&self) -> Time {
+        Time::from_unix(self.now)
     }
 }
 
@@ -57,6 +73,8 @@ impl Facts {
         let wanted: Vec<&str> = wanted.collect();
         let mut facts = Self {
             references: reference_claims.of(&view, wanted.iter().copied()),
+            now,
+            age: device.evidence_at.and_then(|at| now.checked_sub(at)).map(Duration::from_secs),
             claims: HashMap::new(),
             notes: HashMap::new(),
             silence: Silence::of(evidence, device),
@@ -76,7 +94,15 @@ impl Facts {
     }
 
     pub(crate) fn into_claims(self) -> ClaimSet {
-        self.claims.into_iter().collect()
+        let ages: Vec<_> = self.claims.keys().map(|name| (name.clone(), self.age(name))).collect();
+        let now = self.now();
+        let mut claims = self.claims.into_iter().collect::<ClaimSet>().at(now);
+        for (name, age) in ages {
+            if let Some(age) = age {
+                claims.set_age(&name, age);
+            }
+        }
+        claims
     }
 
     /// Why nothing is said about a claim, if that is known.
@@ -104,6 +130,8 @@ impl Source<'_> {
     fn claim(&self, name: &str, notes: &mut Notes) -> Option<Value> {
         let boot = self.evidence.boot;
         let value = match name {
+            "device.id" => said(&self.device.id)?,
+            "device.tenant" => said(&self.device.tenant)?,
             "device.onboarded" => self.device.onboarded?.into(),
             "device.endorsed" => self.device.endorsed?.into(),
             "element.kind" => self.device.element_kind.as_deref()?.into(),
@@ -386,6 +414,11 @@ impl Source<'_> {
         }
         same.map(Value::from)
     }
+}
+
+/// A name, if there is one.
+fn said(name: &str) -> Option<Value> {
+    (!name.is_empty()).then(|| name.into())
 }
 
 fn count(number: usize) -> Value {

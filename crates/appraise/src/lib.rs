@@ -9,10 +9,13 @@
 //!
 //! ```
 //! use touchstone_policy::Policy;
-//! let policy = r#"policy "p" version 1 { control secure-boot {
-//!     dimension configuration severity contraindicated because "images must be signed"
-//!     require boot.secure-boot
-//! } }"#;
+//! let policy = r#"policy p version 1 schema 1
+//! control secure-boot {
+//!   title    "Images must be signed"
+//!   severity high
+//!   require  boot.secure-boot
+//!   else     configuration contraindicated
+//! }"#;
 //! assert!(Policy::parse(policy, &touchstone_appraise::catalog()).is_ok());
 //! ```
 #![forbid(unsafe_code)]
@@ -27,13 +30,14 @@ mod catalog;
 pub mod claims;
 pub mod ear;
 mod evaluated;
+pub mod extension;
 mod facts;
 pub mod references;
 mod verifier;
 
 pub use admission::{Admitted, Gate, Refusal};
 pub use appraisal::{Appraisal, ControlResult, EventRef, LogName, NotEvaluated, TrustVector};
-pub use catalog::catalog;
+pub use catalog::{SCHEMA, catalog};
 pub use ear::{Confirmation, Ear, VerifierId, VerifierKey};
 pub use references::{Document, References};
 pub use touchstone_policy::Status;

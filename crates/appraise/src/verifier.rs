@@ -4,10 +4,11 @@ use crate::appraisal::{Appraisal, ControlResult, EventRef, LogName, NotEvaluated
 use crate::facts::Facts;
 use crate::facts::Silence;
 use crate::references::{References, Set, View};
+use core::time::Duration;
 use touchstone_crypto::{Crypto, Verified};
 use touchstone_evidence::{Claims as Evidenced, Evidence, claims};
 use touchstone_policy::ar4si::{Dimension, Tier, TrustValue};
-use touchstone_policy::{ClaimSet, Outcome, Policy, Status, Value};
+use touchstone_policy::{ClaimSet, Outcome, Policy, Severity, Status, Value};
 
 /// Characters of a reason that are kept.
 const MAX_REASON: usize = 800;
@@ -169,7 +170,8 @@ impl Verifier {
     /// `now`.
     pub fn reference_claims(&self, device: &str, now: u64) -> ClaimSet {
         let made = self.reference_claims.all(&View::new(&self.references, device, now));
-        made.iter().map(|(name, value)| (name, Value::clone(value))).collect()
+        let claims = made.iter().map(|(name, value)| (name, Value::clone(value)));
+        claims.collect::<ClaimSet>().aged(Duration::ZERO)
     }
 
     /// The conclusion about evidence that did not verify: contraindicated, because what cannot be
@@ -209,6 +211,9 @@ impl Verifier {
             value,
             reason,
             events: Vec::new(),
+            severity: Severity::Critical.name().into(),
+            countermeasures: Vec::new(),
+            exception: None,
         };
         Appraisal {
             tier: Tier::of(value),
@@ -234,6 +239,9 @@ fn control(outcome: &Outcome<'_>, facts: &Facts) -> ControlResult {
         value: value.number(),
         reason: String::new(),
         events: Vec::new(),
+        severity: outcome.control().severity().name().into(),
+        countermeasures: outcome.countermeasures().iter().map(|known| known.name.clone()).collect(),
+        exception: outcome.exception().map(|exception| exception.name().into()),
     };
     if outcome.passed() {
         result.reason = clip(&outcome.explanation());

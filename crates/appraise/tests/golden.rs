@@ -33,60 +33,91 @@ const COMMAND_LINE: [usize; 2] = [27, 30];
 const INITRD: usize = 31;
 
 /// A policy that reads every claim that this catalogue has about a boot and what runs after it.
-const POLICY: &str = r#"policy "golden" version 3 {
-  control known-instance {
-    dimension instance-identity severity contraindicated fails unrecognized-instance
-    because "only onboarded devices take part"
-    require device.onboarded and device.endorsed and element.kind == "tpm2"
-  }
-  control fresh-evidence {
-    dimension instance-identity severity warning because "old evidence says nothing about now"
-    require evidence.age <= 60s
-  }
-  control secure-boot {
-    dimension configuration severity contraindicated because "images must be signed"
-    require boot.secure-boot
-  }
-  control secure-boot-keys {
-    dimension configuration severity contraindicated because "other keys sign other images"
-    require boot.pk within reference.pk and boot.pk is not empty
-    require boot.kek within reference.kek and boot.kek is not empty
-    require boot.db within reference.db and boot.db is not empty
-  }
-  control boot-images {
-    dimension executables severity contraindicated because "only released images may boot"
-    require boot.images is not empty
-    require boot.unknown-images is empty
-    require boot.unknown-measurements is empty
-    require boot.contradictions is empty
-  }
-  control firmware {
-    dimension hardware severity contraindicated because "only released firmware may boot"
-    require boot.firmware in reference.firmware
-  }
-  control kernel-command-line {
-    dimension configuration severity contraindicated because "a parameter can switch off IMA"
-    require boot.command-line in reference.command-lines
-  }
-  control known-files {
-    dimension executables severity contraindicated because "nothing else may run"
-    require ima.unknown-files is empty
-    require ima.violations == 0
-    require ima.boot-aggregate
-  }
-  control code-pages {
-    dimension executables severity contraindicated because "code must be as it was released"
-    require runtime.code is not empty
-    require runtime.changed-code is empty
-    require runtime.foreign-code is empty
-    require runtime.missing is empty
-  }
-  control up-to-date {
-    dimension file-system severity warning because "old versions have known faults"
-    require agent.version >= 0.1.0
-    require components.outdated is empty
-  }
-}"#;
+const POLICY: &str = r#"policy golden version 3 schema 1
+
+control known-instance {
+  title    "Only onboarded devices take part"
+  severity critical
+  require  device.onboarded and device.endorsed and element.kind == "tpm2"
+  else     instance-identity unrecognized-instance
+  do       alert, quarantine
+}
+
+control fresh-evidence {
+  title    "Old evidence says nothing about now"
+  severity medium
+  require  evidence.age <= 60s
+  else     instance-identity warning
+}
+
+control secure-boot {
+  title    "Images must be signed"
+  severity high
+  require  boot.secure-boot
+  else     configuration contraindicated
+}
+
+control secure-boot-keys {
+  title    "Other keys sign other images"
+  severity critical
+  require  every boot.pk in reference.pk and boot.pk is not empty
+  require  every boot.kek in reference.kek and boot.kek is not empty
+  require  every boot.db in reference.db and boot.db is not empty
+  else     configuration contraindicated
+}
+
+control boot-images {
+  title    "Only released images may boot"
+  severity critical
+  require  boot.images is not empty
+  require  boot.unknown-images is empty
+  require  boot.unknown-measurements is empty
+  require  boot.contradictions is empty
+  else     executables contraindicated
+}
+
+control firmware {
+  title    "Only released firmware may boot"
+  severity high
+  require  boot.firmware in reference.firmware
+  else     hardware contraindicated
+}
+
+control kernel-command-line {
+  title    "A parameter can switch off IMA"
+  severity high
+  require  boot.command-line in reference.command-lines
+  else     configuration contraindicated
+}
+
+control known-files {
+  title    "Nothing else may run"
+  severity critical
+  require  ima.unknown-files is empty
+  require  ima.violations == 0
+  require  ima.boot-aggregate
+  else     executables contraindicated
+}
+
+control code-pages {
+  title    "Code must be as it was released"
+  severity critical
+  require  runtime.code is not empty
+  require  runtime.changed-code is empty
+  require  runtime.foreign-code is empty
+  require  runtime.missing is empty
+  else     executables contraindicated
+  do       alert, capture, quarantine, stop-unit
+}
+
+control up-to-date {
+  title    "Old versions have known faults"
+  severity low
+  require  agent.version >= 0.1.0
+  require  components.outdated is empty
+  else     file-system warning
+}
+"#;
 
 fn digest(octets: &[u8]) -> Digest {
     AwsLc.hash(SHA256, &[octets])
@@ -512,6 +543,54 @@ fn the_policy_crates_example_can_be_judged_with_this_catalogue() {
     let appraisal = appraise_with(&Verifier::new(policy, references()), &attester(), &device());
     let failed: Vec<_> = appraisal.failed().map(|control| control.name.as_str()).collect();
     assert_eq!(failed, Vec::<&str>::new(), "{}", appraisal.summary());
+}
+
+#[test]
+fn what_was_seen_too_long_ago_is_not_known() {
+    let strict = POLICY.replace(
+        "severity critical\n  require  runtime.code",
+        "severity critical\n  \
+         fresh    1s\n  require  runtime.code",
+    );
+    let policy = Policy::parse(&strict, &catalog()).unwrap();
+    let verifier = Verifier::new(policy, references());
+    let appraisal = appraise_with(&verifier, &attester(), &device());
+    let stale = appraisal.failed().next().unwrap();
+    assert_eq!((stale.name.as_str(), stale.status), ("code-pages", Status::Unknown));
+    let words = "what is known about runtime.code is 2s old, wanted at most 1s";
+    assert!(stale.reason.contains(words), "{}", stale.reason);
+    assert_eq!(stale.countermeasures, ["alert", "capture", "quarantine", "stop-unit"]);
+    let mut now = device();
+    now.evidence_at = Some(NOW - 1);
+    assert_eq!(appraise_with(&verifier, &attester(), &now).tier, Tier::Affirming);
+}
+
+#[test]
+fn an_exception_is_told_with_the_result_and_ends() {
+    let leave = |until: &str, id: &str| {
+        let text = format!(
+            "{POLICY}exception lab {{ for known-instance by \"Jane Doe\" because \"a lab device\" \
+             until {until} when device.id == \"{id}\" }}"
+        );
+        let policy = Policy::parse(&text, &catalog()).unwrap();
+        let mut device = device();
+        device.endorsed = Some(false);
+        appraise_with(&Verifier::new(policy, references()), &attester(), &device)
+    };
+    let excepted = leave("2027-06-01", "device-1");
+    assert_eq!((excepted.tier, excepted.failed().count()), (Tier::Affirming, 0));
+    let control = &excepted.controls[0];
+    assert_eq!((control.status, control.value), (Status::Failed, 0));
+    assert_eq!(control.exception.as_deref(), Some("lab"));
+    assert!(control.countermeasures.is_empty());
+    assert!(control.reason.contains("excepted until 2027-06-01 by Jane Doe"), "{}", control.reason);
+
+    let expired = leave("2027-01-15", "device-1");
+    assert_eq!(expired.tier, Tier::Contraindicated);
+    let reason = &expired.failed().next().unwrap().reason;
+    assert!(reason.contains("the exception `lab` by Jane Doe counts no more"), "{reason}");
+    assert_eq!(expired.controls[0].countermeasures, ["alert", "quarantine"]);
+    assert_eq!(leave("2027-06-01", "device-2").tier, Tier::Contraindicated);
 }
 
 #[test]

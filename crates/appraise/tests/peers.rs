@@ -23,8 +23,8 @@ fn openssl(folder: &Path, arguments: &[&str]) -> Output {
 }
 
 fn ear(signer: &SoftSigner) -> Ear {
-    let policy = r#"policy "p" version 1 { control c {
-        dimension configuration severity warning because "b" require boot.secure-boot } }"#;
+    let policy = r#"policy p version 1 schema 1 control c {
+        title "t" severity low require boot.secure-boot else configuration warning }"#;
     let verifier = Verifier::new(Policy::parse(policy, &catalog()).unwrap(), References::new());
     let device = DeviceFacts { id: "device-1".into(), ..DeviceFacts::default() };
     let error = touchstone_evidence::Error::NotFresh;

@@ -17,21 +17,31 @@ use touchstone_policy::Policy;
 const NOW: u64 = 1_800_000_000;
 const DAY: u64 = 86_400;
 
-const POLICY: &str = r#"policy "signed" version 1 {
-  control published {
-    dimension executables severity contraindicated because "code comes from publishers"
-    require every file in ima.files: file.publisher in reference.publishers or file.digest in reference.files
-    require ima.unknown-files is empty
-  }
-  control well-signed {
-    dimension file-system severity contraindicated because "a bad signature is a forgery"
-    require ima.badly-signed is empty
-  }
-  control up-to-date {
-    dimension configuration severity warning because "old versions have known faults"
-    require ima.outdated-files is empty
-  }
-}"#;
+const POLICY: &str = r#"policy signed version 1 schema 1
+
+control published {
+  title    "Code comes from publishers"
+  severity critical
+  require  every file in ima.files: file.publisher in reference.publishers or
+           file.digest in reference.files
+  require  ima.unknown-files is empty
+  else     executables contraindicated
+}
+
+control well-signed {
+  title    "A bad signature is a forgery"
+  severity critical
+  require  ima.badly-signed is empty
+  else     file-system contraindicated
+}
+
+control up-to-date {
+  title    "Old versions have known faults"
+  severity medium
+  require  ima.outdated-files is empty
+  else     configuration warning
+}
+"#;
 
 struct Acme {
     key: SoftSigner,

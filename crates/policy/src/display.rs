@@ -1,43 +1,9 @@
-//! A policy as text again, in the one layout that we write. Comments are not kept.
+//! Conditions as text again.
 
-use crate::ar4si::TrustValue;
-use crate::ast::{Control, Operand, Policy, Test};
+use crate::Value;
+use crate::ast::{Operand, Test};
 use crate::value::write_text;
 use core::fmt::{self, Display, Formatter};
-
-/// Loads again as an equal policy.
-impl Display for Policy {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str("policy ")?;
-        write_text(f, &self.name)?;
-        writeln!(f, " version {} {{", self.version)?;
-        for (at, control) in self.controls.iter().enumerate() {
-            write!(f, "{}{control}", if at == 0 { "" } else { "\n" })?;
-        }
-        f.write_str("}\n")
-    }
-}
-
-/// As it stands in a policy.
-impl Display for Control {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        writeln!(f, "  control {} {{", self.name)?;
-        writeln!(f, "    dimension {}", self.dimension)?;
-        writeln!(f, "    severity  {}", self.severity())?;
-        for (clause, value) in [("fails ", self.fails), ("passes", self.passes)] {
-            if value != TrustValue::usual(self.dimension, value.tier()) {
-                writeln!(f, "    {clause}    {value}")?;
-            }
-        }
-        f.write_str("    because   ")?;
-        write_text(f, &self.because)?;
-        f.write_str("\n")?;
-        for test in &self.requires {
-            writeln!(f, "    require   {test}")?;
-        }
-        f.write_str("  }\n")
-    }
-}
 
 impl Display for Test {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -50,17 +16,23 @@ impl Display for Test {
                 Self::In { value, set } => write!(f, "{value} not in {set}"),
                 Self::Present(operand) => write!(f, "{operand} is not present"),
                 Self::Empty(operand) => write!(f, "{operand} is not empty"),
-                Self::Any(_) | Self::All(_) | Self::Each { .. } => write!(f, "not ({inner})"),
+                Self::Any(_) | Self::All(_) | Self::Each { .. } | Self::Within { .. } => {
+                    write!(f, "not ({inner})")
+                }
                 _ => write!(f, "not {inner}"),
             },
             Self::Each { every, variable, list, body } => {
                 let word = if *every { "every" } else { "some" };
-                write!(f, "{word} {variable} in {list}: {body}")
+                if variable.is_empty() {
+                    write!(f, "{word} {list}{}", Relation(body))
+                } else {
+                    write!(f, "{word} {variable} in {list}: {body}")
+                }
             }
             Self::Holds(operand) => write!(f, "{operand}"),
             Self::Compare { left, how, right } => write!(f, "{left} {} {right}", how.symbol()),
             Self::In { value, set } => write!(f, "{value} in {set}"),
-            Self::Within { list, set } => write!(f, "{list} within {set}"),
+            Self::Within { list, set } => write!(f, "every {list} in {set}"),
             Self::Present(operand) => write!(f, "{operand} is present"),
             Self::Empty(operand) => write!(f, "{operand} is empty"),
         }
@@ -77,7 +49,7 @@ fn write_chain(
 ) -> fmt::Result {
     for (at, part) in parts.iter().enumerate() {
         f.write_str(if at == 0 { "" } else { word })?;
-        if looser(part) || matches!(part, Test::Each { .. }) {
+        if looser(part) || matches!(part, Test::Each { variable, .. } if !variable.is_empty()) {
             write!(f, "({part})")?;
         } else {
             write!(f, "{part}")?;
@@ -86,15 +58,54 @@ fn write_chain(
     Ok(())
 }
 
+/// What is asked of each element that has no name.
+struct Relation<'a>(&'a Test);
+
+impl Display for Relation<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Test::Compare { how, right, .. } => write!(f, " {} {right}", how.symbol()),
+            Test::In { set, .. } => write!(f, " in {set}"),
+            Test::Present(_) => f.write_str(" is present"),
+            Test::Empty(_) => f.write_str(" is empty"),
+            Test::Not(inner) => match &**inner {
+                Test::In { set, .. } => write!(f, " not in {set}"),
+                Test::Present(_) => f.write_str(" is not present"),
+                Test::Empty(_) => f.write_str(" is not empty"),
+                // The grammar has no other relations, and no other that is negated.
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Display for Operand {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Claim { name, .. } | Self::Variable { name, field: None, .. } => {
-                f.write_str(name)
+            Self::Variable { name, .. } if name.is_empty() => f.write_str("an element"),
+            Self::Claim { name, .. } | Self::Variable { name, .. } => f.write_str(name),
+            Self::Reference { name, .. } => write!(f, "reference.{name}"),
+            Self::Field { record, name } => write!(f, "{record}.{name}"),
+            Self::Entry { map, key } => {
+                write!(f, "{map}[")?;
+                write_text(f, key)?;
+                f.write_str("]")
             }
-            Self::Variable { name, field: Some(field), .. } => write!(f, "{name}.{field}"),
             Self::Literal(value) => write!(f, "{value}"),
             Self::Count(inner) => write!(f, "count({inner})"),
+            Self::Call { function, arguments } => {
+                write!(f, "{}(", function.name())?;
+                for (at, argument) in arguments.iter().enumerate() {
+                    write!(f, "{}{argument}", if at == 0 { "" } else { ", " })?;
+                }
+                f.write_str(")")
+            }
+            Self::Now => f.write_str("now"),
+            Self::Shifted { time, later, span } => {
+                let sign = if *later { '+' } else { '-' };
+                write!(f, "{time} {sign} {}", Value::Duration(*span))
+            }
         }
     }
 }

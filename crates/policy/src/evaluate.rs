@@ -1,12 +1,14 @@
 //! Judging claims by a policy. It always ends, never fails, and what it cannot know does not pass.
 
 use crate::ar4si::{Dimension, Tier, TrustValue};
-use crate::ast::{Comparison, Control, Operand, Policy, Test};
-use crate::{Claims, Value, explain};
+use crate::ast::{Comparison, Control, Exception, Operand, Policy, Test};
+use crate::{Claims, Countermeasure, Value, explain};
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::cmp::Ordering;
+use core::time::Duration;
 
 /// Elements that one evaluation may look at: far beyond honest evidence, and the bound on the
 /// time that a hostile device can take from the verifier.
@@ -17,25 +19,46 @@ impl Policy {
     ///
     /// Nothing is written out yet: [`Outcome::explanation`] does that where it is wanted.
     pub fn evaluate<'a>(&'a self, claims: &'a dyn Claims) -> Vec<Outcome<'a>> {
-        let facts = Facts::resolved(self.claims.iter().map(|name| claims.claim(name)).collect());
-        let judge = |control: &'a Control| {
+        let mut facts = Facts::resolved(self, claims);
+        let excepted = self.exceptions_for(&facts);
+        let mut judge = |control: &'a Control| {
+            facts.fresh = control.fresh;
             let verdict = control.requires.iter().map(|test| holds(test, &facts, None));
             let status = match all(verdict) {
                 Truth::True => Status::Passed,
                 Truth::False => Status::Failed,
                 Truth::Unknown => Status::Unknown,
             };
-            Outcome { control, status, claims }
+            let leave = |exception: &&&Exception| exception.controls.contains(&control.name);
+            let (mut exception, mut expired) = (None, None);
+            if status != Status::Passed {
+                let mut given = excepted.iter().filter(leave).copied();
+                exception = given.clone().find(|exception| claims.now() < exception.until);
+                expired = given.find(|exception| exception.until <= claims.now());
+            }
+            Outcome { policy: self, control, status, exception, expired, claims }
         };
-        self.controls.iter().map(judge).collect()
+        self.controls.iter().map(&mut judge).collect()
+    }
+
+    /// Exceptions whose condition holds, whether or not their time is over.
+    fn exceptions_for(&self, facts: &Facts<'_>) -> Vec<&Exception> {
+        let applies = |exception: &&Exception| {
+            let when = exception.when.as_ref();
+            when.is_none_or(|when| holds(when, facts, None) == Truth::True)
+        };
+        self.exceptions.iter().filter(applies).collect()
     }
 }
 
 /// How a device fares with one control.
 #[derive(Clone, Copy)]
 pub struct Outcome<'a> {
+    policy: &'a Policy,
     control: &'a Control,
     status: Status,
+    exception: Option<&'a Exception>,
+    expired: Option<&'a Exception>,
     claims: &'a dyn Claims,
 }
 
@@ -92,14 +115,39 @@ impl<'a> Outcome<'a> {
         self.control.dimension()
     }
 
-    /// The value that the device gets in that dimension.
-    pub const fn value(&self) -> TrustValue {
-        if self.passed() { self.control.passes() } else { self.control.fails() }
+    /// The exception by which the control may be missed; `None` also if it is met.
+    pub const fn exception(&self) -> Option<&'a Exception> {
+        self.exception
     }
 
-    /// The tier that follows: affirming, or the control's severity.
+    /// An exception that would apply, but its time is over.
+    pub const fn expired(&self) -> Option<&'a Exception> {
+        self.expired
+    }
+
+    /// The value that the device gets in that dimension; 0, which claims nothing, where the control
+    /// is excepted.
+    pub const fn value(&self) -> TrustValue {
+        if self.passed() {
+            self.control.passes()
+        } else if self.exception.is_some() {
+            TrustValue::new(self.control.dimension(), 0)
+        } else {
+            self.control.fails()
+        }
+    }
+
+    /// The tier that follows: affirming, none where the control is excepted, or that of its `else`.
     pub const fn tier(&self) -> Tier {
         self.value().tier()
+    }
+
+    /// What is to be done, mildest first: nothing if the control is met or excepted.
+    pub fn countermeasures(&self) -> &'a [Countermeasure] {
+        if self.passed() || self.exception.is_some() {
+            return &[];
+        }
+        &self.control.countermeasures
     }
 
     /// Why the control is there.
@@ -109,13 +157,31 @@ impl<'a> Outcome<'a> {
 
     /// What was found, with the actual values: `agent.version is 1.1.0, wanted at least 1.2.0`.
     pub fn explanation(&self) -> String {
-        explain::outcome(self.control, &Facts::direct(self.claims))
+        let mut words = explain::outcome(self.control, &self.facts());
+        if let Some(exception) = self.exception {
+            words = format!(
+                "{words}; excepted until {} by {} (exception `{}`): {}",
+                exception.until, exception.by, exception.name, exception.because
+            );
+        } else if let Some(expired) = self.expired {
+            words = format!(
+                "{words}; the exception `{}` by {} counts no more since {}",
+                expired.name, expired.by, expired.until
+            );
+        }
+        words
     }
 
     /// The elements of lists that made it fail, at most 16: a record of the event log carries its
     /// index, say.
     pub fn offenders(&self) -> Vec<&'a Value> {
-        explain::offenders(self.control, &Facts::direct(self.claims))
+        explain::offenders(self.control, &self.facts())
+    }
+
+    fn facts(&self) -> Facts<'a> {
+        let mut facts = Facts::resolved(self.policy, self.claims);
+        facts.fresh = self.control.fresh;
+        facts
     }
 }
 
@@ -176,30 +242,50 @@ fn any(parts: impl Iterator<Item = Truth>) -> Truth {
 
 /// What is known, and how much may still be looked at.
 pub(crate) struct Facts<'a> {
-    source: Source<'a>,
+    policy: &'a Policy,
+    /// Every claim of the policy with its age, looked up once.
+    slots: Vec<Slot<'a>>,
+    now: Value,
+    /// How old a claim may be at most: what the control says that is judged.
+    fresh: Option<Duration>,
     left: Cell<u32>,
 }
 
-enum Source<'a> {
-    /// Every claim of the policy, looked up once.
-    Resolved(Vec<Option<&'a Value>>),
-    Direct(&'a dyn Claims),
+#[derive(Clone, Copy)]
+struct Slot<'a> {
+    value: Option<&'a Value>,
+    age: Option<Duration>,
 }
 
 impl<'a> Facts<'a> {
-    const fn resolved(slots: Vec<Option<&'a Value>>) -> Self {
-        Self { source: Source::Resolved(slots), left: Cell::new(WORK) }
-    }
-
-    pub(crate) const fn direct(claims: &'a dyn Claims) -> Self {
-        Self { source: Source::Direct(claims), left: Cell::new(WORK) }
-    }
-
-    fn claim(&self, slot: usize, name: &str) -> Option<&'a Value> {
-        match &self.source {
-            Source::Resolved(slots) => slots.get(slot).copied().flatten(),
-            Source::Direct(claims) => claims.claim(name),
+    pub(crate) fn resolved(policy: &'a Policy, claims: &'a dyn Claims) -> Self {
+        let slot = |name: &String| Slot { value: claims.claim(name), age: claims.age(name) };
+        Self {
+            policy,
+            slots: policy.claims.iter().map(slot).collect(),
+            now: Value::Time(claims.now()),
+            fresh: None,
+            left: Cell::new(WORK),
         }
+    }
+
+    /// The claim, unless it is older than the control allows.
+    fn claim(&self, slot: usize) -> Option<&'a Value> {
+        let value = self.slots.get(slot)?.value?;
+        (!self.is_stale(slot)).then_some(value)
+    }
+
+    /// Whether something is said about the claim that is too old, or of an age that is not known.
+    fn is_stale(&self, slot: usize) -> bool {
+        let (Some(fresh), Some(slot)) = (self.fresh, self.slots.get(slot)) else { return false };
+        slot.value.is_some() && slot.age.is_none_or(|age| age > fresh)
+    }
+
+    /// What is wrong with the age of the claim behind an operand.
+    pub(crate) fn staleness(&self, operand: &Operand) -> Option<(Option<Duration>, Duration)> {
+        let slot = root(operand)?;
+        let age = self.slots.get(slot)?.age;
+        self.is_stale(slot).then(|| self.fresh.map(|fresh| (age, fresh)))?
     }
 
     /// Whether so much work is still allowed.
@@ -230,25 +316,30 @@ pub(crate) fn holds<'a>(test: &'a Test, facts: &Facts<'a>, scope: Scopes<'_, 'a>
             let mut parts = values.iter().map(|value| element_holds(body, value, facts, scope));
             if *every { all(&mut parts) } else { any(&mut parts) }
         }
-        Test::Holds(operand) => match read(operand, facts, scope) {
-            Some(Found::Value(Value::Boolean(truth))) => (*truth).into(),
+        Test::Holds(operand) => match read(operand, facts, scope).as_ref().map(Found::as_value) {
+            Some(Value::Boolean(truth)) => (*truth).into(),
             _ => Truth::Unknown,
         },
         Test::Compare { left, how, right } => {
             let both = read(left, facts, scope).zip(read(right, facts, scope));
-            both.and_then(|(left, right)| compare(&left, *how, &right)).into_truth()
+            both.and_then(|(left, right)| compare(left.as_value(), *how, right.as_value()))
+                .into_truth()
         }
         Test::In { value, set } => {
             let both = read(value, facts, scope).zip(read(set, facts, scope));
-            both.and_then(|(value, set)| contains(&set, &value, facts)).into_truth()
+            both.and_then(|(value, set)| contains(set.as_value(), value.as_value(), facts))
+                .into_truth()
         }
         Test::Within { list, set } => {
             let (Some(values), Some(set)) = (elements(list, facts, scope), read(set, facts, scope))
             else {
                 return Truth::Unknown;
             };
-            let found = |value| contains(&set, &Found::Value(value), facts).into_truth();
+            let found = |value| contains(set.as_value(), value, facts).into_truth();
             all(values.iter().map(found))
+        }
+        Test::Present(operand) if root(operand).is_some_and(|slot| facts.is_stale(slot)) => {
+            Truth::Unknown
         }
         Test::Present(operand) => read(operand, facts, scope).is_some().into(),
         Test::Empty(operand) => length(operand, facts, scope).map(|len| len == 0).into_truth(),
@@ -275,27 +366,18 @@ impl IntoTruth for Option<bool> {
     }
 }
 
-/// The value of an operand: one that exists, or a number that was counted.
-#[derive(Clone, Copy)]
+/// The value of an operand: one that exists, or one that was made on the way.
+#[derive(Clone)]
 pub(crate) enum Found<'a> {
     Value(&'a Value),
-    Count(i64),
+    Made(Value),
 }
 
 impl Found<'_> {
-    const fn as_integer(&self) -> Option<i64> {
+    pub(crate) const fn as_value(&self) -> &Value {
         match self {
-            Self::Value(value) => value.as_integer(),
-            Self::Count(count) => Some(*count),
-        }
-    }
-}
-
-impl core::fmt::Display for Found<'_> {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Value(value) => write!(f, "{value}"),
-            Self::Count(count) => write!(f, "{count}"),
+            Self::Value(value) => value,
+            Self::Made(value) => value,
         }
     }
 }
@@ -306,22 +388,66 @@ pub(crate) fn read<'a>(
     scope: Scopes<'_, 'a>,
 ) -> Option<Found<'a>> {
     match operand {
-        Operand::Claim { slot, name } => facts.claim(*slot, name).map(Found::Value),
-        Operand::Literal(value) => Some(Found::Value(value)),
-        Operand::Variable { depth, field, .. } => {
+        Operand::Count(inner) => {
+            let len = length(inner, facts, scope)?;
+            i64::try_from(len).ok().map(|len| Found::Made(len.into()))
+        }
+        Operand::Call { function, arguments } => {
+            if !facts.spend(arguments.len().max(1)) {
+                return None;
+            }
+            let found: Option<Vec<_>> =
+                arguments.iter().map(|argument| read(argument, facts, scope)).collect();
+            let found = found?;
+            let values: Vec<&Value> = found.iter().map(Found::as_value).collect();
+            function.apply(&values).map(Found::Made)
+        }
+        Operand::Now => Some(Found::Made(facts.now.clone())),
+        Operand::Shifted { time, later, span } => {
+            let found = read(time, facts, scope)?;
+            let Value::Time(time) = found.as_value() else { return None };
+            let shifted = if *later { time.after(*span) } else { time.before(*span) };
+            shifted.map(|time| Found::Made(time.into()))
+        }
+        plain => locate(plain, facts, scope).map(Found::Value),
+    }
+}
+
+/// A value that exists; `None` also for what has to be made.
+fn locate<'a>(operand: &'a Operand, facts: &Facts<'a>, scope: Scopes<'_, 'a>) -> Option<&'a Value> {
+    match operand {
+        Operand::Claim { slot, .. } => facts.claim(*slot),
+        Operand::Reference { at, .. } => Some(&facts.policy.references.get(*at)?.value),
+        Operand::Literal(value) => Some(value),
+        Operand::Variable { depth, .. } => {
             let mut scope = scope?;
             for _ in 0..*depth {
                 scope = scope.outer?;
             }
-            match field {
-                None => Some(Found::Value(scope.value)),
-                Some(field) => scope.value.field(field).map(Found::Value),
-            }
+            Some(scope.value)
         }
-        Operand::Count(inner) => {
-            let len = length(inner, facts, scope)?;
-            i64::try_from(len).ok().map(Found::Count)
-        }
+        Operand::Field { record, name } => locate(record, facts, scope)?.field(name),
+        Operand::Entry { map, key } => match locate(map, facts, scope)? {
+            Value::Map(map) => map.get(key),
+            _ => None,
+        },
+        Operand::Count(_) | Operand::Call { .. } | Operand::Now | Operand::Shifted { .. } => None,
+    }
+}
+
+/// The claim that an operand is, or is a part of.
+fn root(operand: &Operand) -> Option<usize> {
+    match operand {
+        Operand::Claim { slot, .. } => Some(*slot),
+        Operand::Field { record: inner, .. }
+        | Operand::Entry { map: inner, .. }
+        | Operand::Count(inner)
+        | Operand::Shifted { time: inner, .. } => root(inner),
+        Operand::Reference { .. }
+        | Operand::Variable { .. }
+        | Operand::Literal(_)
+        | Operand::Call { .. }
+        | Operand::Now => None,
     }
 }
 
@@ -330,35 +456,30 @@ pub(crate) fn elements<'a>(
     facts: &Facts<'a>,
     scope: Scopes<'_, 'a>,
 ) -> Option<&'a [Value]> {
-    match read(operand, facts, scope)? {
-        Found::Value(value) => value.elements(),
-        Found::Count(_) => None,
-    }
+    locate(operand, facts, scope)?.elements()
 }
 
 fn length<'a>(operand: &'a Operand, facts: &Facts<'a>, scope: Scopes<'_, 'a>) -> Option<usize> {
-    match read(operand, facts, scope)? {
-        Found::Value(Value::Text(text)) => Some(text.chars().count()),
-        Found::Value(value) => value.elements().map(<[Value]>::len),
-        Found::Count(_) => None,
+    match read(operand, facts, scope)?.as_value() {
+        Value::Text(text) => facts.spend(text.len() / 64 + 1).then(|| text.chars().count()),
+        value => value.elements().map(<[Value]>::len),
     }
 }
 
 /// `None` if the values are not of one type, whatever the catalogue promised.
-fn compare(left: &Found<'_>, how: Comparison, right: &Found<'_>) -> Option<bool> {
+fn compare(left: &Value, how: Comparison, right: &Value) -> Option<bool> {
     use Comparison as C;
-    if how.is_on_text() {
-        let (Found::Value(Value::Text(left)), Found::Value(Value::Text(right))) = (left, right)
-        else {
-            return None;
-        };
+    if let (Value::Text(left), Value::Text(right), true) = (left, right, how.is_on_text()) {
         return Some(match how {
             C::StartsWith => left.starts_with(right.as_str()),
             C::EndsWith => left.ends_with(right.as_str()),
             _ => left.contains(right.as_str()),
         });
     }
-    let order = order(left, right)?;
+    if how.is_on_text() || !same_type(left, right) {
+        return None;
+    }
+    let order = left.cmp(right);
     Some(match how {
         C::Equal => order == Ordering::Equal,
         C::NotEqual => order != Ordering::Equal,
@@ -369,38 +490,17 @@ fn compare(left: &Found<'_>, how: Comparison, right: &Found<'_>) -> Option<bool>
     })
 }
 
-fn order(left: &Found<'_>, right: &Found<'_>) -> Option<Ordering> {
-    if let (Found::Value(left), Found::Value(right)) = (left, right) {
-        return same_type(left, right).then(|| left.cmp(right));
-    }
-    Some(left.as_integer()?.cmp(&right.as_integer()?))
-}
-
 fn same_type(left: &Value, right: &Value) -> bool {
     core::mem::discriminant(left) == core::mem::discriminant(right)
 }
 
 /// A value of another type than the set's, or too much work, is not known to be in it.
-pub(crate) fn contains(set: &Found<'_>, value: &Found<'_>, facts: &Facts<'_>) -> Option<bool> {
-    let Found::Value(set) = set else { return None };
-    let count;
-    let value = match value {
-        Found::Value(value) => *value,
-        Found::Count(number) => {
-            count = Value::Integer(*number);
-            &count
-        }
-    };
+pub(crate) fn contains(set: &Value, value: &Value, facts: &Facts<'_>) -> Option<bool> {
+    let values = set.elements()?;
+    let alike = values.first().is_none_or(|first| same_type(first, value));
     match set {
-        Value::Set(set) => {
-            let alike = set.as_slice().first().is_none_or(|first| same_type(first, value));
-            (alike && facts.spend(1)).then(|| set.contains(value))
-        }
-        Value::List(values) => {
-            let alike = values.first().is_none_or(|first| same_type(first, value));
-            (alike && facts.spend(values.len().max(1))).then(|| values.contains(value))
-        }
-        _ => None,
+        Value::Set(set) => (alike && facts.spend(1)).then(|| set.contains(value)),
+        _ => (alike && facts.spend(values.len().max(1))).then(|| values.contains(value)),
     }
 }
 

@@ -1,12 +1,13 @@
 //! A policy in plain language, and what became of it with the values of one device.
 
-use crate::ast::{Comparison, Control, Operand, Policy, Test};
-use crate::evaluate::{Facts, Found, Scope, Scopes, Truth};
+use crate::ast::{Comparison, Control, Operand, Test};
+use crate::evaluate::{Facts, Scope, Scopes, Truth};
 use crate::evaluate::{contains, element_holds, elements, holds, read};
 use crate::{Catalog, Value};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::time::Duration;
 
 /// Characters of one value that are shown.
 const SHOWN: usize = 160;
@@ -20,34 +21,30 @@ impl Control {
     /// named first.
     pub fn describe(&self, catalog: &Catalog) -> String {
         let mut words = Words { catalog, told: Vec::new() };
-        let requires: Vec<String> = self.requires.iter().map(|test| words.sentence(test)).collect();
+        let mut requires: Vec<String> =
+            self.requires.iter().map(|test| words.sentence(test)).collect();
+        if let Some(fresh) = self.fresh {
+            requires.push(format!("all of this was seen at most {} ago", Value::Duration(fresh)));
+        }
         requires.join("; and ")
     }
 
     /// The claims that it reads, in the order in which it does.
     pub fn claims(&self) -> Vec<&str> {
-        let mut names = Vec::new();
-        self.requires.iter().for_each(|test| collect_claims(test, &mut names));
-        names
+        claims_of(&self.requires)
     }
 }
 
-impl Policy {
-    /// What a control of that name requires; see [`Control::describe`].
-    pub fn control(&self, name: &str) -> Option<&Control> {
-        self.controls.iter().find(|control| control.name == name)
+/// The claims that conditions read, each once.
+pub(crate) fn claims_of(tests: &[Test]) -> Vec<&str> {
+    let mut names = Vec::new();
+    for test in tests {
+        collect_claims(test, &mut names);
     }
+    names
 }
 
 fn collect_claims<'a>(test: &'a Test, names: &mut Vec<&'a str>) {
-    let mut add = |operand: &'a Operand| {
-        let operand = if let Operand::Count(inner) = operand { inner } else { operand };
-        if let Operand::Claim { name, .. } = operand
-            && !names.contains(&name.as_str())
-        {
-            names.push(name);
-        }
-    };
     match test {
         Test::Any(parts) | Test::All(parts) => {
             for part in parts {
@@ -56,13 +53,41 @@ fn collect_claims<'a>(test: &'a Test, names: &mut Vec<&'a str>) {
         }
         Test::Not(inner) => collect_claims(inner, names),
         Test::Each { list, body, .. } => {
-            add(list);
+            collect_operand(list, names);
             collect_claims(body, names);
         }
-        Test::Holds(operand) | Test::Present(operand) | Test::Empty(operand) => add(operand),
-        Test::Compare { left, right, .. } => [left, right].into_iter().for_each(add),
-        Test::In { value, set } => [value, set].into_iter().for_each(add),
-        Test::Within { list, set } => [list, set].into_iter().for_each(add),
+        Test::Holds(operand) | Test::Present(operand) | Test::Empty(operand) => {
+            collect_operand(operand, names);
+        }
+        Test::Compare { left: a, right: b, .. }
+        | Test::In { value: a, set: b }
+        | Test::Within { list: a, set: b } => {
+            collect_operand(a, names);
+            collect_operand(b, names);
+        }
+    }
+}
+
+fn collect_operand<'a>(operand: &'a Operand, names: &mut Vec<&'a str>) {
+    match operand {
+        Operand::Claim { name, .. } => {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        Operand::Field { record: inner, .. }
+        | Operand::Entry { map: inner, .. }
+        | Operand::Count(inner)
+        | Operand::Shifted { time: inner, .. } => collect_operand(inner, names),
+        Operand::Call { arguments, .. } => {
+            for argument in arguments {
+                collect_operand(argument, names);
+            }
+        }
+        Operand::Reference { .. }
+        | Operand::Variable { .. }
+        | Operand::Literal(_)
+        | Operand::Now => {}
     }
 }
 
@@ -88,8 +113,9 @@ impl<'a> Words<'a> {
                 other => format!("it is not so that {}", self.sentence(other)),
             },
             Test::Each { every, variable, list, body } => {
-                let word = if *every { "for every" } else { "for at least one" };
-                format!("{word} {variable} in {}, {}", self.phrase(list), self.sentence(body))
+                let word = if *every { "every" } else { "at least one" };
+                let variable = if variable.is_empty() { "element" } else { variable };
+                format!("for {word} {variable} in {}, {}", self.phrase(list), self.sentence(body))
             }
             Test::Holds(operand) => format!("{} is true", self.phrase(operand)),
             Test::Compare { left, how, right } => {
@@ -121,8 +147,21 @@ impl<'a> Words<'a> {
                 _ => format!("`{name}`"),
             },
             Operand::Count(inner) => format!("the number of elements in {}", self.phrase(inner)),
-            Operand::Variable { .. } => format!("`{operand}`"),
+            Operand::Field { record, name } if matches!(**record, Operand::Claim { .. }) => {
+                format!("`{name}` of {}", self.phrase(record))
+            }
+            Operand::Now => "the time".into(),
+            Operand::Shifted { time, later, span } => {
+                let word = if *later { "after" } else { "before" };
+                format!("{} {word} {}", Value::Duration(*span), self.phrase(time))
+            }
             Operand::Literal(value) => clip(&value.to_string()),
+            Operand::Variable { name, .. } if name.is_empty() => "it".into(),
+            Operand::Reference { .. }
+            | Operand::Variable { .. }
+            | Operand::Field { .. }
+            | Operand::Entry { .. }
+            | Operand::Call { .. } => format!("`{operand}`"),
         }
     }
 }
@@ -164,15 +203,16 @@ fn finding<'a>(test: &'a Test, truth: Truth, facts: &Facts<'a>, scope: Scopes<'_
         Test::Within { list, set } => within(list, set, truth, facts, scope),
         Test::Present(operand) => match truth {
             Truth::True => format!("{operand} is known"),
-            _ => format!("nothing is said about {operand}"),
+            Truth::False => format!("nothing is said about {operand}"),
+            Truth::Unknown => missing(operand, facts),
         },
         Test::Holds(operand) => fact(operand, truth, facts, scope, "wanted true"),
         Test::Empty(operand) => fact(operand, truth, facts, scope, "wanted nothing in it"),
         Test::Compare { left, how, right } => {
             let wanted = match (truth, read(right, facts, scope)) {
-                (Truth::Unknown, None) => return missing(right),
+                (Truth::Unknown, None) => return missing(right, facts),
                 (Truth::False, Some(value)) => {
-                    format!("wanted {}{}", how.words(), clip(&value.to_string()))
+                    format!("wanted {}{}", how.words(), clip(&value.as_value().to_string()))
                 }
                 _ => String::new(),
             };
@@ -183,7 +223,7 @@ fn finding<'a>(test: &'a Test, truth: Truth, facts: &Facts<'a>, scope: Scopes<'_
         Test::In { value, set } => {
             let size = elements(set, facts, scope).map(<[Value]>::len);
             match size {
-                None => missing(set),
+                None => missing(set, facts),
                 Some(size) if truth == Truth::True => {
                     let words = fact(value, truth, facts, scope, "");
                     format!("{words}, one of {}", named_set(set, size))
@@ -205,8 +245,8 @@ fn fact<'a>(
     scope: Scopes<'_, 'a>,
     wanted: &str,
 ) -> String {
-    let Some(value) = read(operand, facts, scope) else { return missing(operand) };
-    let value = clip(&shown(&value));
+    let Some(value) = read(operand, facts, scope) else { return missing(operand, facts) };
+    let value = clip(&shown(value.as_value()));
     match truth {
         Truth::True => format!("{operand} is {value}"),
         Truth::False => format!("{operand} is {value}, {wanted}"),
@@ -215,23 +255,33 @@ fn fact<'a>(
 }
 
 /// A long list is its length and its first elements.
-fn shown(found: &Found<'_>) -> String {
-    match found {
-        Found::Value(value) => match value.elements() {
-            Some([]) => "empty".into(),
-            Some(values) if values.len() > LISTED => {
-                let first: Vec<String> =
-                    values.iter().take(LISTED).map(ToString::to_string).collect();
-                format!("{} elements ({}, ..)", values.len(), first.join("; "))
-            }
-            _ => value.to_string(),
-        },
-        Found::Count(count) => count.to_string(),
+fn shown(value: &Value) -> String {
+    match value.elements() {
+        Some([]) => "empty".into(),
+        Some(values) if values.len() > LISTED => {
+            let first: Vec<String> = values.iter().take(LISTED).map(ToString::to_string).collect();
+            format!("{} elements ({}, ..)", values.len(), first.join("; "))
+        }
+        _ => value.to_string(),
     }
 }
 
-fn missing(operand: &Operand) -> String {
-    format!("the evidence says nothing about {operand}")
+fn missing(operand: &Operand, facts: &Facts<'_>) -> String {
+    let age = |age: Duration| Value::Duration(age);
+    match facts.staleness(operand) {
+        Some((Some(old), fresh)) => {
+            format!(
+                "what is known about {operand} is {} old, wanted at most {}",
+                age(old),
+                age(fresh)
+            )
+        }
+        Some((None, fresh)) => format!(
+            "what is known about {operand} is of an unknown age, wanted at most {}",
+            age(fresh)
+        ),
+        None => format!("the evidence says nothing about {operand}"),
+    }
 }
 
 fn named_set(set: &Operand, size: usize) -> String {
@@ -250,7 +300,7 @@ fn each<'a>(
     facts: &Facts<'a>,
     scope: Scopes<'_, 'a>,
 ) -> String {
-    let Some(values) = elements(list, facts, scope) else { return missing(list) };
+    let Some(values) = elements(list, facts, scope) else { return missing(list, facts) };
     let total = values.len();
     match (every, truth) {
         (true, Truth::True) => format!("all {total} in {list} are as wanted"),
@@ -265,7 +315,7 @@ fn each<'a>(
                 let why = finding(body, truth, facts, Some(&inner));
                 // A scalar is told by its finding; a record needs its other fields.
                 match value {
-                    Value::Record(_) => format!("[{}] {why}", clip(&value.to_string())),
+                    Value::Record(_) => format!("{} {why}", clip(&value.to_string())),
                     _ => why,
                 }
             });
@@ -281,16 +331,16 @@ fn within<'a>(
     facts: &Facts<'a>,
     scope: Scopes<'_, 'a>,
 ) -> String {
-    let Some(values) = elements(list, facts, scope) else { return missing(list) };
+    let Some(values) = elements(list, facts, scope) else { return missing(list, facts) };
     let known = elements(set, facts, scope).map(<[Value]>::len).zip(read(set, facts, scope));
-    let Some((size, known)) = known else { return missing(set) };
+    let Some((size, known)) = known else { return missing(set, facts) };
     let set = named_set(set, size);
     if truth == Truth::True {
         return format!("all {} in {list} are among {set}", values.len());
     }
     let strangers: Vec<&Value> = values
         .iter()
-        .filter(|value| contains(&known, &Found::Value(value), facts) != Some(true))
+        .filter(|value| contains(known.as_value(), value, facts) != Some(true))
         .collect();
     let told: Vec<String> =
         strangers.iter().take(LISTED).map(|value| clip(&value.to_string())).collect();
@@ -342,7 +392,7 @@ fn collect_offenders<'a>(
             let values = elements(list, facts, scope).unwrap_or_default();
             let known = read(set, facts, scope);
             let inside = |value: &'a Value| {
-                known.as_ref().and_then(|set| contains(set, &Found::Value(value), facts))
+                known.as_ref().and_then(|set| contains(set.as_value(), value, facts))
             };
             found.extend(values.iter().filter(|v| inside(v) != Some(true)).take(room));
         }

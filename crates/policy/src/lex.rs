@@ -1,11 +1,13 @@
 //! Words and literals of a policy's text, with their places. What they mean together is for
 //! `parse`.
 
+use crate::Time;
 use crate::fault::{Fault, FaultKind, Position};
 use crate::value::{UNITS, Value, Version, parse_duration};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::ops::Range;
 use touchstone_crypto::{Digest, HashAlgorithm};
 
 /// Longest text literal and longest name, in octets.
@@ -57,33 +59,67 @@ impl Token {
 }
 
 /// Longest first, so that `<=` is not `<`.
-const SYMBOLS: [&str; 12] = ["==", "!=", "<=", ">=", "<", ">", "{", "}", "(", ")", ",", ":"];
+const SYMBOLS: [&str; 17] =
+    ["==", "!=", "<=", ">=", "<", ">", "{", "}", "(", ")", "[", "]", ",", ":", ".", "+", "="];
 
-/// The tokens of `text`, always with [`Token::End`] last. What is no token is a fault; a stray
-/// character is left out.
-pub(crate) fn tokens(text: &str, faults: &mut Vec<Fault>) -> Vec<(Token, Position)> {
-    let mut lexer = Lexer { rest: text, at: Position { line: 1, column: 1 }, faults };
-    let mut tokens = Vec::new();
-    loop {
-        lexer.skip_blank();
-        let at = lexer.at;
-        match lexer.token(at) {
-            Some(Token::End) => break,
-            Some(token) => tokens.push((token, at)),
-            None => {}
-        }
-    }
-    tokens.push((Token::End, lexer.at));
-    tokens
+/// A token, its place, and its octets in the text.
+#[derive(Clone, Debug)]
+pub(crate) struct Placed {
+    pub(crate) token: Token,
+    pub(crate) at: Position,
+    pub(crate) octets: Range<usize>,
 }
 
-struct Lexer<'a> {
+/// What stands from `#` to the end of a line.
+#[derive(Clone, Debug)]
+pub(crate) struct Comment<'a> {
+    pub(crate) text: &'a str,
+    /// The index of the token that comes after it.
+    pub(crate) before: usize,
+    /// Nothing else stands on its line.
+    pub(crate) alone: bool,
+    pub(crate) line: u32,
+}
+
+/// The tokens of `text`, always with [`Token::End`] last, and its comments. What is no token is a
+/// fault; a stray character is left out.
+pub(crate) fn tokens<'a>(
+    text: &'a str,
+    faults: &mut Vec<Fault>,
+) -> (Vec<Placed>, Vec<Comment<'a>>) {
+    let at = Position { line: 1, column: 1 };
+    let mut lexer = Lexer { whole: text, rest: text, at, faults, comments: Vec::new() };
+    let mut tokens: Vec<Placed> = Vec::new();
+    let mut line = 0;
+    loop {
+        lexer.skip_blank(tokens.len(), line);
+        let (at, start) = (lexer.at, lexer.offset());
+        let token = match lexer.token(at) {
+            Some(Token::End) => break,
+            Some(token) => token,
+            None => continue,
+        };
+        tokens.push(Placed { token, at, octets: start..lexer.offset() });
+        line = at.line;
+    }
+    let end = text.len();
+    tokens.push(Placed { token: Token::End, at: lexer.at, octets: end..end });
+    (tokens, lexer.comments)
+}
+
+struct Lexer<'a, 'f> {
+    whole: &'a str,
     rest: &'a str,
     at: Position,
-    faults: &'a mut Vec<Fault>,
+    faults: &'f mut Vec<Fault>,
+    comments: Vec<Comment<'a>>,
 }
 
-impl<'a> Lexer<'a> {
+impl<'a> Lexer<'a, '_> {
+    const fn offset(&self) -> usize {
+        self.whole.len() - self.rest.len()
+    }
+
     fn token(&mut self, at: Position) -> Option<Token> {
         let Some(first) = self.rest.chars().next() else { return Some(Token::End) };
         if first == '"' {
@@ -95,13 +131,21 @@ impl<'a> Lexer<'a> {
         if first.is_ascii_alphabetic() || first == '_' {
             return Some(self.word(at));
         }
+        // A sign before a span of time has a space behind it: `now - 30d`.
+        if self.rest.starts_with("- ") {
+            self.take(1);
+            return Some(Token::Symbol("-"));
+        }
         if let Some(symbol) = SYMBOLS.into_iter().find(|symbol| self.rest.starts_with(symbol)) {
             self.take(symbol.len());
             return Some(Token::Symbol(symbol));
         }
         self.take(first.len_utf8());
+        if self.faults.len() >= MAX_FAULTS {
+            return None;
+        }
         let remedy = match first {
-            '=' => "write `==` to compare",
+            '-' => "put a space on each side of a minus",
             '\'' => "put text between double quotes",
             '/' => "a comment starts with `#`",
             '!' | '&' | '|' => "write the words `not`, `and`, `or`",
@@ -152,8 +196,29 @@ impl<'a> Lexer<'a> {
         next.next() == Some(':') && next.next().is_some_and(|c| c.is_ascii_hexdigit())
     }
 
-    /// An integer, a version or a duration.
+    /// A time, if what comes looks like one.
+    fn time(&mut self, at: Position) -> Option<Token> {
+        let form = self.rest.as_bytes();
+        let year = form.iter().take(4).all(u8::is_ascii_digit);
+        if !year || form.get(4) != Some(&b'-') || !form.get(5).is_some_and(u8::is_ascii_digit) {
+            return None;
+        }
+        let body = self.take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | ':'));
+        Some(match body.parse::<Time>() {
+            Ok(time) => Token::Literal(Value::Time(time)),
+            Err(error) => {
+                let shown: String = body.chars().take(40).collect();
+                let remedy = "write a day that there is, and the time of day in UTC";
+                self.fault(at, format!("`{shown}` is {error}"), remedy)
+            }
+        })
+    }
+
+    /// An integer, a version, a duration or a time.
     fn number(&mut self, at: Position) -> Token {
+        if let Some(token) = self.time(at) {
+            return token;
+        }
         let sign = if self.rest.starts_with('-') { self.take(1) } else { "" };
         let body = self.take_while(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_'));
         let value = if body.contains('.') && sign.is_empty() {
@@ -174,10 +239,10 @@ impl<'a> Lexer<'a> {
         let shown: String = body.chars().take(40).collect();
         self.fault(
             at,
-            format!("`{sign}{shown}` is no integer, version or duration"),
+            format!("`{sign}{shown}` is no integer, version, duration or time"),
             &format!(
-                "write an integer of 64 bits (42, 0x2a), a version (1.4.2), or a duration with the \
-                 units {}",
+                "write an integer of 64 bits (42, 0x2a), a version (1.4.2), a date (2026-12-31), or \
+                 a duration with the units {}",
                 units.join(", ")
             ),
         )
@@ -238,13 +303,16 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn skip_blank(&mut self) {
+    /// Goes on to the next token, which is that of the index `before`; the last stands on `line`.
+    fn skip_blank(&mut self, before: usize, line: u32) {
         loop {
             self.take_while(char::is_whitespace);
             if !self.rest.starts_with('#') {
                 return;
             }
-            self.take_while(|c| c != '\n');
+            let at = self.at.line;
+            let text = self.take_while(|c| c != '\n').trim_end();
+            self.comments.push(Comment { text, before, alone: at != line, line: at });
         }
     }
 
@@ -269,7 +337,7 @@ impl<'a> Lexer<'a> {
     fn fault(&mut self, at: Position, problem: String, remedy: &str) -> Token {
         if self.faults.len() < MAX_FAULTS {
             let kind = FaultKind::BadToken;
-            self.faults.push(Fault { at, kind, problem, remedy: remedy.into() });
+            self.faults.push(Fault { at, len: 1, kind, problem, remedy: remedy.into() });
         }
         Token::Bad
     }
@@ -290,13 +358,15 @@ mod tests {
 
     fn read(text: &str) -> (Vec<Token>, Vec<String>) {
         let mut faults = Vec::new();
-        let tokens = tokens(text, &mut faults).into_iter().map(|(token, _)| token).collect();
+        let (tokens, _) = tokens(text, &mut faults);
+        let tokens = tokens.into_iter().map(|placed| placed.token).collect();
         (tokens, faults.iter().map(ToString::to_string).collect())
     }
 
     #[test]
     fn literals_are_told_apart() {
-        let (tokens, faults) = read("42 -7 0x2A 1_000 1.4.2 90s \"a\\u{41}\\n\" true boot.x # end");
+        let (tokens, faults) =
+            read("42 -7 0x2A 1_000 1.4.2 90s 2026-12-31 - 3d \"a\\u{41}\\n\" true boot.x # end");
         assert_eq!(faults, Vec::<String>::new());
         assert_eq!(
             tokens,
@@ -307,6 +377,9 @@ mod tests {
                 Token::Literal(1000.into()),
                 Token::Literal(Version::new(1, 4, 2).into()),
                 Token::Literal(core::time::Duration::from_secs(90).into()),
+                Token::Literal("2026-12-31".parse::<Time>().unwrap().into()),
+                Token::Symbol("-"),
+                Token::Literal(core::time::Duration::from_hours(72).into()),
                 Token::Literal("aA\n".into()),
                 Token::Literal(true.into()),
                 Token::Name("boot.x".into()),
@@ -317,9 +390,10 @@ mod tests {
 
     #[test]
     fn what_is_no_token_says_what_to_write() {
-        let (_, faults) = read("a = b\n  12q \"open\nsha256:12 x..y $");
-        assert_eq!(faults.len(), 6);
-        assert_eq!(faults[0], "1:3: no use for the character `=`; write `==` to compare");
+        let (_, faults) = read("a & b\n  12q \"open\nsha256:12 x..y $ 2026-13-01");
+        assert_eq!(faults.len(), 7);
+        assert!(faults[0].starts_with("1:3: no use for the character `&`"), "{}", faults[0]);
+        assert!(faults[6].starts_with("3:18: `2026-13-01` is not a time"), "{}", faults[6]);
         assert!(faults[1].starts_with("2:3: `12q` is no integer"), "{}", faults[1]);
         assert!(faults[2].starts_with("2:7: text without an end"), "{}", faults[2]);
         assert!(faults[3].starts_with("3:1: bad digest"), "{}", faults[3]);

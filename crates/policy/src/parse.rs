@@ -1,14 +1,19 @@
-//! From text to [`Policy`]: the grammar of the crate's documentation, with every fault it can
-//! find in one pass. Conditions are in `condition`.
+//! From text to [`Policy`]: the grammar of the book's reference, with every fault it can find in
+//! one pass. What stands between the braces is in the modules below.
 
 mod condition;
+mod control;
+mod exception;
+mod layer;
+mod literal;
+mod trial;
 
-use crate::ar4si::{Dimension, Tier, TrustValue};
-use crate::ast::{Control, Policy, Test};
+pub(crate) use control::CLAUSES;
+
+use crate::ast::Policy;
 use crate::fault::{Fault, FaultKind, Position};
-use crate::lex::{self, Token};
+use crate::lex::{self, Placed, Token};
 use crate::{Catalog, Type, Value, suggest};
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -17,41 +22,103 @@ use alloc::vec::Vec;
 pub struct Limits;
 
 impl Limits {
-    /// Octets of text.
+    /// Octets of text, with its bases.
     pub const TEXT: usize = 256 * 1024;
     /// Controls.
     pub const CONTROLS: usize = 512;
-    /// Conditions within conditions.
+    /// Policies on top of each other.
+    pub const LAYERS: usize = 8;
+    /// Exceptions, and tests.
+    pub const EXTRAS: usize = 1024;
+    /// Conditions and values within each other.
     pub const DEPTH: usize = 24;
     /// `every` and `some` within each other.
-    pub const LOOPS: usize = 3;
+    pub const LOOPS: usize = 4;
     /// Faults reported at once.
     pub const FAULTS: usize = 20;
+}
+
+/// The words that begin what stands at the outermost level.
+pub(crate) const ITEMS: [&str; 7] =
+    ["policy", "reference", "control", "override", "remove", "exception", "test"];
+
+/// What the layout of a text makes of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// It begins an item.
+    Item,
+    /// It begins a clause inside braces.
+    Clause,
+    /// It ends a block of clauses.
+    Close,
+    /// It is a bracket that belongs to the word before it.
+    Bound,
 }
 
 impl Policy {
     /// Loads a policy. Nothing of a policy with a fault is used; the faults are in the order of
     /// the text, at most [`Limits::FAULTS`] of them.
+    ///
+    /// A policy that extends another one stands behind it in `text`, the base first.
     pub fn parse(text: &str, catalog: &Catalog) -> Result<Self, Vec<Fault>> {
-        let mut faults = Vec::new();
         if text.len() > Limits::TEXT {
-            return Err(alloc::vec![Fault {
-                at: Position { line: 1, column: 1 },
-                kind: FaultKind::TooLarge,
-                problem: format!("the policy has {} octets", text.len()),
-                remedy: format!("keep it within {}", Limits::TEXT),
-            }]);
+            return Err(alloc::vec![too_large(text.len())]);
         }
-        let tokens = lex::tokens(text, &mut faults);
+        let mut faults = Vec::new();
+        let (tokens, _) = lex::tokens(text, &mut faults);
         let mut parser = Parser::new(&tokens, catalog, faults);
-        let policy = parser.policy();
-        let mut faults = parser.faults;
-        faults.sort_by_key(|fault| fault.at);
-        faults.truncate(Limits::FAULTS);
-        match policy {
-            Ok(policy) if faults.is_empty() => Ok(policy),
-            _ => Err(faults),
+        let done = parser.file();
+        let Parser { policy, mut faults, .. } = parser;
+        if done.is_ok() && faults.is_empty() {
+            return Ok(policy);
         }
+        finish(&mut faults, &tokens, text);
+        Err(faults)
+    }
+}
+
+/// A text as its tokens, comments and the marks of its layout; names may mean anything.
+pub(crate) type Outline<'a> = (Vec<Placed>, Vec<lex::Comment<'a>>, Vec<(usize, Mark)>);
+
+pub(crate) fn outline(text: &str) -> Result<Outline<'_>, Vec<Fault>> {
+    if text.len() > Limits::TEXT {
+        return Err(alloc::vec![too_large(text.len())]);
+    }
+    let mut faults = Vec::new();
+    let (tokens, comments) = lex::tokens(text, &mut faults);
+    let catalog = Catalog::new();
+    let mut parser = Parser::new(&tokens, &catalog, faults);
+    // That it stopped is a fault of syntax, or one that does not matter here.
+    let _ = parser.file();
+    let Parser { mut faults, marks, full, .. } = parser;
+    faults.retain(|fault| fault.kind.is_of_syntax());
+    if faults.is_empty() && !full {
+        return Ok((tokens, comments, marks));
+    }
+    finish(&mut faults, &tokens, text);
+    Err(faults)
+}
+
+fn too_large(len: usize) -> Fault {
+    Fault {
+        at: Position { line: 1, column: 1 },
+        len: 1,
+        kind: FaultKind::TooLarge,
+        problem: format!("the policy has {len} octets"),
+        remedy: format!("keep it within {}", Limits::TEXT),
+    }
+}
+
+/// Puts the faults in order, leaves out what is too many, and says how long their places are.
+fn finish(faults: &mut Vec<Fault>, tokens: &[Placed], text: &str) {
+    faults.sort_by_key(|fault| fault.at);
+    faults.truncate(Limits::FAULTS);
+    for fault in faults {
+        let found = tokens.binary_search_by_key(&fault.at, |placed| placed.at);
+        let token = found.ok().and_then(|at| tokens.get(at));
+        let octets = token.and_then(|placed| text.get(placed.octets.clone()));
+        let len = octets.map_or(1, |octets| octets.chars().count());
+        fault.len = u32::try_from(len).unwrap_or(u32::MAX).max(1);
     }
 }
 
@@ -61,169 +128,58 @@ struct Halt;
 type Parsed<T> = Result<T, Halt>;
 
 struct Parser<'a> {
-    tokens: &'a [(Token, Position)],
+    tokens: &'a [Placed],
     next: usize,
-    end: (Token, Position),
     catalog: &'a Catalog,
+    policy: Policy,
+    /// Where each control of the policy, each reference and each exception stands.
+    controls_at: Vec<Position>,
+    references_at: Vec<Position>,
+    /// Whether each reference is used by a condition.
+    references_used: Vec<bool>,
+    /// Names that are to be controls of the layer when it ends.
+    control_names: Vec<(String, Position)>,
     faults: Vec<Fault>,
-    claims: Vec<String>,
+    /// Faults were left out.
+    full: bool,
+    marks: Vec<(usize, Mark)>,
     /// Variables of the enclosing `every` and `some`, outermost first.
     scope: Vec<(String, Option<Type>)>,
     depth: usize,
 }
 
-/// The clauses of a control.
-const CLAUSES: [&str; 6] = ["dimension", "severity", "fails", "passes", "because", "require"];
-
-#[derive(Default)]
-struct Clauses {
-    dimension: Option<Dimension>,
-    severity: Option<Tier>,
-    fails: Option<(Token, Position)>,
-    passes: Option<(Token, Position)>,
-    because: Option<String>,
-    requires: Vec<Test>,
-    seen: BTreeSet<&'static str>,
-    /// A clause was not understood: it may be the one that is missing.
-    halted: bool,
-}
-
 impl<'a> Parser<'a> {
-    fn new(tokens: &'a [(Token, Position)], catalog: &'a Catalog, faults: Vec<Fault>) -> Self {
-        let at = tokens.last().map_or(Position { line: 1, column: 1 }, |(_, at)| *at);
+    fn new(tokens: &'a [Placed], catalog: &'a Catalog, faults: Vec<Fault>) -> Self {
         Self {
             tokens,
             next: 0,
-            end: (Token::End, at),
             catalog,
+            policy: Policy {
+                layers: Vec::new(),
+                references: Vec::new(),
+                controls: Vec::new(),
+                removed: Vec::new(),
+                exceptions: Vec::new(),
+                trials: Vec::new(),
+                claims: Vec::new(),
+            },
+            controls_at: Vec::new(),
+            references_at: Vec::new(),
+            references_used: Vec::new(),
+            control_names: Vec::new(),
             faults,
-            claims: Vec::new(),
+            full: false,
+            marks: Vec::new(),
             scope: Vec::new(),
             depth: 0,
         }
-    }
-
-    fn policy(&mut self) -> Parsed<Policy> {
-        self.keyword("policy", "a policy starts with `policy \"name\" version 1 {`")?;
-        let name = self.text("the policy's name")?;
-        self.keyword("version", "write `version` and a whole number after the name")?;
-        let version = self.version()?;
-        self.symbol("{", "controls stand between `{` and `}`")?;
-        let mut controls: Vec<Control> = Vec::new();
-        let mut names = BTreeSet::new();
-        while !self.peek().is("}") && *self.peek() != Token::End {
-            let at = self.at();
-            if controls.len() >= Limits::CONTROLS {
-                let problem = format!("more than {} controls", Limits::CONTROLS);
-                return self.halt(at, FaultKind::TooLarge, problem, "split the policy".into());
-            }
-            match self.control(&mut names) {
-                Ok(Some(control)) => controls.push(control),
-                Ok(None) => {}
-                Err(Halt) => self.skip_to(&["control"]),
-            }
-        }
-        self.symbol("}", "close the policy with `}`")?;
-        if *self.peek() != Token::End {
-            return self.unexpected("the end of the policy", "one file holds one policy");
-        }
-        if controls.is_empty() && self.faults.is_empty() {
-            let (at, remedy) = (self.at(), "write at least one `control`".into());
-            return self.halt(at, FaultKind::Missing, "a policy without controls".into(), remedy);
-        }
-        let claims = core::mem::take(&mut self.claims);
-        Ok(Policy { name, version, controls, claims })
-    }
-
-    fn version(&mut self) -> Parsed<u64> {
-        if let Token::Literal(Value::Integer(version)) = self.peek()
-            && let Ok(version @ 1..) = u64::try_from(*version)
-        {
-            self.advance();
-            return Ok(version);
-        }
-        self.unexpected(
-            "a version",
-            "write a whole number from 1 on; count it up with every change",
-        )
-    }
-
-    /// `None` if a fault in it was noted and its end was found.
-    fn control(&mut self, names: &mut BTreeSet<String>) -> Parsed<Option<Control>> {
-        self.keyword("control", "a policy holds controls: `control name { .. }`")?;
-        let at = self.at();
-        let Some(name) = self.peek().name().map(String::from) else {
-            return self
-                .unexpected("the control's name", "write it in small letters: `secure-boot`");
-        };
-        self.advance();
-        if !names.insert(name.clone()) {
-            let problem = format!("a second control named `{name}`");
-            self.note(at, FaultKind::Duplicate, problem, "rename one of them".into());
-        }
-        self.symbol("{", "the clauses of a control stand between `{` and `}`")?;
-        let mut clauses = Clauses::default();
-        while !self.peek().is("}") {
-            if *self.peek() == Token::End || self.peek().name() == Some("control") {
-                return self.unexpected("`}`", "close the control with `}`");
-            }
-            if self.clause(&mut clauses).is_err() {
-                clauses.halted = true;
-                self.skip_to(&CLAUSES);
-            }
-        }
-        self.advance();
-        Ok(self.finish(at, name, clauses))
-    }
-
-    fn clause(&mut self, clauses: &mut Clauses) -> Parsed<()> {
-        let at = self.at();
-        let word = self.peek().name();
-        let Some(clause) = CLAUSES.into_iter().find(|clause| word == Some(clause)) else {
-            let near = word.and_then(|word| suggest::nearest(word, CLAUSES));
-            let remedy = near.map_or_else(
-                || format!("a clause is one of {}", CLAUSES.join(", ")),
-                |near| format!("did you mean `{near}`?"),
-            );
-            return self.unexpected("a clause", &remedy);
-        };
-        self.advance();
-        if !clauses.seen.insert(clause) && clause != "require" {
-            let problem = format!("`{clause}` twice in one control");
-            self.note(at, FaultKind::Duplicate, problem, "keep one of them".into());
-        }
-        match clause {
-            "dimension" => clauses.dimension = self.dimension()?,
-            "severity" => clauses.severity = self.severity()?,
-            "fails" => clauses.fails = Some(self.value_word()?),
-            "passes" => clauses.passes = Some(self.value_word()?),
-            "because" => clauses.because = Some(self.text("the reason")?),
-            _ => {
-                self.scope.clear();
-                self.depth = 0;
-                let test = self.test()?;
-                clauses.requires.push(test);
-            }
-        }
-        Ok(())
-    }
-
-    fn dimension(&mut self) -> Parsed<Option<Dimension>> {
-        let names = Dimension::ALL.map(Dimension::name);
-        self.word("a dimension", &names, Dimension::from_name)
-    }
-
-    fn severity(&mut self) -> Parsed<Option<Tier>> {
-        let names = [Tier::Warning.name(), Tier::Contraindicated.name()];
-        let known = |name: &str| Tier::from_name(name).filter(|tier| names.contains(&tier.name()));
-        self.word("a severity", &names, known)
     }
 
     /// One of a few known words; `None` if it was another, which is noted.
     fn word<T>(
         &mut self,
         what: &str,
-        names: &[&'static str],
+        names: &[&str],
         known: impl Fn(&str) -> Option<T>,
     ) -> Parsed<Option<T>> {
         let at = self.at();
@@ -243,63 +199,27 @@ impl<'a> Parser<'a> {
         Ok(found)
     }
 
-    /// The name or number of an AR4SI value; which are known depends on the dimension, which may
-    /// come later in the control.
-    fn value_word(&mut self) -> Parsed<(Token, Position)> {
-        let (token, at) = self.current().clone();
-        if matches!(token, Token::Name(_) | Token::Literal(Value::Integer(_))) {
+    /// A name without dots.
+    fn identifier(&mut self, what: &str, remedy: &str) -> Parsed<String> {
+        let Some(name) = self.peek().name().map(String::from) else {
+            return self.unexpected(what, remedy);
+        };
+        if name.contains('.') {
+            return self.unexpected(what, "write it without a dot");
+        }
+        self.advance();
+        Ok(name)
+    }
+
+    /// A whole number from 1 on.
+    fn number(&mut self, what: &str, remedy: &str) -> Parsed<u64> {
+        if let Token::Literal(Value::Integer(number)) = self.peek()
+            && let Ok(number @ 1..) = u64::try_from(*number)
+        {
             self.advance();
-            return Ok((token, at));
+            return Ok(number);
         }
-        self.unexpected("a trustworthiness value", "write its name or number: `approved-boot`, 3")
-    }
-
-    fn finish(&mut self, at: Position, name: String, clauses: Clauses) -> Option<Control> {
-        for clause in ["dimension", "severity", "because", "require"] {
-            if !clauses.halted && !clauses.seen.contains(clause) {
-                let problem = format!("control `{name}` has no `{clause}`");
-                let remedy = format!("add {}", example_of(clause));
-                self.note(at, FaultKind::Missing, problem, remedy);
-            }
-        }
-        let (dimension, severity) = (clauses.dimension?, clauses.severity?);
-        let fails = self.value(dimension, severity, clauses.fails);
-        let passes = self.value(dimension, Tier::Affirming, clauses.passes);
-        let (because, requires) = (clauses.because?, clauses.requires);
-        Some(Control { name, dimension, fails: fails?, passes: passes?, because, requires })
-    }
-
-    fn value(
-        &mut self,
-        dimension: Dimension,
-        tier: Tier,
-        written: Option<(Token, Position)>,
-    ) -> Option<TrustValue> {
-        let Some((token, at)) = written else { return Some(TrustValue::usual(dimension, tier)) };
-        let value = match &token {
-            Token::Name(name) => TrustValue::from_name(dimension, name),
-            Token::Literal(Value::Integer(number)) => {
-                i8::try_from(*number).ok().map(|number| TrustValue::new(dimension, number))
-            }
-            _ => None,
-        };
-        if let Some(value) = value.filter(|value| value.tier() == tier) {
-            return Some(value);
-        }
-        let known: Vec<&str> = dimension
-            .values()
-            .filter(|value| value.tier() == tier)
-            .filter_map(TrustValue::name)
-            .collect();
-        let near = token.name().and_then(|name| suggest::nearest(name, known.iter().copied()));
-        let remedy = match near {
-            Some(near) => format!("did you mean `{near}`?"),
-            None if known.is_empty() => "write a private number of that tier".into(),
-            None => format!("known are {}", known.join(", ")),
-        };
-        let problem = format!("{} is not a value of {dimension} that is {tier}", token.describe());
-        self.note(at, FaultKind::UnknownWord, problem, remedy);
-        None
+        self.unexpected(what, remedy)
     }
 
     fn text(&mut self, what: &str) -> Parsed<String> {
@@ -309,6 +229,17 @@ impl<'a> Parser<'a> {
             return Ok(text);
         }
         self.unexpected(what, "write it as text between double quotes")
+    }
+
+    /// The same, and it says something.
+    fn words(&mut self, what: &str) -> Parsed<String> {
+        let at = self.at();
+        let text = self.text(what)?;
+        if text.trim().is_empty() {
+            let problem = format!("{what} is empty");
+            self.note(at, FaultKind::Missing, problem, "write it in words".into());
+        }
+        Ok(text)
     }
 
     fn keyword(&mut self, word: &str, remedy: &str) -> Parsed<()> {
@@ -327,6 +258,62 @@ impl<'a> Parser<'a> {
         self.unexpected(&format!("`{symbol}`"), remedy)
     }
 
+    /// The clauses of a block, each read by `clause`, which is given the word that it begins with.
+    /// Whether all of them were understood.
+    fn block(
+        &mut self,
+        what: &str,
+        known: &[&'static str],
+        clause: &mut dyn FnMut(&mut Self, &'static str) -> Parsed<()>,
+    ) -> Parsed<bool> {
+        let mut whole = true;
+        self.symbol("{", &format!("the clauses of {what} stand between `{{` and `}}`"))?;
+        while !self.peek().is("}") {
+            let item = self.peek().name().is_some_and(|name| ITEMS.contains(&name));
+            if *self.peek() == Token::End || item {
+                return self.unexpected("`}`", &format!("close {what} with `}}`"));
+            }
+            self.mark(Mark::Clause);
+            let read = match self.clause_word(known) {
+                Ok(word) => clause(self, word),
+                Err(Halt) => Err(Halt),
+            };
+            if read.is_err() {
+                whole = false;
+                self.skip_to(known);
+            }
+        }
+        self.mark(Mark::Close);
+        self.advance();
+        Ok(whole)
+    }
+
+    fn clause_word(&mut self, known: &[&'static str]) -> Parsed<&'static str> {
+        let word = self.peek().name();
+        if let Some(clause) = known.iter().find(|clause| word == Some(clause)) {
+            self.advance();
+            return Ok(clause);
+        }
+        let near = word.and_then(|word| suggest::nearest(word, known.iter().copied()));
+        let remedy = near.map_or_else(
+            || format!("a clause is one of {}", known.join(", ")),
+            |near| format!("did you mean `{near}`?"),
+        );
+        self.unexpected("a clause", &remedy)
+    }
+
+    /// Notes a clause that was there before.
+    fn once(&mut self, seen: &mut Vec<&'static str>, clause: &'static str) {
+        if seen.contains(&clause) {
+            // The clause's word has just been taken.
+            let before = self.next.saturating_sub(1);
+            let at = self.tokens.get(before).map_or_else(|| self.at(), |placed| placed.at);
+            let problem = format!("`{clause}` twice");
+            self.note(at, FaultKind::Duplicate, problem, "keep one of them".into());
+        }
+        seen.push(clause);
+    }
+
     /// Whether the next token is the word, which is then taken.
     fn take_word(&mut self, word: &str) -> bool {
         let here = self.peek().name() == Some(word);
@@ -336,20 +323,35 @@ impl<'a> Parser<'a> {
         here
     }
 
-    fn current(&self) -> &(Token, Position) {
-        self.tokens.get(self.next).unwrap_or(&self.end)
+    /// Whether the next token is the symbol, which is then taken.
+    fn take_symbol(&mut self, symbol: &str) -> bool {
+        let here = self.peek().is(symbol);
+        if here {
+            self.advance();
+        }
+        here
     }
 
-    fn peek(&self) -> &Token {
-        &self.current().0
+    fn peek(&self) -> &'a Token {
+        self.peek_at(0)
+    }
+
+    fn peek_at(&self, ahead: usize) -> &'a Token {
+        self.tokens.get(self.next + ahead).map_or(&Token::End, |placed| &placed.token)
     }
 
     fn at(&self) -> Position {
-        self.current().1
+        let placed = self.tokens.get(self.next).or(self.tokens.last());
+        placed.map_or(Position { line: 1, column: 1 }, |placed| placed.at)
     }
 
     fn advance(&mut self) {
         self.next += 1;
+    }
+
+    /// Says what the next token is to the layout.
+    fn mark(&mut self, mark: Mark) {
+        self.marks.push((self.next, mark));
     }
 
     /// Goes on to one of the words, or to the `}` that closes what the fault is in.
@@ -357,12 +359,11 @@ impl<'a> Parser<'a> {
         let mut open = 0_usize;
         loop {
             let token = self.peek();
-            let word = token.name().is_some_and(|name| words.contains(&name) || name == "control");
-            if *token == Token::End || (open == 0 && (word || token.is("}"))) {
-                return;
-            }
-            // A lost brace must not swallow the controls after it.
-            if token.name() == Some("control") {
+            let name = token.name();
+            let word = name.is_some_and(|name| words.contains(&name));
+            // A lost brace must not swallow the items after it.
+            let item = name.is_some_and(|name| ITEMS.contains(&name));
+            if *token == Token::End || item || (open == 0 && (word || token.is("}"))) {
                 return;
             }
             open = match token {
@@ -400,18 +401,10 @@ impl<'a> Parser<'a> {
 
     fn note(&mut self, at: Position, kind: FaultKind, problem: String, remedy: String) {
         if self.is_full() {
+            self.full = true;
             return;
         }
-        self.faults.push(Fault { at, kind, problem, remedy });
-    }
-}
-
-const fn example_of(clause: &str) -> &'static str {
-    match clause.as_bytes() {
-        b"dimension" => "one, as in `dimension configuration`",
-        b"severity" => "`severity warning` or `severity contraindicated`",
-        b"because" => "the reason in words, as in `because \"..\"`",
-        _ => "what must hold, as in `require boot.secure-boot`",
+        self.faults.push(Fault { at, len: 1, kind, problem, remedy });
     }
 }
 

@@ -23,6 +23,9 @@ pub(crate) fn catalog() -> Catalog {
         .with("device.endorsed", Boolean, "its element is genuine")
         .with("device.onboarded", Boolean, "the device was onboarded")
         .with("element.kind", Text, "the kind of secure element")
+        .with("device.certificate", Type::certificate(), "its certificate")
+        .with("device.sensors", Type::map(Integer), "readings by name")
+        .with_function("longer", &[Text, Integer], Boolean, "whether a text is longer", longer)
         .with("evidence.age", Duration, "time since the evidence was made")
         .with("boot.secure-boot", Boolean, "UEFI Secure Boot is on")
         .with("boot.images", Type::list(image.clone()), "images measured into PCR 4")
@@ -48,6 +51,11 @@ pub(crate) fn catalog() -> Catalog {
         catalog = catalog.with(&name, Type::set(Digest), "released values");
     }
     catalog
+}
+
+fn longer(values: &[&Value]) -> Option<Value> {
+    let [Value::Text(text), Value::Integer(most)] = values else { return None };
+    Some((i64::try_from(text.len()).ok()? > *most).into())
 }
 
 pub(crate) fn digest(octet: u8) -> Value {
@@ -111,7 +119,7 @@ pub(crate) fn good_device() -> ClaimSet {
         claims.insert(&alloc::format!("boot.{name}"), Value::list([cert.clone()]));
         claims.insert(&alloc::format!("reference.{name}"), Value::set([cert]));
     }
-    claims
+    claims.aged(Duration::from_secs(2))
 }
 
 pub(crate) fn gateway() -> Policy {
@@ -121,8 +129,8 @@ pub(crate) fn gateway() -> Policy {
 /// A policy of one control that requires `test`.
 pub(crate) fn requiring(requirement: &str) -> Result<Policy, Vec<crate::Fault>> {
     let text = alloc::format!(
-        "policy \"p\" version 1 {{ control c {{ dimension executables severity warning \
-         because \"b\" require {requirement} }} }}"
+        "policy p version 1 schema 1 control c {{ title \"t\" severity low \
+         require {requirement} else executables warning }}"
     );
     Policy::parse(&text, &catalog())
 }

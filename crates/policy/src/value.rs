@@ -1,6 +1,7 @@
 //! Claim values, their types, and how each is written.
 //! Where the values come from is the caller's business ([`Claims`](crate::Claims)).
 
+use crate::Time;
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use alloc::format;
@@ -26,11 +27,15 @@ pub enum Type {
     Duration,
     /// A digest with its algorithm: `sha256:<hex>`.
     Digest,
+    /// A point in time: `2026-12-31`.
+    Time,
     /// Values of one type, in order.
     List(Box<Type>),
     /// Values of one scalar type without order: what reference values are.
     Set(Box<Type>),
-    /// Named fields; only inside a list.
+    /// Values of one type by name.
+    Map(Box<Type>),
+    /// Named fields.
     Record(Vec<(Cow<'static, str>, Type)>),
 }
 
@@ -50,10 +55,37 @@ impl Type {
         Self::Record(fields.into_iter().map(|(name, kind)| (Cow::Borrowed(name), kind)).collect())
     }
 
-    /// The type of the elements of a list or set.
+    /// A map of names to `element`.
+    pub fn map(element: Self) -> Self {
+        Self::Map(Box::new(element))
+    }
+
+    /// An X.509 certificate, as a record (RFC 5280 §4.1).
+    pub fn certificate() -> Self {
+        Self::record([
+            ("subject", Self::Text),
+            ("issuer", Self::Text),
+            ("serial", Self::Text),
+            ("not-before", Self::Time),
+            ("not-after", Self::Time),
+            ("fingerprint", Self::Digest),
+        ])
+    }
+
+    /// The type of the elements of a list, set or map.
     pub fn element(&self) -> Option<&Self> {
         match self {
-            Self::List(element) | Self::Set(element) => Some(element),
+            Self::List(element) | Self::Set(element) | Self::Map(element) => Some(element),
+            _ => None,
+        }
+    }
+
+    /// The type of a field.
+    pub(crate) fn field(&self, name: &str) -> Option<&Self> {
+        match self {
+            Self::Record(fields) => {
+                fields.iter().find(|(known, _)| known == name).map(|(_, kind)| kind)
+            }
             _ => None,
         }
     }
@@ -65,12 +97,12 @@ impl Type {
 
     /// Whether values of it can be compared with `<`.
     pub const fn is_ordered(&self) -> bool {
-        matches!(self, Self::Integer | Self::Version | Self::Duration)
+        matches!(self, Self::Integer | Self::Version | Self::Duration | Self::Time)
     }
 
-    /// Whether it is neither a list, a set nor a record.
+    /// Whether it is a single value: no list, set, map or record.
     pub const fn is_scalar(&self) -> bool {
-        !matches!(self, Self::List(_) | Self::Set(_) | Self::Record(_))
+        !matches!(self, Self::List(_) | Self::Set(_) | Self::Map(_) | Self::Record(_))
     }
 }
 
@@ -83,14 +115,17 @@ impl fmt::Display for Type {
             Self::Version => f.write_str("version"),
             Self::Duration => f.write_str("duration"),
             Self::Digest => f.write_str("digest"),
+            Self::Time => f.write_str("time"),
             Self::List(element) => write!(f, "list of {element}"),
             Self::Set(element) => write!(f, "set of {element}"),
+            Self::Map(element) => write!(f, "map of {element}"),
+            Self::Record(_) if *self == Self::certificate() => f.write_str("certificate"),
             Self::Record(fields) => {
-                f.write_str("record of ")?;
+                f.write_str("record {")?;
                 for (at, (name, kind)) in fields.iter().enumerate() {
-                    write!(f, "{}{name} {kind}", if at == 0 { "" } else { ", " })?;
+                    write!(f, "{} {name} {kind}", if at == 0 { "" } else { "," })?;
                 }
-                Ok(())
+                f.write_str(" }")
             }
         }
     }
@@ -111,10 +146,14 @@ pub enum Value {
     Duration(Duration),
     /// A digest.
     Digest(Digest),
+    /// A point in time.
+    Time(Time),
     /// Values in order.
     List(Vec<Value>),
     /// Values to look things up in.
     Set(Set),
+    /// Values by name.
+    Map(Map),
     /// Named fields.
     Record(Record),
 }
@@ -135,11 +174,12 @@ impl Value {
         Self::Record(fields.into_iter().map(|(n, value)| (Cow::Borrowed(n), value)).collect())
     }
 
-    /// The elements of a list or set.
+    /// The elements of a list, set or map.
     pub fn elements(&self) -> Option<&[Self]> {
         match self {
             Self::List(values) => Some(values),
             Self::Set(set) => Some(set.as_slice()),
+            Self::Map(map) => Some(&map.values),
             _ => None,
         }
     }
@@ -168,9 +208,11 @@ impl Value {
             | (Self::Text(_), Type::Text)
             | (Self::Version(_), Type::Version)
             | (Self::Duration(_), Type::Duration)
-            | (Self::Digest(_), Type::Digest) => true,
+            | (Self::Digest(_), Type::Digest)
+            | (Self::Time(_), Type::Time) => true,
             (Self::List(values), Type::List(element)) => values.iter().all(|v| v.is(element)),
             (Self::Set(set), Type::Set(element)) => set.as_slice().iter().all(|v| v.is(element)),
+            (Self::Map(map), Type::Map(element)) => map.values.iter().all(|v| v.is(element)),
             (Self::Record(record), Type::Record(fields)) => fields
                 .iter()
                 .all(|(name, kind)| record.field(name).is_none_or(|value| value.is(kind))),
@@ -221,7 +263,13 @@ impl From<Digest> for Value {
     }
 }
 
-/// As a policy writes it; lists, sets and records in the same spirit.
+impl From<Time> for Value {
+    fn from(value: Time) -> Self {
+        Self::Time(value)
+    }
+}
+
+/// As a policy writes it.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -231,30 +279,35 @@ impl fmt::Display for Value {
             Self::Version(version) => write!(f, "{version}"),
             Self::Duration(duration) => write_duration(f, *duration),
             Self::Digest(digest) => write!(f, "{digest}"),
-            Self::List(values) => write_values(f, "[", values, "]"),
-            Self::Set(set) if set.as_slice().is_empty() => f.write_str("{}"),
-            Self::Set(set) => write_values(f, "{ ", set.as_slice(), " }"),
-            Self::Record(record) => {
-                for (at, (name, value)) in record.0.iter().enumerate() {
-                    write!(f, "{}{name} {value}", if at == 0 { "" } else { ", " })?;
+            Self::Time(time) => write!(f, "{time}"),
+            Self::List(values) => write_values(f, values),
+            Self::Set(set) => write_values(f, set.as_slice()),
+            Self::Map(map) => {
+                f.write_str("{")?;
+                for (at, (name, value)) in map.iter().enumerate() {
+                    f.write_str(if at == 0 { " " } else { ", " })?;
+                    write_text(f, name)?;
+                    write!(f, " {value}")?;
                 }
-                Ok(())
+                f.write_str(" }")
+            }
+            Self::Record(record) => {
+                f.write_str("{")?;
+                for (at, (name, value)) in record.0.iter().enumerate() {
+                    write!(f, "{} {name} {value}", if at == 0 { "" } else { "," })?;
+                }
+                f.write_str(" }")
             }
         }
     }
 }
 
-fn write_values(
-    f: &mut fmt::Formatter<'_>,
-    open: &str,
-    values: &[Value],
-    close: &str,
-) -> fmt::Result {
-    f.write_str(open)?;
+fn write_values(f: &mut fmt::Formatter<'_>, values: &[Value]) -> fmt::Result {
+    f.write_str("[")?;
     for (at, value) in values.iter().enumerate() {
         write!(f, "{}{value}", if at == 0 { "" } else { ", " })?;
     }
-    f.write_str(close)
+    f.write_str("]")
 }
 
 /// Text between quotes: nothing in it can end the line or steer a terminal.
@@ -274,7 +327,7 @@ pub(crate) fn write_text(f: &mut impl fmt::Write, text: &str) -> fmt::Result {
 }
 
 /// Controls, and the marks that reverse the direction of what follows.
-fn is_unprintable(c: char) -> bool {
+pub(crate) fn is_unprintable(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -314,6 +367,35 @@ impl FromIterator<Value> for Set {
         values.sort_unstable();
         values.dedup();
         Self(values)
+    }
+}
+
+/// Values by name: sorted by it, and no name twice.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Map {
+    names: Vec<String>,
+    values: Vec<Value>,
+}
+
+impl Map {
+    /// The value of that name.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        let at = self.names.binary_search_by(|known| known.as_str().cmp(name)).ok()?;
+        self.values.get(at)
+    }
+
+    /// Every value with its name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.names.iter().map(String::as_str).zip(&self.values)
+    }
+}
+
+/// Of two values with one name the last stands.
+impl FromIterator<(String, Value)> for Map {
+    fn from_iter<I: IntoIterator<Item = (String, Value)>>(values: I) -> Self {
+        let sorted: alloc::collections::BTreeMap<String, Value> = values.into_iter().collect();
+        let (names, values) = sorted.into_iter().unzip();
+        Self { names, values }
     }
 }
 
@@ -459,6 +541,6 @@ mod tests {
         let good = Value::list([Value::record([("index", 1.into()), ("path", "/a".into())])]);
         let bad = Value::list([Value::record([("index", "1".into())])]);
         assert!(good.is(&kind) && !bad.is(&kind));
-        assert_eq!(kind.to_string(), "list of record of index integer, path text");
+        assert_eq!(kind.to_string(), "list of record { index integer, path text }");
     }
 }

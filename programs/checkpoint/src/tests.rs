@@ -47,6 +47,9 @@ impl Fleet {
                 value: if passed { 2 } else { 96 },
                 reason: "the code of the pump is not the published one".into(),
                 events: Vec::new(),
+                severity: "high".into(),
+                countermeasures: Vec::new(),
+                exception: None,
             }],
         };
         to_jwt(&ear, &self.key).unwrap()

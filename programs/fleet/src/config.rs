@@ -81,6 +81,10 @@ pub struct TrustFiles {
     pub reference_signers: Vec<PathBuf>,
     /// The policy.
     pub policy: PathBuf,
+    /// Who must have signed the policy: each role with its certificate. Without any it is text.
+    pub policy_signers: Vec<(String, PathBuf)>,
+    /// What policies may speak of beyond what every verifier knows.
+    pub policy_schemas: Vec<PathBuf>,
     /// Signed reference values to import on start.
     pub references: Vec<PathBuf>,
 }
@@ -267,14 +271,35 @@ fn trust(section: &Section<'_>, base: &Path) -> Option<TrustFiles> {
     let device_roots = paths("device_roots", true);
     let reference_signers = paths("reference_signers", true);
     let policy = section.required("policy").map(|path: PathBuf| base.join(path));
+    let policy_signers = policy_signers(section, base);
+    let policy_schemas = paths("policy_schemas", false);
     let references = paths("references", false);
     Some(TrustFiles {
         endorsement_roots: endorsement_roots?,
         device_roots: device_roots?,
         reference_signers: reference_signers?,
         policy: policy?,
+        policy_signers: policy_signers?,
+        policy_schemas: policy_schemas?,
         references: references?,
     })
+}
+
+/// Roles with the certificates that fill them: `"security=security.pem"`.
+fn policy_signers(section: &Section<'_>, base: &Path) -> Option<Vec<(String, PathBuf)>> {
+    let written: Vec<String> = section.list("policy_signers")?;
+    let mut signers: Vec<(String, PathBuf)> = Vec::new();
+    for entry in &written {
+        let sides = entry.split_once('=').filter(|(name, file)| {
+            !name.is_empty() && !file.is_empty() && !signers.iter().any(|(known, _)| known == name)
+        });
+        let Some((name, file)) = sides else {
+            section.refuse("policy_signers", "write each as `ROLE=FILE`, and each role once");
+            return None;
+        };
+        signers.push((name.to_owned(), base.join(file)));
+    }
+    Some(signers)
 }
 
 fn appraisal(section: &Section<'_>) -> Option<Appraisal> {

@@ -14,6 +14,7 @@ pub mod console;
 mod error;
 pub mod fleet;
 pub mod judge;
+pub mod policy;
 pub mod run;
 pub mod secure;
 pub mod serve;

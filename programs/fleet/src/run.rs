@@ -135,6 +135,7 @@ pub async fn start(
 ) -> Result<Running, Error> {
     let db = Db::open(&state.database(), &config.tenant)?;
     let store = Store::start(db)?;
+    policy(&trust, &store).await?;
     let authority = Arc::new(Authority::open(state, &config.name, config.ocsp.url.as_deref())?);
     let key = state.key("verifier.key", SignatureAlgorithm::EcdsaP256Sha256)?;
     let operators = operators(&config, state)?;
@@ -184,6 +185,17 @@ fn notary(config: &Config, state: &StateDir) -> Result<Notary, Error> {
         .map_err(|fault| Error::content(&state.file("audit.key"), fault.to_string()))?;
     state.write("audit.pub", format!("{}\n", notary.key()).as_bytes())?;
     Ok(notary)
+}
+
+/// A signed policy is taken only if none after it was in force.
+async fn policy(trust: &Trust, store: &Store) -> Result<(), Error> {
+    let loaded = trust.policy().clone();
+    if !loaded.signed {
+        return Ok(());
+    }
+    let (name, version) = (loaded.policy.name().to_owned(), loaded.policy.version());
+    let accept = move |db: &mut Db| db.accept_policy(&name, version, &loaded.sha256, clock::now());
+    store.call(accept).await
 }
 
 /// Imports what the configuration names, and puts everything that is stored in force.

@@ -10,6 +10,7 @@ mod devices;
 mod events;
 mod feed;
 mod operators;
+mod policies;
 mod references;
 mod results;
 mod updates;
@@ -31,7 +32,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Each entry takes the database from its index to the next version.
-const MIGRATIONS: &[&str] = &[include_str!("store/schema.sql"), include_str!("store/claims.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("store/schema.sql"),
+    include_str!("store/claims.sql"),
+    include_str!("store/policies.sql"),
+];
 
 /// Calls that may wait for the database; more callers wait in line themselves.
 const WAITING: usize = 256;

@@ -2,17 +2,17 @@
 
 use crate::authority::sha256_hex;
 use crate::config::TrustFiles;
+use crate::policy::{self, Loaded};
 use crate::store::NewReference;
 use crate::{Error, api::types::Reference, clock};
 use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use touchstone_appraise::references::{self, Manifest, Set};
-use touchstone_appraise::{References, Verifier, catalog};
+use touchstone_appraise::{References, Verifier};
 use touchstone_certs::{Certificate, TrustStore};
 use touchstone_cms::SignedData;
 use touchstone_crypto_awslc::AwsLc;
-use touchstone_policy::Policy;
 
 /// The largest file of trust, in octets: a bundle of all TPM makers' roots is a tenth of it.
 const LARGEST: u64 = 16 << 20;
@@ -28,7 +28,7 @@ pub struct Trust {
     /// Who may sign reference values.
     reference_signers: TrustStore,
     tenant: String,
-    policy: Policy,
+    policy: Loaded,
     verifier: RwLock<Arc<Verifier>>,
 }
 
@@ -49,10 +49,10 @@ impl Trust {
         let endorsement_roots = store(&files.endorsement_roots);
         let device_roots = store(&files.device_roots);
         let reference_signers = store(&files.reference_signers);
-        let policy = policy(&files.policy).map_err(|mut error| faults.append(&mut error)).ok();
+        let policy = policy::load(files).map_err(|mut error| faults.append(&mut error)).ok();
         match policy {
             Some(policy) if faults.is_empty() => {
-                let verifier = Verifier::new(policy.clone(), References::new());
+                let verifier = Verifier::new(policy.policy.clone(), References::new());
                 Ok(Self {
                     endorsement_roots,
                     device_roots,
@@ -64,6 +64,11 @@ impl Trust {
             }
             _ => Err(faults),
         }
+    }
+
+    /// The policy as it was loaded.
+    pub const fn policy(&self) -> &Loaded {
+        &self.policy
     }
 
     /// The verifier in force.
@@ -118,7 +123,7 @@ impl Trust {
                 faults.push(format!("{}: {words}", sha256_hex(envelope)));
             }
         }
-        let verifier = Arc::new(Verifier::new(self.policy.clone(), references));
+        let verifier = Arc::new(Verifier::new(self.policy.policy.clone(), references));
         *self.verifier.write().unwrap_or_else(PoisonError::into_inner) = verifier;
         faults
     }
@@ -188,13 +193,4 @@ pub fn certificates(path: &Path) -> Result<Vec<Certificate>, Error> {
         return Err(Error::content(path, "no certificate in it; it must be certificates in PEM"));
     }
     Ok(found)
-}
-
-fn policy(path: &Path) -> Result<Policy, Vec<Error>> {
-    let octets = read(path, LARGEST).map_err(|error| vec![error])?;
-    let text = String::from_utf8(octets)
-        .map_err(|_| vec![Error::content(path, "the policy is not UTF-8")])?;
-    Policy::parse(&text, &catalog()).map_err(|faults| {
-        faults.iter().map(|fault| Error::content(path, fault.to_string())).collect()
-    })
 }

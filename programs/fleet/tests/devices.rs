@@ -261,18 +261,19 @@ async fn noise_and_strangers_are_refused_and_the_fleet_goes_on() {
 }
 
 const ASKS_FOR_MORE: &str = r#"
-    control kernel {
-        dimension configuration
-        severity  warning
-        because   "a parameter can switch off what the kernel measures"
-        require   boot.command-line == "quiet"
-    }
-}"#;
+control kernel {
+  title    "The kernel is given no parameters"
+  severity medium
+  require  boot.command-line == "quiet"
+  else     configuration warning
+  because  "a parameter can switch off what the kernel measures"
+}
+"#;
 
 #[tokio::test]
 async fn operators_get_the_claims_and_what_is_not_known_is_neither_passed_nor_failed() {
     let (swtpm, mut lab) = scene();
-    let policy = support::POLICY.trim_end().strip_suffix('}').unwrap();
+    let policy = support::POLICY;
     std::fs::write(lab.path("policy.txt"), format!("{policy}{ASKS_FOR_MORE}")).unwrap();
     lab.kill_and_restart();
     let device = Device::new(&swtpm, &lab, "gateway-13");

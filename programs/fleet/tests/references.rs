@@ -15,9 +15,9 @@ use touchstone_fleet::clock;
 use touchstone_fleet::config::TrustFiles;
 use touchstone_fleet::trust::Trust;
 
-const POLICY: &str = r#"policy "files" version 1 { control files {
-    dimension executables severity contraindicated because "nothing else may run"
-    require ima.unknown-files is empty and boot.db within reference.db } }"#;
+const POLICY: &str = r#"policy files version 1 schema 1 control files {
+    title "nothing else may run" severity high else executables contraindicated
+    require ima.unknown-files is empty and every boot.db in reference.db }"#;
 
 struct Scene {
     trust: Trust,
@@ -38,6 +38,8 @@ impl Scene {
             device_roots: vec![pem.clone()],
             reference_signers: vec![pem],
             policy,
+            policy_signers: Vec::new(),
+            policy_schemas: Vec::new(),
             references: Vec::new(),
         };
         let trust = Trust::load(&files, "plant").unwrap();

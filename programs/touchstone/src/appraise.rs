@@ -127,7 +127,7 @@ struct Judge {
 
 impl Judge {
     fn load(arguments: &Appraise, policy: &Path) -> Result<Self, Failure> {
-        let policy = policy::load(policy)?;
+        let policy = policy::load(policy, &touchstone_appraise::catalog())?;
         let mut references = References::new();
         let mut sets = Vec::new();
         if let Some(signer) = &arguments.signer {

@@ -131,6 +131,44 @@ Examples:
         /// Policies; `-` is standard input
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
+        #[command(flatten)]
+        words: Words,
+    },
+    /// Give policies their one layout, comments included
+    #[command(after_help = "\
+Examples:
+  touchstone policy fmt gateway.policy
+  touchstone policy fmt --check *.policy
+  touchstone policy fmt - < gateway.policy
+
+Files are laid out in place, standard input to standard output. With --check nothing is written, and
+the answer is no (1) if a file would change.")]
+    Fmt {
+        /// Policies; `-` is standard input
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Only say which would change
+        #[arg(long)]
+        check: bool,
+    },
+    /// Run the tests that policies bring along, and those of their bases
+    #[command(after_help = "\
+Examples:
+  touchstone policy test gateway.policy
+
+A test stands in the policy:
+  test \"patched process\" {
+    given    runtime.changed-code = [{ path \"/usr/bin/app\" }]
+    given    runtime.foreign-code = []
+    expect   code-pages fails
+  }
+The answer is no (1) if an expectation is not met.")]
+    Test {
+        /// Policies
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        words: Words,
     },
     /// Say in plain language what a policy requires, and what would happen to a device
     #[command(after_help = "\
@@ -141,7 +179,7 @@ Examples:
   touchstone policy explain gateway.policy --device gateway-17 --token file:op.token
 
 A claims file says what is known of a device, by the names that `policy claims` lists:
-  { \"schema\": \"touchstone.claims/1\",
+  { \"schema\": \"touchstone.claims/1\", \"at\": \"2026-12-31T12:00:00Z\", \"age\": \"2s\",
     \"claims\": { \"boot.secure-boot\": true, \"evidence.age\": \"2s\", \"agent.version\": \"1.4.2\",
                 \"boot.db\": [\"sha256:<64 digits>\"],
                 \"components\": [{ \"name\": \"application\", \"version\": 2 }] } }
@@ -163,14 +201,89 @@ before it is in force. Exits with 1 if a control is not met, or if the claims ar
         #[arg(long, value_name = "ID")]
         device: Option<String>,
         #[command(flatten)]
+        words: Words,
+        #[command(flatten)]
         fleet: Fleet,
     },
-    /// The claims that a policy can judge, with their types
+    /// Say what a new version asks for more, less, or otherwise
+    #[command(after_help = "\
+Examples:
+  touchstone policy diff gateway-6.policy gateway-7.policy
+  touchstone policy diff linux-gateway.policy plant.policy --json | jq '.differences[]'
+
+Good (0) if nothing is weaker: no control is gone or asks for less, as far as that can be shown, no
+exception is new, and the version counts up.")]
+    Diff {
+        /// The policy as it was
+        before: PathBuf,
+        /// The policy as it is to be
+        after: PathBuf,
+        #[command(flatten)]
+        words: Words,
+    },
+    /// Show which requirements of which standards the controls answer, and which they do not
+    #[command(after_help = "\
+Examples:
+  touchstone policy coverage gateway.policy
+  touchstone policy coverage gateway.policy --only CRA --json
+
+IEC 62443-4-2, ETSI EN 303 645, NIST IR 8259A and the CRA are known; --standard adds others. The
+answer is no (1) if a requirement that a device can show is not covered.")]
+    Coverage {
+        /// The policy
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Only this standard
+        #[arg(long, value_name = "STANDARD")]
+        only: Vec<String>,
+        /// The requirements of another standard, in TOML
+        #[arg(long = "standard", value_name = "FILE")]
+        standards: Vec<PathBuf>,
+        #[command(flatten)]
+        words: Words,
+    },
+    /// Sign a policy with its bases, or add a signature to one that is signed
+    #[command(after_help = "\
+Example:
+  touchstone policy sign plant.policy --cert security.pem --key file:security.key --out plant.p7m
+  touchstone policy sign plant.p7m --cert plant.pem --key file:plant.key --out plant-2.p7m
+
+It has to load, and its tests have to pass. The envelope is an update of the component policy.NAME:
+`touchstone update show` and `update verify` read it. A fleet that names `policy_signers` takes it
+only with every signature, and no version below the last.")]
+    Sign {
+        /// The policy, or the envelope
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// A line for people
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        note: String,
+        #[command(flatten)]
+        by: Signatory,
+        /// The envelope to write
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        #[command(flatten)]
+        words: Words,
+    },
+    /// What a policy can speak of: claims, functions and countermeasures
     #[command(after_help = "\
 Examples:
   touchstone policy claims
+  touchstone policy claims --schema pump.toml
   touchstone policy claims --json | jq -r '.claims[].name'")]
-    Claims,
+    Claims {
+        #[command(flatten)]
+        words: Words,
+    },
+}
+
+/// What policies may speak of beyond what every verifier knows.
+#[derive(Args, Debug)]
+pub(crate) struct Words {
+    /// Claims and countermeasures that a product adds: a file in TOML
+    #[arg(long = "schema", value_name = "FILE")]
+    pub(crate) words: Vec<PathBuf>,
 }
 
 #[derive(Subcommand, Debug)]

@@ -62,7 +62,10 @@ struct Finding {
     name: String,
     passed: bool,
     outcome: String,
+    tier: String,
     severity: String,
+    countermeasures: Vec<String>,
+    exception: Option<String>,
     reason: String,
     because: String,
 }
@@ -139,9 +142,15 @@ fn show(body: Value) -> Answered {
             control.name,
             control.reason
         ));
-        if !control.passed {
-            answer = answer
-                .line(format_args!("         {}, because {}", control.severity, control.because));
+        if let Some(exception) = &control.exception {
+            answer = answer.line(format_args!("         excepted by `{exception}`"));
+        } else if !control.passed {
+            let Finding { tier, severity, because, .. } = control;
+            answer = answer.line(format_args!("         {tier} ({severity}), because {because}"));
+            if !control.countermeasures.is_empty() {
+                let names = control.countermeasures.join(", ");
+                answer = answer.line(format_args!("         to do: {names}"));
+            }
         }
     }
     Ok(answer.with_all(members(body)))

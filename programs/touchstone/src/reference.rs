@@ -137,7 +137,9 @@ fn show(file: &Path, wanted: Option<&Path>, judge: Option<&Path>) -> Answered {
     if let Some(path) = judge {
         let mut references = References::new();
         references.add(Set::new(&AwsLc, &document).into()).map_err(unfit(&shown))?;
-        if let Some(unread) = references.unevaluated(&policy::load(path)?).first() {
+        if let Some(unread) =
+            references.unevaluated(&policy::load(path, &touchstone_appraise::catalog())?).first()
+        {
             return no(unread.code(), unread);
         }
     }

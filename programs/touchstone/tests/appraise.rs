@@ -92,23 +92,36 @@ impl Device {
 const LOGS: [&str; 4] =
     ["--event-log", "binary_bios_measurements", "--ima-log", "binary_runtime_measurements"];
 
-const POLICY: &str = r#"policy "boot" version 3 {
+const POLICY: &str = r#"policy boot version 3 schema 1
+
 control secure-boot {
-    dimension configuration severity contraindicated because "images must be signed"
-    require boot.secure-boot
+  title    "Images must be signed"
+  severity high
+  require  boot.secure-boot
+  else     configuration contraindicated
 }
+
 control command-line {
-    dimension configuration severity warning because "it steers the kernel"
-    require boot.command-line in reference.command-lines
+  title    "It steers the kernel"
+  severity medium
+  require  boot.command-line in reference.command-lines
+  else     configuration warning
 }
+
 control this-boot {
-    dimension executables severity contraindicated because "the list must be of this boot"
-    require ima.boot-aggregate
+  title    "The list must be of this boot"
+  severity critical
+  require  ima.boot-aggregate
+  else     executables contraindicated
 }
+
 control tpm-clock {
-    dimension hardware severity warning because "a TPM that was put back is not trusted"
-    require quote.clock-safe and quote.reset-count < 4294967295
-} }"#;
+  title    "A TPM that was put back is not trusted"
+  severity low
+  require  quote.clock-safe and quote.reset-count < 4294967295
+  else     hardware warning
+}
+"#;
 
 #[test]
 fn a_quote_is_verified_with_its_logs_and_without_a_policy_nothing_is_judged() {

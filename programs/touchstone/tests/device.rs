@@ -16,10 +16,11 @@ fn device(tier: &str, stale: bool) -> Value {
         "vector": [{ "dimension": "executables", "value": 96, "name": "x", "tier": tier }],
         "controls": [
             { "name": "code-pages", "passed": false, "outcome": "fail",
-              "dimension": "executables", "severity": "contraindicated",
+              "dimension": "executables", "tier": "contraindicated", "severity": "critical",
+              "countermeasures": ["alert", "quarantine"],
               "reason": "1 of 9 pages", "because": "patched" },
             { "name": "secure-boot", "passed": true, "outcome": "pass",
-              "dimension": "configuration", "severity": "contraindicated",
+              "dimension": "configuration", "tier": "contraindicated", "severity": "high",
               "reason": "it is on", "because": "unsigned" },
         ],
     })
@@ -109,14 +110,14 @@ fn an_answer_of_another_form_is_not_taken_for_one() {
 
 #[test]
 fn a_policy_is_tried_on_what_a_device_proved_last() {
-    let policy = r#"policy "next" version 2 {
-        control secure-boot { dimension configuration severity contraindicated
-            because "unsigned" require boot.secure-boot }
-        control agent { dimension executables severity warning
-            because "old agents have faults" require agent.version >= 2.0.0 }
-        control files { dimension file-system severity warning
-            because "nothing else may run" require ima.unknown-files is empty }
-    }"#;
+    let policy = r#"policy next version 2 schema 1
+        control secure-boot { title "signed images" severity high
+            require boot.secure-boot else configuration contraindicated }
+        control agent { title "new agents" severity low because "old agents have faults"
+            require agent.version >= 2.0.0 else executables warning }
+        control files { title "nothing else runs" severity low
+            require ima.unknown-files is empty else file-system warning }
+    "#;
     let here = folder(&[("op.token", "t"), ("next.policy", policy)]);
     let explain = |stale: bool, claims: Value, control: &str, more: &[&str]| {
         let body = json!({

@@ -97,8 +97,8 @@ fn values_that_a_policy_never_reads_are_told() {
     let here = scene();
     root(here.path());
     build(here.path(), &["--root", "root"]).expect(0);
-    let policy = r#"policy "p" version 1 { control files { dimension executables
-        severity contraindicated because "nothing else may run" require ima.unknown-files is empty } }"#;
+    let policy = r#"policy p version 1 schema 1 control files { title "nothing else runs"
+        severity high require ima.unknown-files is empty else executables contraindicated }"#;
     fs::write(here.path().join("files.policy"), policy).unwrap();
     let ran = run(here.path(), &["reference", "show", "out", "--policy", "files.policy"]).expect(1);
     assert!(ran.err.contains("no control of the policy reads the 1 values of code"), "{}", ran.err);

@@ -1,6 +1,10 @@
 //! What an appraisal costs, beside the raw cryptography that nobody can save: its signature check
 //! and its hashing. Printed as a ratio, never a timed test.
 
+mod policy;
+
+pub use policy::{PolicyCost, policy};
+
 use crate::scene::factory::Factory;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
@@ -26,17 +30,23 @@ const SECURE_BOOT_KEYS: [(Database, &[u8]); 3] = [
 ];
 const POLICY: &str = include_str!("../scene/gateway.policy");
 /// What the lab's device has to prove.
-const LAB_POLICY: &str = r#"policy "lab" version 1 {
-  control boot {
-    dimension configuration severity contraindicated because "only what was released may boot"
-    require boot.secure-boot and boot.contradictions is empty
-    require boot.unknown-images is empty and boot.unknown-measurements is empty
-  }
-  control files {
-    dimension executables severity contraindicated because "only what was released may run"
-    require ima.unknown-files is empty and ima.boot-aggregate
-  }
-}"#;
+const LAB_POLICY: &str = r#"policy lab version 1 schema 1
+
+control boot {
+  title    "Only what was released may boot"
+  severity critical
+  require  boot.secure-boot and boot.contradictions is empty
+  require  boot.unknown-images is empty and boot.unknown-measurements is empty
+  else     configuration contraindicated
+}
+
+control files {
+  title    "Only what was released may run"
+  severity critical
+  require  ima.unknown-files is empty and ima.boot-aggregate
+  else     executables contraindicated
+}
+"#;
 const NONCE: [u8; 32] = [7; 32];
 const SHA256: HashAlgorithm = HashAlgorithm::Sha256;
 

@@ -95,6 +95,9 @@ fn a_device_that_is_not_affirmed_is_told_why() {
             value: 96,
             reason: "event 3 (PCR 7): SecureBoot is 0".into(),
             events: Vec::new(),
+            severity: "high".into(),
+            countermeasures: Vec::new(),
+            exception: None,
         }];
         let refused = scene.admit(&ear, NOW).unwrap_err();
         let why = "secure-boot: event 3 (PCR 7): SecureBoot is 0".to_owned();

@@ -125,7 +125,8 @@ fn claims(ear: &Ear) -> Value {
     Value::Map(claims)
 }
 
-/// `[name, status, dimension, value, reason, [* [log, index]]]`.
+/// `[name, status, dimension, value, reason, [* [log, index]], severity, [* countermeasure],
+/// exception / null]`.
 fn control(control: &ControlResult) -> Value {
     let events = control.events.iter().map(|event| {
         let log = match event.log {
@@ -141,6 +142,9 @@ fn control(control: &ControlResult) -> Value {
         int(control.value),
         text(&control.reason),
         Value::Array(events.collect()),
+        text(&control.severity),
+        Value::Array(control.countermeasures.iter().map(|name| text(name)).collect()),
+        control.exception.as_deref().map_or(Value::Null, text),
     ])
 }
 
@@ -250,7 +254,9 @@ fn not_evaluated(part: &Part<'_>) -> Result<Vec<NotEvaluated>, Error> {
 
 fn control_result(value: &Value) -> Result<ControlResult, Error> {
     let part = |value| Part("controls", Some(value));
-    let [name, status, dimension, number, reason, events] = part(value).array()? else {
+    let [name, status, dimension, number, reason, events, severity, countermeasures, exception] =
+        part(value).array()?
+    else {
         return Err(Error::Malformed("controls"));
     };
     Ok(ControlResult {
@@ -260,6 +266,16 @@ fn control_result(value: &Value) -> Result<ControlResult, Error> {
         value: part(number).number()?,
         reason: part(reason).text()?,
         events: part(events).array()?.iter().map(event).collect::<Result<_, _>>()?,
+        severity: part(severity).text()?,
+        countermeasures: part(countermeasures)
+            .array()?
+            .iter()
+            .map(|name| part(name).text())
+            .collect::<Result<_, _>>()?,
+        exception: match exception {
+            Value::Null => None,
+            name => Some(part(name).text()?),
+        },
     })
 }
 

@@ -33,6 +33,9 @@ fn ear(device_key: &SoftSigner) -> Ear {
                 EventRef { log: LogName::EventLog, index: 23 },
                 EventRef { log: LogName::Ima, index: 0 },
             ],
+            severity: "critical".into(),
+            countermeasures: vec!["alert".into(), "quarantine".into()],
+            exception: Some("pump-7".into()),
         }],
     }
 }

@@ -266,10 +266,10 @@ fn only_a_trusted_signer_counts_and_only_in_time() {
 
 #[test]
 fn values_that_nobody_reads_are_told_and_so_are_those_that_are_missing() {
-    let policy = r#"policy "p" version 1 { control files {
-        dimension executables severity contraindicated because "nothing else may run"
-        require ima.unknown-files is empty and boot.db within reference.db
-    } }"#;
+    let policy = r#"policy p version 1 schema 1 control files {
+        title "nothing else may run" severity high else executables contraindicated
+        require ima.unknown-files is empty and every boot.db in reference.db
+    }"#;
     let policy = Policy::parse(policy, &crate::catalog()).unwrap();
     let mut document = document(1);
     document.command_line("quiet").firmware("OVMF", digest("firmware"));

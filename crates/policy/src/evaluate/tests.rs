@@ -48,14 +48,14 @@ fn unknown_spoils_only_what_it_decides() {
     let cases = [
         ("boot.secure-boot or true", Status::Passed),
         ("boot.secure-boot or false", Status::Unknown),
-        ("boot.secure-boot and false", Status::Failed),
+        ("boot.secure-boot and boot.db is present", Status::Failed),
         ("boot.secure-boot and true", Status::Unknown),
         ("not boot.secure-boot", Status::Unknown),
         ("boot.secure-boot is present", Status::Failed),
         ("boot.secure-boot is not present", Status::Passed),
         ("count(boot.images) >= 0", Status::Unknown),
         ("every image in boot.images: true", Status::Unknown),
-        ("agent.version not in { 1.0.0 }", Status::Unknown),
+        ("agent.version not in [1.0.0]", Status::Unknown),
     ];
     for (test, status) in cases {
         assert_eq!(judged(test, &none), status, "{test}");
@@ -69,19 +69,19 @@ fn comparisons_mean_what_they_say() {
     let yes = [
         "agent.version > 1.9.9",
         "agent.version >= 1 and agent.version < 2",
-        "agent.version in { 1.10, 2.0 }",
+        "agent.version in [1.10, 2.0]",
         "evidence.age < 1m and evidence.age >= 2000ms",
         "boot.command-line starts-with \"quiet\"",
         "boot.command-line ends-with \"=tcb\"",
         "boot.command-line contains \"ima_policy=\"",
         "not boot.command-line contains \"init=\"",
         "count(boot.images) == 2 and 2 == count(boot.images)",
-        "count(boot.images) in { 1, 2 }",
+        "count(boot.images) in [1, 2]",
         "count(boot.command-line) == 20",
         "some image in boot.images: image.event == 21",
         "every image in boot.images: image.event > 16 and image.name == \"uki.efi\"",
         "every image in boot.images: some other in boot.images: other.digest == image.digest",
-        "boot.db within { sha256:0202020202020202020202020202020202020202020202020202020202020202 }",
+        "every boot.db in [sha256:0202020202020202020202020202020202020202020202020202020202020202]",
         "every certificate in boot.db: certificate in reference.db",
         "every file in ima.entries: file in ima.entries",
         "boot.secure-boot == true and boot.secure-boot != false",
@@ -122,6 +122,11 @@ fn an_outcome_carries_the_values_of_its_control() {
     assert_eq!((identity.value().number(), identity.tier()), (97, Tier::Contraindicated));
     assert_eq!((fresh.value().number(), fresh.tier()), (-33, Tier::Warning));
     assert_eq!(fresh.because(), "old evidence says nothing about now");
+    let names = |outcome: &Outcome<'_>| -> Vec<String> {
+        outcome.countermeasures().iter().map(|known| known.name.clone()).collect()
+    };
+    assert_eq!(names(&identity), ["alert", "quarantine"]);
+    assert_eq!(names(&outcomes[2]), Vec::<String>::new(), "nothing is done where all is well");
 }
 
 /// `cargo xtask bench` measures; this only keeps the order of magnitude.
@@ -129,12 +134,12 @@ fn an_outcome_carries_the_values_of_its_control() {
 fn forty_controls_take_little_time() {
     let control = |at| {
         alloc::format!(
-            "control c{at} {{ dimension executables severity warning because \"b\" \
+            "control c{at} {{ title \"t\" severity low else executables warning \
              require boot.secure-boot and agent.version >= 0.1.0 and element.kind == \"tpm2\" }}"
         )
     };
     let controls: Vec<String> = (0..40).map(control).collect();
-    let text = alloc::format!("policy \"p\" version 1 {{ {} }}", controls.join("\n"));
+    let text = alloc::format!("policy p version 1 schema 1 {}", controls.join("\n"));
     let policy = Policy::parse(&text, &crate::sample::catalog()).unwrap();
     let device = good_device();
     let start = std::time::Instant::now();
@@ -143,5 +148,95 @@ fn forty_controls_take_little_time() {
     }
     let each = start.elapsed() / 1_000;
     std::println!("one evaluation of 40 controls: {each:?}");
-    assert!(each.as_micros() < 500, "{each:?}");
+    assert!(each.as_millis() < 5, "{each:?}");
+}
+
+#[test]
+fn maps_certificates_times_and_functions_are_read() {
+    let mut device = good_device().at("2026-06-01".parse().unwrap());
+    let certificate = Value::record([
+        ("subject", "CN=pump".into()),
+        ("not-after", Value::Time("2026-07-01".parse().unwrap())),
+    ]);
+    device.insert("device.certificate", certificate);
+    let sensors = [("inlet".into(), Value::from(3)), ("outlet".into(), Value::from(5))];
+    device.insert("device.sensors", Value::Map(sensors.into_iter().collect()));
+    for (test, status) in [
+        ("device.certificate.not-after >= now + 30d", Status::Passed),
+        ("device.certificate.not-after >= now + 31d", Status::Failed),
+        ("now - 3d == 2026-05-29", Status::Unknown),
+        ("device.certificate.subject starts-with \"CN=\"", Status::Passed),
+        ("device.certificate.issuer == \"CN=us\"", Status::Unknown),
+        ("device.sensors[\"inlet\"] == 3", Status::Passed),
+        ("device.sensors[\"other\"] == 3", Status::Unknown),
+        ("device.sensors[\"other\"] is not present", Status::Passed),
+        ("every device.sensors >= 3 and count(device.sensors) == 2", Status::Passed),
+        ("some device.sensors > 5", Status::Failed),
+        ("every x in device.sensors: x in [3, 5]", Status::Passed),
+        ("longer(boot.command-line, 19)", Status::Passed),
+        ("longer(element.kind, 4)", Status::Failed),
+        ("longer(device.certificate.issuer, 4)", Status::Unknown),
+    ] {
+        if test.starts_with("now") {
+            // It reads nothing of the device.
+            assert!(requiring(test).is_err());
+            continue;
+        }
+        assert_eq!(judged(test, &device), status, "{test}");
+    }
+}
+
+#[test]
+fn what_is_stale_or_of_an_unknown_age_is_unknown() {
+    let mut device = good_device();
+    let fresh = |test: &str, device: &ClaimSet| {
+        let text = alloc::format!(
+            "policy p version 1 schema 1 control c {{ title \"t\" severity low fresh 30s \
+             require {test} else executables warning }}"
+        );
+        let policy = Policy::parse(&text, &crate::sample::catalog()).unwrap();
+        let outcome = policy.evaluate(device)[0];
+        (outcome.status(), outcome.explanation())
+    };
+    assert_eq!(fresh("boot.secure-boot", &device).0, Status::Passed);
+    device.set_age("boot.secure-boot", core::time::Duration::from_secs(30));
+    assert_eq!(fresh("boot.secure-boot", &device).0, Status::Passed);
+    device.set_age("boot.secure-boot", core::time::Duration::from_millis(30_001));
+    let (status, words) = fresh("boot.secure-boot", &device);
+    assert_eq!(status, Status::Unknown);
+    assert_eq!(words, "what is known about boot.secure-boot is 30001ms old, wanted at most 30s");
+    assert_eq!(fresh("boot.secure-boot is not present", &device).0, Status::Unknown);
+    device.insert("boot.secure-boot", true);
+    let (status, words) = fresh("boot.secure-boot", &device);
+    assert_eq!(status, Status::Unknown);
+    assert!(words.contains("of an unknown age"), "{words}");
+}
+
+#[test]
+fn an_exception_lasts_until_its_time_and_no_longer() {
+    let text = alloc::format!(
+        "{}exception lab {{ for secure-boot, boot-images by \"Jane Doe\" because \"a lab\" until \
+         2026-12-31 when element.kind == \"tpm2\" }}",
+        crate::sample::GATEWAY
+    );
+    let policy = Policy::parse(&text, &crate::sample::catalog()).unwrap();
+    let mut device = good_device().at("2026-12-30T23:59:59Z".parse().unwrap());
+    device.insert("boot.secure-boot", false);
+    let outcomes = policy.evaluate(&device);
+    assert_eq!(tier(&outcomes), Tier::Affirming);
+    let outcome = outcomes[2];
+    assert_eq!((outcome.status(), outcome.value().number()), (Status::Failed, 0));
+    assert_eq!(outcome.exception().unwrap().by(), "Jane Doe");
+    assert!(outcome.countermeasures().is_empty());
+    assert!(outcome.explanation().contains("excepted until 2026-12-31 by Jane Doe"));
+    assert!(outcomes[4].exception().is_none(), "what is met needs no leave");
+
+    let late = device.clone().at("2026-12-31".parse().unwrap());
+    let outcomes = policy.evaluate(&late);
+    assert_eq!(tier(&outcomes), Tier::Contraindicated);
+    assert_eq!(outcomes[2].expired().unwrap().name(), "lab");
+    assert!(outcomes[2].explanation().contains("counts no more since 2026-12-31"));
+
+    device.remove("element.kind");
+    assert_eq!(tier(&policy.evaluate(&device)), Tier::Contraindicated, "unknown gives no leave");
 }

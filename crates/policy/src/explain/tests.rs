@@ -22,11 +22,11 @@ fn an_explanation_shows_what_was_found_and_what_was_wanted() {
             "boot.command-line is \"quiet init=/bin/sh\", \
              not one of the 1 value in reference.command-lines",
         ),
-        ("agent.version in { 1.0, 2.0 }", "agent.version is 0.0.9, not one of { 1.0.0, 2.0.0 }"),
+        ("agent.version in [1.0, 2.0]", "agent.version is 0.0.9, not one of [1.0.0, 2.0.0]"),
         ("evidence.age <= 1s", "evidence.age is 2s, wanted at most 1s"),
         ("element.kind == \"tpm2\"", "element.kind is \"tpm2\""),
         ("evidence.age < 1m", "evidence.age is 2s, as wanted"),
-        ("boot.images is empty", "boot.images is [event 17"),
+        ("boot.images is empty", "boot.images is [{ event 17"),
         ("count(boot.images) == 3", "count(boot.images) is 2, wanted 3"),
         (
             "boot.secure-boot and evidence.age < 1s and element.kind == \"tpm2\"",
@@ -45,7 +45,7 @@ fn a_missing_claim_is_named() {
     for test in ["boot.secure-boot", "not boot.secure-boot", "true == boot.secure-boot"] {
         assert_eq!(told(test, &none), "the evidence says nothing about boot.secure-boot");
     }
-    let words = told("agent.version in { 1.0.0 }", &none);
+    let words = told("agent.version in [1.0.0]", &none);
     assert_eq!(words, "the evidence says nothing about agent.version");
 }
 
@@ -57,7 +57,7 @@ fn the_elements_at_fault_are_named_and_handed_out() {
     let outcomes = policy.evaluate(&device);
     let images = outcomes.iter().find(|outcome| outcome.name() == "boot-images").unwrap();
     let words = images.explanation();
-    assert!(words.starts_with("1 of 2 in boot.images: [event 21, digest sha256:0202"), "{words}");
+    assert!(words.starts_with("1 of 2 in boot.images: { event 21, digest sha256:0202"), "{words}");
     assert!(words.ends_with("not one of the 1 value in reference.boot-images"), "{words}");
     let events: Vec<_> =
         images.offenders().iter().filter_map(|v| v.field("event")?.as_integer()).collect();
@@ -68,7 +68,7 @@ fn the_elements_at_fault_are_named_and_handed_out() {
 fn a_stranger_in_a_list_is_named() {
     let mut device = good_device();
     device.insert("boot.db", Value::list([digest(2), digest(7)]));
-    let policy = requiring("boot.db within reference.db").unwrap();
+    let policy = requiring("every boot.db in reference.db").unwrap();
     let outcome = policy.evaluate(&device)[0];
     let words = outcome.explanation();
     assert!(words.starts_with("1 of 2 in boot.db: sha256:0707"), "{words}");

@@ -398,8 +398,20 @@ pub struct Control {
     pub outcome: String,
     /// The dimension of the vector it speaks to.
     pub dimension: String,
+    /// What it asks for, in a few words.
+    #[serde(default)]
+    pub title: String,
     /// The tier that a failure means.
+    #[serde(default)]
+    pub tier: String,
+    /// How much it matters: `low`, `medium`, `high` or `critical`.
     pub severity: String,
+    /// What is to be done, mildest first; empty if it holds or is excepted.
+    #[serde(default)]
+    pub countermeasures: Vec<String>,
+    /// The exception of the policy by which it may fail.
+    #[serde(default)]
+    pub exception: Option<String>,
     /// What was found, in words.
     pub reason: String,
     /// Why the policy asks for it.

@@ -187,7 +187,10 @@ fn why(appraisal: &Appraisal) -> String {
     let mut failed = appraisal.failed().filter(|control| control.tier() == appraisal.tier);
     let Some(first) = failed.next() else {
         return match appraisal.tier {
-            Tier::Affirming => "every control holds".to_owned(),
+            Tier::Affirming if appraisal.controls.iter().all(ControlResult::passed) => {
+                "every control holds".to_owned()
+            }
+            Tier::Affirming => "every control holds or is excepted".to_owned(),
             _ => appraisal.summary(),
         };
     };
@@ -224,10 +227,14 @@ fn control(result: &ControlResult, verifier: &Verifier) -> Control {
         passed: result.passed(),
         outcome: outcome(result.status).to_owned(),
         dimension: result.dimension.clone(),
-        severity: written
-            .map_or_else(|| result.tier(), touchstone_policy::Control::severity)
+        title: written.map_or_else(String::new, |control| control.title().to_owned()),
+        tier: written
+            .map_or_else(|| result.tier(), touchstone_policy::Control::tier)
             .name()
             .to_owned(),
+        severity: result.severity.clone(),
+        countermeasures: result.countermeasures.clone(),
+        exception: result.exception.clone(),
         reason: result.reason.clone(),
         because: written.map_or_else(String::new, |control| control.because().to_owned()),
         events: events.collect(),

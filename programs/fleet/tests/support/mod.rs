@@ -55,19 +55,22 @@ pub(crate) struct Lab {
     pub(crate) ocsp: String,
 }
 
-pub(crate) const POLICY: &str = r#"policy "gateway" version 1 {
-    control onboarded {
-        dimension instance-identity
-        severity  contraindicated
-        because   "a device must be known"
-        require   device.onboarded
-    }
-    control code-in-memory {
-        dimension executables
-        severity  contraindicated
-        because   "code that nothing vouches for can do anything"
-        require   runtime.foreign-code is empty
-    }
+pub(crate) const POLICY: &str = r#"policy gateway version 1 schema 1
+
+control onboarded {
+  title    "The device is known"
+  severity critical
+  require  device.onboarded
+  else     instance-identity contraindicated
+}
+
+control code-in-memory {
+  title    "All code in memory is of a file"
+  severity critical
+  require  runtime.foreign-code is empty
+  else     executables contraindicated
+  do       alert, quarantine
+  because  "code that nothing vouches for can do anything"
 }
 "#;
 

@@ -157,6 +157,9 @@ fn control(control: &ControlResult) -> Value {
         "value": control.value,
         "tier": control.tier().name(),
         "reason": control.reason,
+        "severity": control.severity,
+        "countermeasures": control.countermeasures,
+        "exception": control.exception,
         "events": control.events.iter().map(event).collect::<Vec<_>>(),
     })
 }

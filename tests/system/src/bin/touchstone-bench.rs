@@ -112,6 +112,25 @@ fn main() -> anyhow::Result<()> {
 
     lab()?;
     lengths()?;
+    println!("\none policy: JSON claims to verdicts, beside reading the same JSON");
+    println!(
+        "{:>12} {:>14} {:>14} {:>8} {:>14} {:>14}",
+        "controls", "verdicts", "raw JSON", "ratio", "judging alone", "loading"
+    );
+    for controls in [10, 40, 160] {
+        let cost = bench::policy(controls, 50)?;
+        let micros = |time: Duration| time.as_secs_f64() * 1e6;
+        println!(
+            "{:>12} {:>11.1} us {:>11.1} us {:>7.2}x {:>11.2} us {:>11.1} us",
+            cost.controls,
+            micros(cost.verdicts),
+            micros(cost.raw),
+            micros(cost.verdicts) / micros(cost.raw),
+            micros(cost.evaluation),
+            micros(cost.loading),
+        );
+    }
+
     touchstone_system::interrupt::clean_up_when_interrupted()?;
     let mut report = Report::new();
     let mut scene = Scene::set(&touchstone_system::programs()?, &mut report)?;

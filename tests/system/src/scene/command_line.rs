@@ -9,12 +9,12 @@ use std::path::Path;
 
 /// A control that the scene's device does not meet.
 const STRICTER: &str = r#"
-  control newer-agent {
-    dimension executables
-    severity  warning
-    because   "the next release of the agent measures more"
-    require   agent.version >= 99.0.0
-  }
+control newer-agent {
+  title    "The agent is of the next release"
+  severity low
+  require  agent.version >= 99.0.0
+  else     executables warning
+  because  "the next release of the agent measures more"
 }
 "#;
 
@@ -51,8 +51,7 @@ impl Scene {
         };
         let same = file("same.policy", policy)?;
         let same = self.asked(&["policy", "explain", &same, "--device", id], 0)?;
-        let open = policy.trim_end().strip_suffix('}').context("a policy ends with a brace")?;
-        let next = file("next.policy", &format!("{open}{STRICTER}"))?;
+        let next = file("next.policy", &format!("{policy}{STRICTER}"))?;
         let next = self.asked(&["policy", "explain", &next, "--device", id], 1)?;
         let tier = |answer: &Value| text(answer, "/tier");
         ensure!(tier(&same) == "affirming" && tier(&next) == "warning", "{same}{next}");
