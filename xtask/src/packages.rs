@@ -44,7 +44,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "curl", why: "a second opinion on EST and HTTPS", uses: BOTH },
     Package { name: "tpm2-tools", why: "a second opinion on the TPM", uses: &[Use::Test] },
     Package { name: "ima-evm-utils", why: "a second opinion on IMA lists and their signatures", uses: &[Use::Test] },
-    Package { name: "systemd", why: "a second opinion on the units of the services", uses: &[Use::Test] },
+    Package { name: "systemd", why: "a second opinion on the units of the services, and on PCR 11", uses: &[Use::Test] },
     Package { name: "softhsm2", why: "the token behind PKCS#11", uses: &[Use::Test] },
     Package { name: "opensc", why: "pkcs11-tool: a second opinion on tokens", uses: &[Use::Test] },
     Package { name: "p11-kit", why: "a token that can be taken away: SoftHSM served by a process", uses: &[Use::Test] },

@@ -301,7 +301,7 @@ impl BootClaims {
 
     fn image(&mut self, event: &Event, digest: Digest) {
         let path = match describe(event) {
-            Description::Image { path, .. } => path.to_string(),
+            Description::Image { path, .. } => path.file().unwrap_or_else(|| path.to_string()),
             _ => String::new(),
         };
         let Event { index, pcr, kind, .. } = *event;

@@ -25,6 +25,8 @@ pub struct Section<'a> {
     pub name: &'a str,
     /// Its octets, without the padding in the file.
     pub data: &'a [u8],
+    /// Octets that it takes in memory; those beyond `data` are zeros.
+    pub memory_len: usize,
 }
 
 /// The sections of a PE image: what a unified kernel image is made of.
@@ -32,6 +34,12 @@ pub fn sections(image: &[u8]) -> Result<Vec<Section<'_>>, Error> {
     let malformed = Error::new(Problem::ImageMalformed, 0, 0);
     let layout = Layout::of(image).ok_or(malformed)?;
     named_sections(image, layout.table, layout.section_count).ok_or(malformed)
+}
+
+/// Whether every section lies in the image, and none twice.
+pub(crate) fn check(image: &[u8]) -> Result<(), Error> {
+    let parts = Layout::of(image).and_then(|layout| layout.parts(image).map(drop));
+    parts.ok_or(Error::new(Problem::ImageMalformed, 0, 0))
 }
 
 fn named_sections(image: &[u8], table: usize, count: usize) -> Option<Vec<Section<'_>>> {
@@ -46,7 +54,8 @@ fn named_sections(image: &[u8], table: usize, count: usize) -> Option<Vec<Sectio
         let at = usize::try_from(reader.u32_le().ok()?).ok()?;
         reader.take(16).ok()?;
         let data = image.get(at..at.checked_add(in_file.min(in_memory))?)?;
-        sections.push(Section { name: core::str::from_utf8(name).ok()?, data });
+        let name = core::str::from_utf8(name).ok()?;
+        sections.push(Section { name, data, memory_len: in_memory });
     }
     Some(sections)
 }
@@ -215,7 +224,7 @@ mod tests {
         image[section..section + 8].copy_from_slice(b".cmdline");
         image[section + 8] = 5;
         let found = sections(&image).unwrap();
-        assert_eq!(found, [Section { name: ".cmdline", data: &[0xCC; 5] }]);
+        assert_eq!(found, [Section { name: ".cmdline", data: &[0xCC; 5], memory_len: 5 }]);
     }
 
     #[test]

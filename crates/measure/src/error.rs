@@ -30,6 +30,9 @@ pub enum Problem {
     EventLogTooLarge,
     /// An event names a PCR that does not exist.
     EventLogPcr,
+    /// Not a final events table of version 1, or the log is not crypto-agile (TCG EFI Protocol
+    /// Specification §7).
+    EventLogFinalEvents,
     /// The IMA list ends inside an entry.
     ImaTruncated,
     /// The template is not one of those understood here.
@@ -44,6 +47,10 @@ pub enum Problem {
     ImaTooLarge,
     /// Not a PE image, or one whose headers contradict its size (Microsoft PE format).
     ImageMalformed,
+    /// Not a unified kernel image: it has no kernel, or no stub of systemd's (UAPI.5).
+    ImageNoUki,
+    /// The stub in the image is newer than those whose measurements are known here.
+    ImageStubUnknown,
 }
 
 impl Error {
@@ -60,6 +67,7 @@ impl Error {
             Problem::EventLogDigests => "measure.eventlog.digests",
             Problem::EventLogTooLarge => "measure.eventlog.too-large",
             Problem::EventLogPcr => "measure.eventlog.pcr",
+            Problem::EventLogFinalEvents => "measure.eventlog.final-events",
             Problem::ImaTruncated => "measure.ima.truncated",
             Problem::ImaTemplate => "measure.ima.template",
             Problem::ImaField => "measure.ima.field",
@@ -67,6 +75,8 @@ impl Error {
             Problem::ImaPcr => "measure.ima.pcr",
             Problem::ImaTooLarge => "measure.ima.too-large",
             Problem::ImageMalformed => "measure.image.malformed",
+            Problem::ImageNoUki => "measure.image.no-uki",
+            Problem::ImageStubUnknown => "measure.image.stub-unknown",
         }
     }
 }
@@ -80,6 +90,9 @@ impl fmt::Display for Error {
             Problem::EventLogDigests => "the digests of an event do not fit the Spec ID event",
             Problem::EventLogTooLarge => "the event log is larger than the limit",
             Problem::EventLogPcr => "an event names a PCR that does not exist",
+            Problem::EventLogFinalEvents => {
+                "no final events table of version 1 beside a crypto-agile log"
+            }
             Problem::ImaTruncated => "the IMA list ends inside an entry; read it again whole",
             Problem::ImaTemplate => {
                 "IMA template not understood; boot with ima_template=ima-ng or ima-sig"
@@ -91,6 +104,16 @@ impl fmt::Display for Error {
             Problem::ImaPcr => "the IMA entry extends a PCR other than the list's own",
             Problem::ImaTooLarge => "the IMA list is larger than the limit",
             Problem::ImageMalformed => return f.write_str("not a well-formed PE image"),
+            Problem::ImageNoUki => {
+                return f.write_str(
+                    "no unified kernel image with systemd's stub; build one with ukify",
+                );
+            }
+            Problem::ImageStubUnknown => {
+                return f.write_str(
+                    "systemd's stub in the image is newer than those whose measurements are known",
+                );
+            }
         };
         write!(f, "{what} (item {}, octet {})", self.index, self.at)
     }

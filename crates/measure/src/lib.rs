@@ -1,5 +1,5 @@
 //! Measurements and the logs that explain them: the TCG event log and the IMA list. Parse one,
-//! replay it, describe its events.
+//! replay it, describe its events; and tell before a boot what it will measure.
 //!
 //! What this is not: a judge. Whether a replayed value is the quoted one is for `evidence` to
 //! check, and whether what was measured is acceptable is for `appraise` to say.
@@ -24,6 +24,7 @@ pub mod authenticode;
 mod error;
 pub mod ima;
 mod pcrs;
+pub mod predict;
 pub mod tcg;
 
 pub use error::{Error, Problem};

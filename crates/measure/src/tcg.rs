@@ -1,34 +1,95 @@
 //! The TCG event log of a platform's firmware: the crypto-agile format of the PC Client Platform
 //! Firmware Profile (PFP) §10.2.2, and the SHA-1 format of §10.2.1 before it. This is what Linux
-//! shows in `binary_bios_measurements`.
+//! shows in `binary_bios_measurements`. Logs of confidential guests (CCEL, ACPI 6.5 §5.2.34) have
+//! the same form and count other registers: see [`EventLog::decode_cc`].
 //!
 //! An event's digests are what the PCRs saw. Its data only explains them: before relying on the
-//! data, ask [`Event::explains`], because whoever hands over a log can write anything there.
+//! data, ask [`Event::explains`] or [`Event::binding`], because whoever hands over a log can write
+//! anything there.
 
+mod anomaly;
+mod binding;
+mod cc;
+mod decode;
 mod describe;
+mod device_path;
+mod final_events;
+mod gpt;
+mod guid;
 mod kind;
+mod no_action;
+mod platform;
+mod signatures;
+mod tags;
+mod text;
+mod variable;
 
-pub use describe::{Description, DevicePath, Guid, Signature, SignatureDatabase, describe};
+pub use anomaly::{Anomaly, Oddity};
+pub use binding::Binding;
+pub use cc::{Ccel, GuestKind, RTMR_COUNT, Rtmrs, rtmr_of_pcr};
+pub use decode::{MAX_EVENTS, MAX_LOG};
+pub use describe::{Description, describe};
+pub use device_path::{DevicePath, Node, Nodes};
+pub use gpt::{Gpt, Partition};
+pub use guid::Guid;
 pub use kind::EventType;
+pub use no_action::{PlatformReference, SpecId};
+pub use platform::{DeviceSecurity, HandoffTable};
+pub use signatures::{Signature, SignatureDatabase};
+pub use tags::tag_name;
+pub use variable::{Content, LoadOption, variable_data};
 
-use crate::{Error, PCR_COUNT, Pcrs, Problem};
+use crate::Pcrs;
 use alloc::vec::Vec;
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm};
-use touchstone_wire::Reader;
-
-/// The largest log that is read, in octets.
-pub const MAX_LOG: usize = 4 * 1024 * 1024;
-/// The most events that are read.
-pub const MAX_EVENTS: usize = 16_384;
-
-const SPEC_ID_03: &[u8] = b"Spec ID Event03\0";
-const STARTUP_LOCALITY: &[u8] = b"StartupLocality\0";
 
 /// A parsed event log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventLog {
     events: Vec<Event>,
+    banks: Vec<Bank>,
+    /// The banks of them that are known here.
     algorithms: Vec<HashAlgorithm>,
+    registers: Registers,
+    /// Octets of padding behind the last event.
+    padding: usize,
+}
+
+/// What the numbers in a log's events count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Registers {
+    /// PCRs of a TPM.
+    Pcrs,
+    /// Measurement registers of a confidential guest: 0 is MRTD, 1 to 4 are RTMR 0 to 3 (UEFI 2.10
+    /// §38.4.1).
+    ConfidentialComputing,
+}
+
+/// A bank that a log carries digests for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bank {
+    /// `TPM_ALG_ID`.
+    pub id: u16,
+    /// Octets of its digests, as the log declares.
+    pub len: usize,
+}
+
+impl Bank {
+    /// The algorithm, if digests of it can be made here.
+    pub fn algorithm(&self) -> Option<HashAlgorithm> {
+        HashAlgorithm::from_tpm_id(self.id)
+    }
+
+    /// The name of the algorithm (TCG Algorithm Registry §6.4); `None` if it has none.
+    pub fn name(&self) -> Option<&'static str> {
+        match self.id {
+            0x0012 => Some("sm3_256"),
+            0x0027 => Some("sha3_256"),
+            0x0028 => Some("sha3_384"),
+            0x0029 => Some("sha3_512"),
+            _ => self.algorithm().map(HashAlgorithm::name),
+        }
+    }
 }
 
 /// One event: what was extended where, and what the firmware says it was.
@@ -36,45 +97,30 @@ pub struct EventLog {
 pub struct Event {
     /// Its place in the log; the Spec ID event is 0.
     pub index: u32,
-    /// The PCR that it was extended into.
+    /// The octet offset in the log at which it begins.
+    pub at: usize,
+    /// The PCR that it was extended into; in the log of a confidential guest, the register.
     pub pcr: u32,
     /// Its type.
     pub kind: EventType,
     /// The digests, one per bank whose algorithm is known here.
     pub digests: Vec<Digest>,
+    /// The digests of other algorithms, as they are.
+    pub others: Vec<OtherDigest>,
     /// What the firmware says about it; not proven by itself ([`explains`](Self::explains)).
     pub data: Vec<u8>,
 }
 
-impl EventLog {
-    /// Parses a whole log.
-    pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
-        if bytes.len() > MAX_LOG {
-            return Err(Error::new(Problem::EventLogTooLarge, MAX_LOG, 0));
-        }
-        let mut reader = Reader::new(bytes);
-        let first = sha1_event(&mut reader, 0)?;
-        let banks = Banks::of(&first)?;
-        let mut events = alloc::vec![first];
-        while !reader.is_empty() {
-            let index = u32::try_from(events.len()).unwrap_or(u32::MAX);
-            if events.len() >= MAX_EVENTS {
-                return Err(Error::new(Problem::EventLogTooLarge, reader.position(), index));
-            }
-            events.push(match &banks {
-                Some(banks) => agile_event(&mut reader, index, banks)?,
-                None => sha1_event(&mut reader, index)?,
-            });
-        }
-        let algorithms = match banks {
-            Some(banks) => {
-                banks.0.iter().filter_map(|(id, _)| HashAlgorithm::from_tpm_id(*id)).collect()
-            }
-            None => alloc::vec![HashAlgorithm::Sha1],
-        };
-        Ok(Self { events, algorithms })
-    }
+/// A digest of an algorithm that is not known here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherDigest {
+    /// `TPM_ALG_ID`.
+    pub id: u16,
+    /// As many octets as the log declares.
+    pub octets: Vec<u8>,
+}
 
+impl EventLog {
     /// The events in their order.
     pub fn events(&self) -> &[Event] {
         &self.events
@@ -85,25 +131,59 @@ impl EventLog {
         &self.algorithms
     }
 
+    /// Every bank that the log carries digests for.
+    pub fn banks(&self) -> &[Bank] {
+        &self.banks
+    }
+
+    /// What its events count.
+    pub const fn registers(&self) -> Registers {
+        self.registers
+    }
+
+    /// The Spec ID event's content; `None` in the SHA-1 format.
+    pub fn spec_id(&self) -> Option<SpecId> {
+        self.events.first().and_then(SpecId::of)
+    }
+
     /// The PCR values that these events lead to, in the bank of `algorithm`.
     ///
-    /// `EV_NO_ACTION` is never extended (PFP §10.4.5); a `StartupLocality` event among them sets
-    /// what PCR 0 began with (PFP §10.4.5.3). An event without a digest for this bank leaves its
-    /// PCR as it was, so the replay will not match a quote.
+    /// `EV_NO_ACTION` is never extended (PFP §10.4.5). PCR 0 begins with the locality that a
+    /// `StartupLocality` event before its first extend names (PFP §10.4.5.3), or with 4 where the first
+    /// is a H-CRTM's (TPM 2.0 Part 1 §34.3). PCR 17 to 22 begin with zeros: only a dynamic launch,
+    /// which resets them, lets anybody extend them (TCG PC Client PTP §4.6.2). An event without a
+    /// digest for this bank leaves its PCR as it was, so the replay will not match a quote; nor
+    /// does anything in the log of a confidential guest, see [`rtmrs`](Self::rtmrs).
     pub fn replay(&self, crypto: &dyn Crypto, algorithm: HashAlgorithm) -> Pcrs {
         let mut pcrs = Pcrs::reset(algorithm);
+        if self.registers != Registers::Pcrs {
+            return pcrs;
+        }
+        let mut begun = 0u32;
         for event in &self.events {
+            let bit = 1u32.checked_shl(event.pcr).unwrap_or(0);
+            let first = begun & bit == 0;
             if event.kind == EventType::NO_ACTION {
-                if let Some(locality) = event.startup_locality() {
+                if let Some(locality) = event.startup_locality().filter(|_| first) {
                     pcrs.set(0, last_octet(algorithm, locality));
                 }
             } else if let Some(digest) = event.digest(algorithm) {
+                if first && event.pcr == 0 && event.kind == EventType::EFI_HCRTM_EVENT {
+                    pcrs.set(0, last_octet(algorithm, 4));
+                }
+                if first && DYNAMIC.contains(&event.pcr) {
+                    pcrs.set(event.pcr, Digest::zero(algorithm));
+                }
                 pcrs.extend(crypto, event.pcr, &digest);
+                begun |= bit;
             }
         }
         pcrs
     }
 }
+
+/// The PCRs of a dynamic launch.
+const DYNAMIC: core::ops::RangeInclusive<u32> = 17..=22;
 
 impl Event {
     /// The digest for a bank.
@@ -126,10 +206,13 @@ impl Event {
         self.is_digest_of(crypto, algorithm, &self.data)
     }
 
-    fn startup_locality(&self) -> Option<u8> {
-        match self.data.strip_prefix(STARTUP_LOCALITY) {
+    /// The locality that PCR 0 begins with, if this event tells one that counts.
+    pub fn startup_locality(&self) -> Option<u8> {
+        match self.data.strip_prefix(no_action::STARTUP_LOCALITY) {
             // 3 and 4: TPM2_Startup from locality 3, or a H-CRTM event (PFP §10.4.5.3).
-            Some([locality @ (3 | 4)]) if self.pcr == 0 => Some(*locality),
+            Some([locality @ (3 | 4)]) if self.pcr == 0 && self.kind == EventType::NO_ACTION => {
+                Some(*locality)
+            }
             _ => None,
         }
     }
@@ -142,102 +225,4 @@ fn last_octet(algorithm: HashAlgorithm, octet: u8) -> Digest {
         Digest::new(algorithm, bytes)
     });
     value.unwrap_or(Digest::zero(algorithm))
-}
-
-/// The algorithms of the log with their digest sizes (TCG_EfiSpecIdEvent, PFP §10.4.5.1).
-struct Banks(Vec<(u16, usize)>);
-
-impl Banks {
-    /// `None` for a log in the SHA-1 format.
-    fn of(first: &Event) -> Result<Option<Self>, Error> {
-        let Some(body) = first.data.strip_prefix(SPEC_ID_03) else {
-            return Ok(None);
-        };
-        if first.kind != EventType::NO_ACTION {
-            return Ok(None);
-        }
-        let refuse = Error::new(Problem::EventLogSpecId, 0, 0);
-        Self::decode(&mut Reader::new(body)).ok_or(refuse).map(Some)
-    }
-
-    fn decode(reader: &mut Reader<'_>) -> Option<Self> {
-        // Platform class, minor and major version, errata, size of UINTN.
-        reader.take(8).ok()?;
-        let count = reader.u32_le().ok()?;
-        // More banks than any TPM has would only make every event slower to read.
-        if count == 0 || count > 16 {
-            return None;
-        }
-        let mut banks = Vec::new();
-        for _ in 0..count {
-            let (id, len) = (reader.u16_le().ok()?, usize::from(reader.u16_le().ok()?));
-            let known = HashAlgorithm::from_tpm_id(id).is_none_or(|known| known.len() == len);
-            if !known || len == 0 || len > 64 || banks.iter().any(|&(seen, _)| seen == id) {
-                return None;
-            }
-            banks.push((id, len));
-        }
-        let vendor = usize::from(reader.u8().ok()?);
-        reader.take(vendor).ok()?;
-        reader.is_empty().then_some(Self(banks))
-    }
-
-    fn digest_len(&self, id: u16) -> Option<usize> {
-        self.0.iter().find(|(known, _)| *known == id).map(|(_, len)| *len)
-    }
-}
-
-/// TCG_PCR_EVENT (PFP §10.2.1).
-fn sha1_event(reader: &mut Reader<'_>, index: u32) -> Result<Event, Error> {
-    let at = reader.position();
-    if index == 0 && reader.is_empty() {
-        return Err(Error::new(Problem::EventLogEmpty, 0, 0));
-    }
-    let event = (|| {
-        let (pcr, kind) = (reader.u32_le().ok()?, EventType(reader.u32_le().ok()?));
-        let digest = Digest::new(HashAlgorithm::Sha1, reader.take(20).ok()?)?;
-        let data = reader.sized_u32_le().ok()?.to_vec();
-        Some(Event { index, pcr, kind, digests: alloc::vec![digest], data })
-    })();
-    let event = event.ok_or(Error::new(Problem::EventLogTruncated, at, index))?;
-    check_pcr(event, at)
-}
-
-/// TCG_PCR_EVENT2 (PFP §10.2.2).
-fn agile_event(reader: &mut Reader<'_>, index: u32, banks: &Banks) -> Result<Event, Error> {
-    let at = reader.position();
-    let truncated = Error::new(Problem::EventLogTruncated, at, index);
-    let bad_digests = Error::new(Problem::EventLogDigests, at, index);
-    let pcr = reader.u32_le().map_err(|_| truncated)?;
-    let kind = EventType(reader.u32_le().map_err(|_| truncated)?);
-    let count = reader.u32_le().map_err(|_| truncated)?;
-    if count == 0 || usize::try_from(count).map_or(true, |count| count > banks.0.len()) {
-        return Err(bad_digests);
-    }
-    let mut seen = Vec::new();
-    let mut digests = Vec::new();
-    for _ in 0..count {
-        let id = reader.u16_le().map_err(|_| truncated)?;
-        let len = banks.digest_len(id).ok_or(bad_digests)?;
-        if seen.contains(&id) {
-            return Err(bad_digests);
-        }
-        seen.push(id);
-        let octets = reader.take(len).map_err(|_| truncated)?;
-        digests.extend(
-            HashAlgorithm::from_tpm_id(id).and_then(|algorithm| Digest::new(algorithm, octets)),
-        );
-    }
-    let data = reader.sized_u32_le().map_err(|_| truncated)?.to_vec();
-    check_pcr(Event { index, pcr, kind, digests, data }, at)
-}
-
-fn check_pcr(event: Event, at: usize) -> Result<Event, Error> {
-    // Firmware marks events that belong to no PCR with all ones, and they are never extended.
-    let none = event.pcr == u32::MAX && event.kind == EventType::NO_ACTION;
-    if event.pcr < PCR_COUNT || none {
-        Ok(event)
-    } else {
-        Err(Error::new(Problem::EventLogPcr, at, event.index))
-    }
 }

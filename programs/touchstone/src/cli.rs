@@ -6,6 +6,7 @@ mod cert;
 mod cms;
 mod element;
 mod reference;
+mod log;
 
 pub(crate) use appraise::Appraise;
 pub(crate) use ca::{Ca, IssueCa};
@@ -16,6 +17,7 @@ pub(crate) use reference::{
     About, Algorithm, AssignReference, BuildReference, Format, ImportReference, RecordedBoot,
     Reference, SignReference,
 };
+pub(crate) use log::{BootLog, Log};
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -69,6 +71,9 @@ pub(crate) enum Noun {
     /// A small certificate authority in a folder
     #[command(subcommand)]
     Ca(Ca),
+    /// Logs of measurements: what was measured, and what it leads to
+    #[command(subcommand)]
+    Log(Log),
 }
 
 /// How to reach a fleet.

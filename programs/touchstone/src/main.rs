@@ -21,6 +21,7 @@ mod element;
 mod files;
 mod fleet;
 mod ocsp;
+mod log;
 mod policy;
 mod reference;
 mod signing;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Noun::Cert(verb) => cert::run(&verb),
         Noun::Ocsp(verb) => ocsp::run(&verb),
         Noun::Ca(verb) => ca::run(&verb),
+        Noun::Log(verb) => log::run(&verb),
     };
     answer::finish(answered, cli.json)
 }

@@ -1,0 +1,13 @@
+//! `touchstone log`: what was measured, and what it leads to.
+
+mod boot;
+mod registers;
+
+use crate::answer::Answered;
+use crate::cli::Log;
+
+pub(crate) fn run(verb: &Log) -> Answered {
+    match verb {
+        Log::Boot(arguments) => boot::run(arguments),
+    }
+}
