@@ -175,6 +175,39 @@ fn pcr_12_and_13_of_the_rig_are_untouched_and_9_begins_with_its_command_line() {
     assert_eq!(prediction.digests(9).next(), Some(first));
 }
 
+/// The rig's kernel and initramfs are not kept, but their digests are in its log: put in their places,
+/// the prediction is what the device measured, event by event, and leads to its registers.
+#[test]
+fn what_the_rig_measured_is_what_would_have_been_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = rig("cmdline.txt");
+    let parts = [PARTS[0], (".cmdline", "cmdline", line.as_slice()), PARTS[3]];
+    let image = build(folder.path(), &parts);
+    let mut prediction = Boot::of(&image).predict(&AwsLc, SHA256).unwrap();
+    let log = rig_log();
+    let of = |pcr: u32| {
+        let events = log.events().iter().filter(move |event| event.pcr == pcr);
+        events.map(|event| (event.kind, event.digest(SHA256).unwrap())).collect::<Vec<_>>()
+    };
+    let (kernel, initrd) = (of(11)[1].1, of(11)[5].1);
+    let uki = of(4)[2].1;
+    for step in prediction.steps_mut() {
+        match step.what.as_str() {
+            "content of .linux" => step.digest = kernel,
+            "content of .initrd" | "Linux initrd" => step.digest = initrd,
+            "unified kernel image" => step.digest = uki,
+            _ => {}
+        }
+    }
+    for pcr in [4, 9, 11, 12, 13] {
+        let steps = prediction.steps().iter().filter(|step| step.pcr == pcr);
+        let told: Vec<_> = steps.map(|step| (step.kind, step.digest)).collect();
+        assert_eq!(told, of(pcr), "PCR {pcr}");
+        let value = prediction.value(&AwsLc, pcr).unwrap().to_hex();
+        assert_eq!(value, rig_pcr(usize::try_from(pcr).unwrap()), "PCR {pcr}");
+    }
+}
+
 #[test]
 fn pcr_4_is_the_images_in_their_order() {
     let folder = tempfile::tempdir().unwrap();
@@ -352,6 +385,47 @@ fn what_is_no_unified_kernel_image_is_refused() {
     let whole = image(&[(".data", NEWER, 0), (".linux", b"kernel", 0)]);
     for cut in 0..whole.len() {
         assert!(Uki::decode(&whole[..cut]).is_err(), "cut at {cut}");
+    }
+}
+
+/// What the fuzz target `image` does, on images that were damaged at random.
+mod damaged {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(image: &[u8]) {
+        let _ = authenticode::digest(&AwsLc, SHA256, image);
+        let Ok(uki) = Uki::decode(image) else { return };
+        for profile in 0..=u32::try_from(uki.profiles()).unwrap() {
+            assert!(uki.measured(profile).iter().all(|section| section.data.len() <= image.len()));
+            let mut boot = Boot::of(image);
+            (boot.profile, boot.phases) = (profile, &PHASES);
+            if let Ok(prediction) = boot.predict(&AwsLc, SHA256) {
+                let _ = prediction.value(&AwsLc, 11);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(
+            damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let mut image = image(&[
+                (".data", NEWER, 0),
+                (".linux", b"kernel", 3),
+                (".cmdline", b"quiet", 0),
+                (".profile", b"ID=main", 0),
+                (".initrd", b"initrd", 0),
+            ]);
+            read(&image[..cut.index(image.len())]);
+            for (at, value) in damage {
+                let at = at.index(image.len());
+                image[at] = value;
+            }
+            read(&image);
+        }
     }
 }
 

@@ -12,6 +12,7 @@ Examples:
   touchstone log boot /sys/kernel/security/tpm0/binary_bios_measurements
   tpm2_pcrread sha256 > pcrs.yaml && touchstone log boot events.bin --pcrs pcrs.yaml
   touchstone log boot events.bin --pcrs 7=<64 digits> --pcrs 4=<64 digits>
+  touchstone log boot /sys/firmware/acpi/tables/data/CCEL --cc
   touchstone log boot events.bin --json | jq '.events[] | select(.data == \"differs\")'
 
 What an event says is proven only where the column `data` says `matches`: there, what it says is what
@@ -19,7 +20,7 @@ was measured. Where it says `describes`, only the digest is proven, as of an ima
 
 Registers come from a file (`tpm2_pcrread`, `tpm2_quote --pcrs`, `touchstone element pcr read`) or as
 PCR=HEX. Exits with 1 if the log does not lead to them, or if an event says something else than what
-was measured.")]
+was measured. What is only odd is told and is no verdict: firmware is odd.")]
     Boot(BootLog),
 }
 
@@ -34,6 +35,12 @@ pub(crate) struct BootLog {
     /// What the registers hold: a file, or PCR=HEX; may be given more than once
     #[arg(long, value_name = "FILE|PCR=HEX")]
     pub(crate) pcrs: Vec<String>,
+    /// The firmware's final events table: what it logged after the log was first read
+    #[arg(long, value_name = "FILE")]
+    pub(crate) final_events: Option<PathBuf>,
+    /// The log is a confidential guest's (CCEL): its events count RTMRs, in SHA-384
+    #[arg(long)]
+    pub(crate) cc: bool,
 }
 
 fn bank(name: &str) -> Result<HashAlgorithm, String> {

@@ -1,148 +1,165 @@
 //! `touchstone log boot`: the firmware's event log.
 
+mod compare;
+mod fields;
+
 use super::registers::{self, Register};
 use crate::answer::{Answer, Answered, Failure, hex, table};
 use crate::cli::BootLog;
-use crate::files;
+use crate::files::{self, SMALL};
 use serde_json::{Map, Value, json};
 use touchstone_crypto::HashAlgorithm;
 use touchstone_crypto_awslc::AwsLc;
-use touchstone_measure::tcg::{Event, EventLog, EventType, MAX_LOG, describe};
-use touchstone_measure::{PCR_COUNT, Pcrs};
+use touchstone_measure::Error;
+use touchstone_measure::tcg::{Anomaly, Binding, Event, EventLog, MAX_LOG, Registers, describe};
 
 pub(crate) fn run(arguments: &BootLog) -> Answered {
-    let limit = u64::try_from(MAX_LOG).unwrap_or(u64::MAX);
-    let octets = files::read(&arguments.file, limit)?;
-    let log = EventLog::decode(&octets).map_err(|error| {
-        let message = format!("{}: {error}", arguments.file.display());
-        Failure::unknown(error.code(), message, "check that it is the firmware's log, and whole")
-    })?;
+    let log = read(arguments)?;
     let mut given = Vec::new();
     for argument in &arguments.pcrs {
         given.extend(registers::read(argument)?);
     }
-    let bank = bank(&log, arguments.bank, &given)?;
-    let pcrs = log.replay(&AwsLc, bank);
+    let bank = bank(&log, arguments, &given)?;
     let answer = Answer::new("touchstone.log.boot/1").with("bank", bank.name());
-    let answer = events(answer, &log, bank);
-    Ok(compared(answer, &pcrs, bank, &given))
+    let answer = anomalies(events(answer, &log, bank), &log, bank);
+    let contradicted: Vec<u32> = log
+        .events()
+        .iter()
+        .filter(|event| event.binding(&AwsLc, bank) == Binding::Differs)
+        .map(|event| event.index)
+        .collect();
+    let (mut answer, leads) = compare::registers(answer, &log, bank, &given);
+    if !contradicted.is_empty() {
+        let list: Vec<String> = contradicted.iter().map(ToString::to_string).collect();
+        answer = answer.word(format_args!(
+            "event {} says something else than what was measured; do not believe its words",
+            list.join(", ")
+        ));
+    }
+    let good = leads && contradicted.is_empty();
+    Ok(answer.with("contradicted", contradicted).good(good))
+}
+
+/// The log, with the final events that were logged behind it.
+fn read(arguments: &BootLog) -> Result<EventLog, Failure> {
+    let limit = u64::try_from(MAX_LOG).unwrap_or(u64::MAX);
+    let octets = files::read(&arguments.file, limit)?;
+    let read = if arguments.cc { EventLog::decode_cc(&octets) } else { EventLog::decode(&octets) };
+    let failed = |file: &std::path::Path, error: Error| {
+        let message = format!("{}: {error}", file.display());
+        Failure::unknown(error.code(), message, "check that it is the firmware's log, and whole")
+    };
+    let mut log = read.map_err(|error| failed(&arguments.file, error))?;
+    if let Some(file) = &arguments.final_events {
+        let table = files::read(file, SMALL)?;
+        log.append_final_events(&table).map_err(|error| failed(file, error))?;
+    }
+    Ok(log)
 }
 
 /// The bank to show: the one that was asked for, else that of the given registers, else the best.
-fn bank(
-    log: &EventLog,
-    asked: Option<HashAlgorithm>,
-    given: &[Register],
-) -> Result<HashAlgorithm, Failure> {
+fn bank(log: &EventLog, arguments: &BootLog, given: &[Register]) -> Result<HashAlgorithm, Failure> {
     let has = log.algorithms();
-    let bank = asked.or(given.first().map(|register| register.value.algorithm())).or_else(|| {
-        // SHA-1 only where there is nothing else; SHA-256 is what most others show.
-        [HashAlgorithm::Sha256, HashAlgorithm::Sha384, HashAlgorithm::Sha512, HashAlgorithm::Sha1]
-            .into_iter()
-            .find(|bank| has.contains(bank))
-    });
-    match bank {
-        Some(bank) if has.contains(&bank) => Ok(bank),
-        _ => {
-            let names: Vec<&str> = has.iter().map(|bank| bank.name()).collect();
-            let asked = bank.map_or("a known one", HashAlgorithm::name);
-            let message = format!("the log has no bank of {asked}");
-            let next = format!("it has {}", names.join(", "));
-            Err(Failure::usage(message, next))
-        }
-    }
+    let of_given = given.iter().map(|register| register.value.algorithm());
+    let of_given = of_given.filter(|bank| has.contains(bank)).max_by_key(|bank| rank(*bank));
+    let best = has.iter().copied().max_by_key(|bank| rank(*bank));
+    let bank = arguments.bank.or(of_given).or(best);
+    bank.filter(|bank| has.contains(bank)).ok_or_else(|| {
+        let names: Vec<String> = log.banks().iter().map(compare::bank_name).collect();
+        let asked = bank.map_or("that can be replayed here", HashAlgorithm::name);
+        Failure::usage(
+            format!("the log has no bank {asked}"),
+            format!("it has {}", names.join(", ")),
+        )
+    })
 }
 
-/// Whether what an event says is what was measured.
-fn data(event: &Event, bank: HashAlgorithm) -> &'static str {
-    if event.kind == EventType::NO_ACTION {
-        "not measured"
-    } else if event.digest(bank).is_none() {
-        "no digest"
-    } else if event.explains(&AwsLc, bank) {
-        "matches"
-    } else {
-        "describes"
+/// SHA-1 only where there is nothing else; SHA-256 is what most others show.
+fn rank(bank: HashAlgorithm) -> u8 {
+    match bank {
+        HashAlgorithm::Sha1 => 0,
+        HashAlgorithm::Sha256 => 3,
+        HashAlgorithm::Sha384 => 2,
+        _ => 1,
     }
 }
 
 fn events(answer: Answer, log: &EventLog, bank: HashAlgorithm) -> Answer {
-    let mut rows = vec![["#", "pcr", "type", "data", "digest", "says"].map(str::to_owned).to_vec()];
+    let register = match log.registers() {
+        Registers::Pcrs => "pcr",
+        Registers::ConfidentialComputing => "register",
+    };
+    let heads = ["#", register, "type", "data", "digest", "says"];
+    let mut rows = vec![heads.map(str::to_owned).to_vec()];
     let mut list = Vec::new();
     for event in log.events() {
+        let binding = event.binding(&AwsLc, bank).name();
         let digest = event.digest(bank).map(|digest| digest.to_hex()).unwrap_or_default();
-        let says = describe(event).to_string();
         let kind = event.kind.to_string();
+        let says = describe(event);
         list.push(json!({
-            "index": event.index, "pcr": event.pcr, "type": kind, "digest": digest,
-            "data": data(event, bank), "says": says, "octets": hex(&event.data),
+            "index": event.index, "at": event.at, "pcr": number(event), "type": kind,
+            "type_number": event.kind.0, "digests": digests(event), "data": binding,
+            "says": says.to_string(), "fields": fields::of(event, &says),
+            "octets": hex(&event.data),
         }));
         rows.push(vec![
             event.index.to_string(),
-            pcr_name(event.pcr),
+            number(event).map_or_else(|| "-".into(), |number| compare::register_name(log, number)),
             kind.strip_prefix("EV_").unwrap_or(&kind).to_owned(),
-            data(event, bank).to_owned(),
+            binding.to_owned(),
             digest.chars().take(16).collect(),
-            one_line(&says),
+            one_line(&says.to_string()),
         ]);
     }
     answer.line(table(&rows)).with("events", list)
 }
 
-fn pcr_name(pcr: u32) -> String {
-    if pcr == u32::MAX { "-".into() } else { pcr.to_string() }
+/// The register; none where the firmware names none.
+fn number(event: &Event) -> Option<u32> {
+    Some(event.pcr).filter(|pcr| *pcr != u32::MAX)
 }
 
-/// Text of an event on one line of a table.
+fn digests(event: &Event) -> Map<String, Value> {
+    let known = event
+        .digests
+        .iter()
+        .map(|digest| (digest.algorithm().name().to_owned(), Value::from(digest.to_hex())));
+    let others = event.others.iter().map(|digest| {
+        let bank = touchstone_measure::tcg::Bank { id: digest.id, len: digest.octets.len() };
+        (compare::bank_name(&bank), Value::from(hex(&digest.octets)))
+    });
+    known.chain(others).collect()
+}
+
+/// Text of an event on one line of a table, so that it cannot pretend to be another row.
 fn one_line(text: &str) -> String {
     const MOST: usize = 160;
-    let flat: String = text.split(['\n', '\r', '\t']).collect::<Vec<_>>().join(" ");
+    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    let flat = text.chars().map(|c| if matches!(c, '\n' | '\r' | '\t') { ' ' } else { c });
+    let flat: String = flat.map(|c| if breaks(c) { '\u{fffd}' } else { c }).collect();
     if flat.chars().count() <= MOST {
         return flat;
     }
     flat.chars().take(MOST).chain("...".chars()).collect()
 }
 
-/// The registers that the log leads to, and whether they are those that were given.
-fn compared(answer: Answer, pcrs: &Pcrs, bank: HashAlgorithm, given: &[Register]) -> Answer {
-    let (mut answer, mut values, mut differing) = (answer.line(""), Map::new(), Vec::new());
-    for pcr in (0..PCR_COUNT).filter(|pcr| pcrs.is_touched(*pcr)) {
-        let Some(value) = pcrs.value(pcr) else { continue };
-        values.insert(pcr.to_string(), value.to_hex().into());
+fn anomalies(mut answer: Answer, log: &EventLog, bank: HashAlgorithm) -> Answer {
+    let found = log.anomalies(&AwsLc, bank);
+    let mut list = Vec::new();
+    if !found.is_empty() {
+        answer = answer.line("");
     }
-    let mut compared = 0;
-    for register in given.iter().filter(|register| register.value.algorithm() == bank) {
-        compared += 1;
-        if pcrs.value(register.pcr) != Some(register.value) {
-            differing.push(register.pcr);
-        }
-    }
-    for pcr in 0..PCR_COUNT {
-        let register =
-            given.iter().find(|known| known.pcr == pcr && known.value.algorithm() == bank);
-        let verdict = match register {
-            None => "",
-            Some(_) if differing.contains(&pcr) => "  differs from what was given",
-            Some(_) => "  as given",
+    for Anomaly { oddity, event, pcr } in found {
+        list.push(json!({
+            "code": oddity.code(), "event": event, "pcr": pcr, "about": oddity.to_string(),
+        }));
+        let place = match (event, pcr) {
+            (Some(event), _) => format!("event {event}"),
+            (None, Some(pcr)) => compare::register_name(log, pcr),
+            (None, None) => "the log".into(),
         };
-        if let Some(value) = pcrs.value(pcr).filter(|_| pcrs.is_touched(pcr)) {
-            answer = answer.line(format_args!("{bank} {pcr:>2}  {}{verdict}", value.to_hex()));
-        }
+        answer = answer.line(format_args!("odd  {place}: {oddity}"));
     }
-    if compared > 0 && differing.is_empty() {
-        answer = answer.word(format_args!("the log leads to all {compared} registers given"));
-    } else if !differing.is_empty() {
-        let list: Vec<String> = differing.iter().map(ToString::to_string).collect();
-        answer = answer.word(format_args!(
-            "the log does not lead to the given value of PCR {}: events are missing, were added or \
-             changed, or the registers are of another boot",
-            list.join(", ")
-        ));
-    }
-    let good = differing.is_empty();
-    answer
-        .with("pcrs", Value::Object(values))
-        .with("compared", compared)
-        .with("differing", differing)
-        .good(good)
+    answer.with("anomalies", list)
 }
