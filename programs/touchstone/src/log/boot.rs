@@ -156,7 +156,7 @@ fn anomalies(mut answer: Answer, log: &EventLog, bank: HashAlgorithm) -> Answer 
         }));
         let place = match (event, pcr) {
             (Some(event), _) => format!("event {event}"),
-            (None, Some(pcr)) => compare::register_name(log, pcr),
+            (None, Some(pcr)) => format!("PCR {pcr}"),
             (None, None) => "the log".into(),
         };
         answer = answer.line(format_args!("odd  {place}: {oddity}"));
