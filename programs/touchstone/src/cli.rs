@@ -5,19 +5,19 @@ mod ca;
 mod cert;
 mod cms;
 mod element;
-mod reference;
 mod log;
+mod reference;
 
 pub(crate) use appraise::Appraise;
 pub(crate) use ca::{Ca, IssueCa};
 pub(crate) use cert::{Cert, Ocsp, VerifyCert};
 pub(crate) use cms::{Cipher, Cms, Held};
 pub(crate) use element::{Authorization, Element, ElementVerb, Keys, Lock, Lockout, Nv, Pcr};
+pub(crate) use log::{BootLog, Log};
 pub(crate) use reference::{
     About, Algorithm, AssignReference, BuildReference, Format, ImportReference, RecordedBoot,
     Reference, SignReference,
 };
-pub(crate) use log::{BootLog, Log};
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;

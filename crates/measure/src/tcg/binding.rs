@@ -75,6 +75,10 @@ impl Event {
             // Of a boot variable, only the content is measured (PFP §3.3.4.2).
             EventType::EFI_VARIABLE_BOOT => parts.extend(variable_content(data)),
             EventType::EVENT_TAG => parts.extend(data.get(8..)),
+            // shim before 15 left out the last octet of the certificate.
+            EventType::EFI_VARIABLE_AUTHORITY => {
+                parts.extend(data.split_last().map(|(_, measured)| measured));
+            }
             _ => {}
         }
         parts
