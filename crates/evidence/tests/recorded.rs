@@ -43,7 +43,9 @@ impl Quoted {
         let mut body = u32::try_from(self.selection.len()).unwrap().to_be_bytes().to_vec();
         for (id, pcrs) in &self.selection {
             let mut bits = [0u8; 3];
-            pcrs.iter().for_each(|pcr| bits[*pcr as usize / 8] |= 1 << (pcr % 8));
+            for pcr in pcrs {
+                bits[*pcr as usize / 8] |= 1 << (pcr % 8);
+            }
             body.extend(id.to_be_bytes());
             body.push(3);
             body.extend(bits);
@@ -88,7 +90,9 @@ fn serialized(selection: &[(u16, Vec<u32>)], values: &[Vec<u8>]) -> Vec<u8> {
     let mut file = u32::try_from(selection.len()).unwrap().to_le_bytes().to_vec();
     for (id, pcrs) in selection {
         let mut bits = [0u8; 4];
-        pcrs.iter().for_each(|pcr| bits[*pcr as usize / 8] |= 1 << (pcr % 8));
+        for pcr in pcrs {
+            bits[*pcr as usize / 8] |= 1 << (pcr % 8);
+        }
         file.extend(id.to_le_bytes());
         file.push(3);
         file.extend(bits);
