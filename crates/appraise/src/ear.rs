@@ -9,13 +9,13 @@ mod confirmation;
 mod cwt;
 mod error;
 mod jwt;
-mod key;
 
 pub use confirmation::Confirmation;
-pub use cwt::{to_cwt, verify_cwt};
+pub use cwt::{to_cbor, to_cwt, verify_cwt};
 pub use error::Error;
-pub use jwt::{to_jwt, verify_jwt};
-pub use key::VerifierKey;
+pub use jwt::{to_json, to_jwt, verify_jwt};
+/// A verifier's public key.
+pub use touchstone_evidence::token::TokenKey as VerifierKey;
 
 use crate::appraisal::{Appraisal, ControlResult, NotEvaluated, TrustVector};
 use crate::verifier::DeviceFacts;
@@ -23,6 +23,9 @@ use touchstone_policy::ar4si::Tier;
 
 /// The profile that an EAR names (draft-ietf-rats-ear-04 §3.1).
 pub const PROFILE: &str = "tag:ietf.org,2026:rats/ear#04";
+/// The profiles of earlier drafts that are read, too: -02 (`ear.status`), -03 (`ear_status`).
+pub const EARLIER_PROFILES: [&str; 2] =
+    ["tag:github.com,2023:veraison/ear", "tag:ietf.org,2026:rats/ear#03"];
 /// The largest token that is read, in octets.
 pub const MAX_TOKEN: usize = 256 * 1024;
 
@@ -77,6 +80,11 @@ impl VerifierId {
             build: concat!("touchstone-appraise ", env!("CARGO_PKG_VERSION")).into(),
         }
     }
+}
+
+/// Whether results of this profile are read.
+fn is_known(profile: &str) -> bool {
+    profile == PROFILE || EARLIER_PROFILES.contains(&profile)
 }
 
 impl Ear {

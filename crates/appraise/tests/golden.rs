@@ -11,9 +11,10 @@
 mod attester;
 
 use attester::{Attester, SHA256, challenge};
+use touchstone_appraise::ear::{to_cbor, to_json};
 use touchstone_appraise::references::{Database, Document, ReferenceValue, References};
 use touchstone_appraise::{
-    Appraisal, DeviceFacts, EventRef, LogName, Status, Tier, Verifier, catalog, claims, reason,
+    Appraisal, DeviceFacts, Ear, EventRef, LogName, Status, Tier, Verifier, catalog, claims, reason,
 };
 use touchstone_crypto::{Crypto, Digest, Verified};
 use touchstone_crypto_awslc::AwsLc;
@@ -602,6 +603,43 @@ fn an_update_adds_values_and_does_not_take_the_old_ones() {
     let appraisal = appraise_with(&Verifier::new(policy, references), &attester(), &device());
     let failed: Vec<_> = appraisal.failed().map(|control| control.name.as_str()).collect();
     assert_eq!(failed, ["up-to-date"]);
+}
+
+/// Nothing of how input was ordered, or of how a map is laid out in memory, shows in a result.
+#[test]
+fn the_same_input_gives_the_same_octets_to_sign_in_any_order() {
+    let mut attester = attester();
+    let unknown = ima_entry("/data/app/other", digest(b"other"), false);
+    attester.ima_log.extend(unknown);
+    attester.ima_log.extend(ima_entry("/data/app/open", digest(b"open"), true));
+    let challenge = challenge();
+    let octets = attester.evidence(&challenge);
+    let signed = |documents: &[Document]| {
+        let mut references = References::new();
+        for document in documents {
+            references.merge(&AwsLc, &Verified::vouch(document.clone())).unwrap();
+        }
+        let verifier = Verifier::new(Policy::parse(POLICY, &catalog()).unwrap(), references);
+        let evidence = Evidence::decode(&octets).unwrap();
+        let evidence = evidence.verify(&AwsLc, &attester.lak(), &challenge).unwrap();
+        let appraisal = verifier.appraise(&AwsLc, &evidence, &device(), NOW);
+        assert_eq!(appraisal.tier, Tier::Contraindicated);
+        let ear = Ear::new(&appraisal, &device(), 60).with_nonce(&challenge.nonce);
+        (to_json(&ear).unwrap(), to_cbor(&ear).unwrap())
+    };
+    let first = signed(&[released(), sensor(2)]);
+    for turn in 0..12 {
+        let mut documents = [released(), sensor(2)];
+        for document in &mut documents {
+            let len = document.values.len();
+            document.values.rotate_left(turn * 5 % len);
+            if turn % 3 == 1 {
+                document.values.reverse();
+            }
+        }
+        documents.rotate_left(turn % 2);
+        assert_eq!(signed(&documents), first, "turn {turn}");
+    }
 }
 
 #[test]

@@ -23,11 +23,13 @@ mod cbor;
 mod challenge;
 pub mod claims;
 pub mod cmw;
+pub mod eat;
 pub mod endorse;
 mod error;
 mod quoted;
 mod recorded;
 pub mod runtime;
+pub mod token;
 pub mod tpm;
 pub mod tpm2_tools;
 

@@ -13,6 +13,7 @@ mod stated;
 pub use attest::{Attest, Attested, ClockInfo};
 pub use clock::{Moment, TurnedBack};
 pub use key::AttestationKey;
+pub(crate) use key::KeyKind;
 pub use public::{Attributes, LakPublic, PublicArea, name_of, spki_of};
 pub(crate) use quote::bind;
 pub use quote::{Bank, Dangerous, Expected, Quote, QuotedPcrs};

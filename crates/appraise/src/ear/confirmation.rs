@@ -45,14 +45,6 @@ impl Confirmation {
     }
 }
 
-/// The curve of an elliptic curve key.
-pub(super) fn curve_of(spki_der: &[u8]) -> Result<&'static str, Error> {
-    match Key::decode(spki_der)? {
-        Key::Ec { curve, .. } => Ok(curve),
-        Key::Rsa { .. } => Err(Error::Key),
-    }
-}
-
 enum Key<'a> {
     Ec { curve: &'static str, x: &'a [u8], y: &'a [u8] },
     Rsa { n: &'a [u8], e: &'a [u8] },

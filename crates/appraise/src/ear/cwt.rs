@@ -1,11 +1,10 @@
 //! The result as a CWT: COSE_Sign1 (RFC 9052 §4.2, RFC 8392), tagged.
 
-use super::key::Scheme;
-use super::{Confirmation, Ear, Error, MAX_TOKEN, PROFILE, VerifierId, VerifierKey};
+use super::{Confirmation, Ear, Error, MAX_TOKEN, PROFILE, VerifierId, VerifierKey, is_known};
 use crate::appraisal::{ControlResult, EventRef, LogName, NotEvaluated, TrustVector};
 use ciborium::Value;
-use coset::{CoseSign1, CoseSign1Builder, HeaderBuilder, TaggedCborSerializable};
 use touchstone_crypto::{Crypto, Signer, Verified};
+use touchstone_evidence::token::cose;
 use touchstone_policy::Status;
 use touchstone_policy::ar4si::{Dimension, Tier};
 
@@ -28,21 +27,16 @@ const EVIDENCE_AT: i64 = -70_102;
 const CONTROLS: i64 = -70_103;
 const NOT_EVALUATED: i64 = -70_104;
 
-/// Signs a result as a CWT.
-pub fn to_cwt(ear: &Ear, signer: &dyn Signer) -> Result<Vec<u8>, Error> {
-    let scheme = Scheme::of(signer.algorithm())?;
+/// The claims of a result as they are signed in a CWT: the same result gives the same octets.
+pub fn to_cbor(ear: &Ear) -> Result<Vec<u8>, Error> {
     let mut payload = Vec::new();
     ciborium::into_writer(&claims(ear), &mut payload).map_err(|_| Error::Malformed("claims"))?;
-    let protected = HeaderBuilder::new().algorithm(scheme.cose).build();
-    CoseSign1Builder::new()
-        .protected(protected)
-        .payload(payload)
-        .try_create_signature(&[], |message| {
-            scheme.fixed(&signer.sign(message).map_err(Error::Signer)?)
-        })?
-        .build()
-        .to_tagged_vec()
-        .map_err(|_| Error::Malformed("serialization"))
+    Ok(payload)
+}
+
+/// Signs a result as a CWT.
+pub fn to_cwt(ear: &Ear, signer: &dyn Signer) -> Result<Vec<u8>, Error> {
+    Ok(cose::sign(to_cbor(ear)?, signer)?)
 }
 
 /// Checks that a CWT is a result signed by one of `keys`.
@@ -51,30 +45,9 @@ pub fn verify_cwt(
     token: &[u8],
     keys: &[VerifierKey],
 ) -> Result<Verified<Ear>, Error> {
-    if token.len() > MAX_TOKEN {
-        return Err(Error::TooLarge);
-    }
-    let sign1 =
-        CoseSign1::from_tagged_slice(token).map_err(|_| Error::Malformed("serialization"))?;
-    let header = &sign1.protected.header;
-    if !header.crit.is_empty() {
-        return Err(Error::Malformed("header"));
-    }
-    let fits =
-        |key: &&VerifierKey| header.alg == Some(coset::Algorithm::Assigned(key.scheme().cose));
-    let mut fitting = keys.iter().filter(fits).peekable();
-    if fitting.peek().is_none() {
-        return Err(if keys.is_empty() { Error::Signature } else { Error::Algorithm });
-    }
-    let verifies = |key: &VerifierKey| {
-        let check = |signature: &[u8], message: &[u8]| key.verify(crypto, message, signature);
-        sign1.verify_signature(&[], check).is_ok()
-    };
-    if !fitting.any(verifies) {
-        return Err(Error::Signature);
-    }
-    let payload = sign1.payload.as_deref().ok_or(Error::Malformed("claims"))?;
-    let claims: Value = ciborium::from_reader(payload).map_err(|_| Error::Malformed("claims"))?;
+    let payload = cose::verify(crypto, token, keys, MAX_TOKEN)?;
+    let claims: Value =
+        ciborium::from_reader(payload.as_slice()).map_err(|_| Error::Malformed("claims"))?;
     ear(&claims).map(Verified::vouch)
 }
 
@@ -190,7 +163,7 @@ impl<'a> Part<'a> {
 
 fn ear(claims: &Value) -> Result<Ear, Error> {
     let claims = Part("claims", Some(claims));
-    if claims.at(EAT_PROFILE, "profile")?.text()? != PROFILE {
+    if !is_known(&claims.at(EAT_PROFILE, "profile")?.text()?) {
         return Err(Error::Profile);
     }
     let [(device, submodule)] = claims.at(SUBMODS, "submodules")?.map()? else {
@@ -198,18 +171,30 @@ fn ear(claims: &Value) -> Result<Ear, Error> {
     };
     let submodule = Part("submodule", Some(submodule));
     let verifier = claims.at(VERIFIER_ID, "verifier id")?;
-    let [policy_id] = submodule.at(POLICY_IDS, "policy ids")?.array()? else {
-        return Err(Error::Malformed("policy ids"));
+    let policies = submodule.at(POLICY_IDS, "policy ids")?;
+    let policy_id = match policies.1 {
+        None => String::new(),
+        // Drafts before -04 have one, and no list.
+        Some(Value::Text(id)) => id.clone(),
+        Some(_) => match policies.array()? {
+            [id] => Part("policy ids", Some(id)).text()?,
+            _ => return Err(Error::Malformed("policy ids")),
+        },
     };
+    let (issued_at, exp) = (claims.at(IAT, "iat")?.number()?, claims.at(EXP, "exp")?);
+    let tenant = submodule.at(TENANT, "tenant")?;
     let cnf = claims.at(CNF, "confirmation")?;
     let ckt = cnf.1.map(|_| cnf.at(CKT, "confirmation")?.bytes()).transpose()?;
     let nonce = claims.at(NONCE, "nonce")?;
     let evidence_at = submodule.at(EVIDENCE_AT, "evidence time")?;
     let status: i8 = submodule.at(STATUS, "status")?.number()?;
-    let controls = submodule.at(CONTROLS, "controls")?.array()?;
+    let controls = submodule.at(CONTROLS, "controls")?;
+    let controls = controls.1.map_or(Ok(&[][..]), |_| controls.array())?;
+    let values = submodule.at(VECTOR, "trustworthiness vector")?;
     Ok(Ear {
-        issued_at: claims.at(IAT, "iat")?.number()?,
-        expires: claims.at(EXP, "exp")?.number()?,
+        issued_at,
+        // Nothing says until when: then it is old already.
+        expires: if exp.1.is_some() { exp.number()? } else { issued_at },
         verifier: VerifierId {
             developer: verifier.at(0, "developer")?.text()?,
             build: verifier.at(1, "build")?.text()?,
@@ -217,14 +202,14 @@ fn ear(claims: &Value) -> Result<Ear, Error> {
         nonce: nonce.1.map(|_| nonce.bytes()).transpose()?,
         confirmation: ckt.map(|ckt| Confirmation { jkt: None, ckt: Some(ckt) }),
         device: Part("submodules", Some(device)).text()?,
-        tenant: submodule.at(TENANT, "tenant")?.text()?,
+        tenant: tenant.1.map_or(Ok(String::new()), |_| tenant.text())?,
         evidence_at: evidence_at.1.map(|_| evidence_at.number()).transpose()?,
         status: Tier::ALL
             .into_iter()
             .find(|tier| tier.number() == status)
             .ok_or(Error::Malformed("status"))?,
-        vector: vector(&submodule.at(VECTOR, "trustworthiness vector")?)?,
-        policy_id: Part("policy ids", Some(policy_id)).text()?,
+        vector: if values.1.is_some() { vector(&values)? } else { TrustVector::default() },
+        policy_id,
         controls: controls.iter().map(control_result).collect::<Result<_, _>>()?,
         not_evaluated: not_evaluated(&submodule.at(NOT_EVALUATED, "what was not evaluated")?)?,
     })

@@ -1,6 +1,7 @@
 //! What can be wrong with a result.
 
 use core::fmt;
+use touchstone_evidence::token;
 
 /// Why a token is not an attestation result to rely upon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,3 +57,16 @@ impl fmt::Display for Error {
 }
 
 impl core::error::Error for Error {}
+
+impl From<token::Error> for Error {
+    fn from(error: token::Error) -> Self {
+        match error {
+            token::Error::Malformed(part) => Self::Malformed(part),
+            token::Error::TooLarge => Self::TooLarge,
+            token::Error::Algorithm => Self::Algorithm,
+            token::Error::Key => Self::Key,
+            token::Error::Signer(error) => Self::Signer(error),
+            _ => Self::Signature,
+        }
+    }
+}

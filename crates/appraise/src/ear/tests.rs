@@ -103,6 +103,54 @@ fn the_claims_are_named_as_in_the_draft() {
     assert_eq!(submodule["touchstone.controls"][0]["reason"], reason);
 }
 
+fn signed(claims: &serde_json::Value, signer: &SoftSigner) -> String {
+    let b64 = Base64UrlUnpadded::encode_string;
+    let input = format!("{}.{}", b64(br#"{"alg":"ES256"}"#), b64(claims.to_string().as_bytes()));
+    let der = signer.sign(input.as_bytes()).unwrap();
+    let fixed = touchstone_crypto::ecdsa::der_to_fixed(&der, 32).unwrap();
+    format!("{input}.{}", b64(&fixed))
+}
+
+/// As verifiers of drafts -02 and -03 write them: other names, a number for the tier, one policy,
+/// nothing of ours.
+#[test]
+fn results_of_earlier_drafts_are_read_by_either_spelling() {
+    use serde_json::json;
+    let (signer, keys) = p256();
+    let verifier = json!({ "developer": "Acme", "build": "1" });
+    let earlier = |status: serde_json::Value| {
+        json!({
+            "eat_profile": "tag:github.com,2023:veraison/ear", "iat": 7, "ear.verifier-id": verifier,
+            "submods": { "tpm": {
+                "ear.status": status, "ear.appraisal-policy-id": "acme/1",
+                "ear.trustworthiness-vector": { "instance-identity": 2, "executables": 96 },
+                "ear.veraison.annotated-evidence": {},
+            } },
+        })
+    };
+    let later = json!({
+        "eat_profile": "tag:ietf.org,2026:rats/ear#03", "iat": 7, "ear_verifier_id": verifier,
+        "submods": { "tpm": {
+            "ear_status": "contraindicated", "ear_appraisal_policy_id": "acme/1",
+            "ear_trustworthiness_vector": { "instance_identity": 2, "executables": 96 },
+        } },
+    });
+    for claims in [earlier(json!("contraindicated")), earlier(json!(96)), later] {
+        let read = verify_jwt(&AwsLc, &signed(&claims, &signer), &keys).unwrap();
+        assert_eq!((read.status, read.policy_id.as_str()), (Tier::Contraindicated, "acme/1"));
+        assert_eq!(read.vector.value(Dimension::InstanceIdentity), 2);
+        // Nothing says when the evidence was made, nor how long the result counts: not at all.
+        assert_eq!((read.expires, read.evidence_at), (7, None));
+    }
+    let mut both = earlier(json!(2));
+    both["submods"]["tpm"]["ear_status"] = json!("affirming");
+    let refused = verify_jwt(&AwsLc, &signed(&both, &signer), &keys);
+    assert_eq!(refused.unwrap_err(), Error::Malformed("claims"));
+    let mut other = earlier(json!(2));
+    other["eat_profile"] = json!("tag:example.com,2026:ear");
+    assert_eq!(verify_jwt(&AwsLc, &signed(&other, &signer), &keys).unwrap_err(), Error::Profile);
+}
+
 #[test]
 fn every_flipped_bit_spoils_the_token() {
     let (signer, keys) = p256();

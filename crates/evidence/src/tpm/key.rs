@@ -119,7 +119,7 @@ impl From<&LakPublic> for AttestationKey {
 }
 
 impl KeyKind {
-    fn of(spki_der: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn of(spki_der: &[u8]) -> Result<Self, Error> {
         const ITEM: &str = "SubjectPublicKeyInfo";
         let info = SubjectPublicKeyInfoRef::from_der(spki_der)
             .map_err(|_| Error::Malformed { item: ITEM, at: 0 })?;

@@ -1,11 +1,12 @@
-//! The keys that sign results, and their algorithms in JOSE and COSE.
+//! The keys that sign tokens, and their algorithms in JOSE and COSE.
 
 use super::Error;
+use crate::tpm::KeyKind;
 use touchstone_crypto::{Crypto, SignatureAlgorithm, ecdsa};
 
-/// A verifier's public key.
+/// A public key that tokens are signed with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VerifierKey {
+pub struct TokenKey {
     spki_der: Vec<u8>,
     scheme: &'static Scheme,
 }
@@ -13,7 +14,7 @@ pub struct VerifierKey {
 /// A signature algorithm in its three spellings.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Scheme {
-    pub(super) algorithm: SignatureAlgorithm,
+    algorithm: SignatureAlgorithm,
     /// RFC 7518 §3.1.
     pub(super) jose: &'static str,
     /// RFC 9053 §2.1.
@@ -48,7 +49,7 @@ impl Scheme {
     }
 }
 
-impl VerifierKey {
+impl TokenKey {
     /// The key `spki_der` that signs with `algorithm`: ECDSA on P-256 or P-384 with the curve's
     /// own hash.
     pub fn new(spki_der: &[u8], algorithm: SignatureAlgorithm) -> Result<Self, Error> {
@@ -57,9 +58,9 @@ impl VerifierKey {
 
     /// The key `spki_der`, whose curve tells its algorithm.
     pub fn from_spki(spki_der: &[u8]) -> Result<Self, Error> {
-        let algorithm = match super::confirmation::curve_of(spki_der)? {
-            "P-256" => SignatureAlgorithm::EcdsaP256Sha256,
-            "P-384" => SignatureAlgorithm::EcdsaP384Sha384,
+        let algorithm = match KeyKind::of(spki_der) {
+            Ok(KeyKind::P256) => SignatureAlgorithm::EcdsaP256Sha256,
+            Ok(KeyKind::P384) => SignatureAlgorithm::EcdsaP384Sha384,
             _ => return Err(Error::Key),
         };
         Self::new(spki_der, algorithm)

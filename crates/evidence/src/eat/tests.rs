@@ -1,0 +1,149 @@
+use super::*;
+use proptest::prelude::*;
+use touchstone_crypto::{HashAlgorithm, SignatureAlgorithm};
+use touchstone_crypto_awslc::{AwsLc, SoftSigner};
+
+fn full() -> Eat {
+    let tpm = Eat { swname: Some("tpm".into()), bootcount: Some(3), ..Eat::default() };
+    let digest = AwsLc.hash(HashAlgorithm::Sha384, &[b"elsewhere"]);
+    Eat {
+        issued_at: Some(1_800_000_000),
+        expires: Some(1_800_000_060),
+        nonces: vec![vec![7; 32], vec![8; 8]],
+        ueid: Some([&[1][..], &[9; 16]].concat()),
+        oemid: Some(OemId::Ieee([0xAC, 0xDE, 0x48])),
+        hwmodel: Some(b"gw-2".to_vec()),
+        hwversion: Some(Version { text: "1.3.4".into(), scheme: Some(1) }),
+        swname: Some("gateway".into()),
+        swversion: Some(Version { text: "7".into(), scheme: None }),
+        oemboot: Some(true),
+        debug: Some(Debug::DisabledPermanently),
+        uptime: Some(99),
+        bootcount: Some(12),
+        bootseed: Some(vec![5; 32]),
+        measurements: vec![Measurement { content_format: 258, octets: b"coswid".to_vec() }],
+        results: vec![SystemResult {
+            id: "boot".into(),
+            results: vec![("uki".into(), Outcome::Success), ("initrd".into(), Outcome::Absent)],
+        }],
+        profile: Some(Profile::Text("tag:example.com,2026:gateway".into())),
+        intended_use: Some(IntendedUse::Registration),
+        submods: vec![
+            ("tpm".into(), Submodule::Claims(Box::new(tpm))),
+            ("radio".into(), Submodule::Cwt(vec![0xD2, 0x84])),
+            ("sensor".into(), Submodule::Jwt("a.b.c".into())),
+            ("store".into(), Submodule::Detached(digest)),
+        ],
+    }
+}
+
+/// JSON has no order, so neither have submodules there.
+fn sorted(mut eat: Eat) -> Eat {
+    eat.submods.sort_by(|(left, _), (right, _)| left.cmp(right));
+    eat
+}
+
+#[test]
+fn claims_read_back_in_both_forms() {
+    assert_eq!(Eat::from_cbor(&full().to_cbor().unwrap()), Ok(full()));
+    let read = Eat::from_json(&full().to_json().unwrap()).unwrap();
+    assert_eq!(sorted(read), sorted(full()));
+    for oemid in [OemId::Enterprise(76_543), OemId::Random([3; 16])] {
+        let eat = Eat { oemid: Some(oemid), ..Eat::default() };
+        assert_eq!(Eat::from_cbor(&eat.to_cbor().unwrap()), Ok(eat.clone()));
+        assert_eq!(Eat::from_json(&eat.to_json().unwrap()), Ok(eat));
+    }
+    let oid = Eat { profile: Some(Profile::Oid(vec![0x2A, 3])), ..Eat::default() };
+    assert_eq!(Eat::from_cbor(&oid.to_cbor().unwrap()), Ok(oid.clone()));
+    assert_eq!(oid.to_json(), Err(Error::Claim("eat_profile")));
+}
+
+/// Names and keys as RFC 9711 §7.2 and §10.2 list them.
+#[test]
+fn claims_have_the_names_and_numbers_of_the_rfc() {
+    let json: serde_json::Value = serde_json::from_slice(&full().to_json().unwrap()).unwrap();
+    assert_eq!(json["oemid"], "rN5I");
+    assert_eq!(json["dbgstat"], "disabled-permanently");
+    assert_eq!(json["intuse"], "registration");
+    assert_eq!(json["hwversion"], serde_json::json!(["1.3.4", "multipartnumeric"]));
+    assert_eq!(json["measres"][0][1][1], serde_json::json!(["initrd", "absent"]));
+    assert_eq!(json["submods"]["sensor"], serde_json::json!(["JWT", "a.b.c"]));
+    assert_eq!(json["submods"]["store"][1][0], "SHA-384");
+    let debug = Eat { debug: Some(Debug::Disabled), ..Eat::default() };
+    assert_eq!(debug.to_cbor().unwrap(), [0xA1, 0x19, 0x01, 0x07, 0x01]);
+}
+
+#[test]
+fn a_token_is_signed_fresh_and_of_a_known_key() {
+    let signer = SoftSigner::generate(SignatureAlgorithm::EcdsaP384Sha384).unwrap();
+    let keys = [TokenKey::from_spki(signer.spki_der()).unwrap()];
+    let stranger = SoftSigner::generate(SignatureAlgorithm::EcdsaP384Sha384).unwrap();
+    let strangers = [TokenKey::from_spki(stranger.spki_der()).unwrap()];
+    let (cwt, jwt) = (full().to_cwt(&signer).unwrap(), full().to_jwt(&signer).unwrap());
+    let wrapped = [&[0xD8, 0x3D][..], &cwt].concat();
+    for token in [&cwt, &wrapped] {
+        let eat = Eat::from_cwt(&AwsLc, token, &keys).unwrap();
+        assert_eq!(eat.check_fresh(&[8; 8], 1_800_000_059), Ok(()));
+        assert_eq!(eat.check_fresh(&[9; 8], 1_800_000_059), Err(Error::NotFresh));
+        assert_eq!(eat.check_fresh(&[8; 8], 1_800_000_060), Err(Error::Expired));
+    }
+    Eat::from_jwt(&AwsLc, &jwt, &keys).unwrap();
+    let unsigned = Error::Token(token::Error::Signature);
+    assert_eq!(Eat::from_cwt(&AwsLc, &cwt, &strangers).unwrap_err(), unsigned);
+    assert_eq!(Eat::from_jwt(&AwsLc, &jwt, &strangers).unwrap_err(), unsigned);
+    for at in (0..cwt.len()).step_by(5) {
+        let mut bad = cwt.clone();
+        bad[at] ^= 4;
+        assert!(Eat::from_cwt(&AwsLc, &bad, &keys).is_err(), "octet {at}");
+    }
+}
+
+#[test]
+fn what_the_rfc_does_not_allow_is_refused_with_the_claim() {
+    for (json, claim) in [
+        (r#"{"eat_nonce":"AAAA"}"#, "eat_nonce"),
+        (r#"{"eat_nonce":"AAAAAAAAAAA="}"#, "eat_nonce"),
+        (r#"{"eat_nonce":[]}"#, "eat_nonce"),
+        (r#"{"ueid":"BAAAAAAAAAAAAAAAAAAAAAA"}"#, "ueid"),
+        (r#"{"oemid":"AAAA-_8"}"#, "oemid"),
+        (r#"{"dbgstat":"off"}"#, "dbgstat"),
+        (r#"{"dbgstat":1}"#, "dbgstat"),
+        (r#"{"uptime":-1}"#, "uptime"),
+        (r#"{"uptime":1.5}"#, "uptime"),
+        (r#"{"hwversion":["1","odd"]}"#, "hwversion"),
+        (r#"{"measurements":[[70000,"AA"]]}"#, "measurements"),
+        (r#"{"measres":[["a",[["b","maybe"]]]]}"#, "measres"),
+        (r#"{"submods":{"a":["PEM","AA"]}}"#, "submods"),
+        (r#"{"submods":{}}"#, "submods"),
+        (r#"{"submods":{"a":["DIGEST",["SHA-256","AA"]]}}"#, "submods"),
+        (r#"{"swname":"a","swname":"b"}"#, "claims set"),
+        ("[]", "claims set"),
+        ("{} {}", "claims set"),
+    ] {
+        assert_eq!(Eat::from_json(json.as_bytes()), Err(Error::Claim(claim)), "{json}");
+    }
+    // The same key twice, and octets behind the end.
+    assert_eq!(Eat::from_cbor(&[0xA2, 0x19, 1, 7, 1, 0x19, 1, 7, 0]), Err(Error::Claim("dbgstat")));
+    assert_eq!(Eat::from_cbor(&[0xA0, 0]), Err(Error::Claim("claims set")));
+    let deep =
+        (0..=MAX_DEPTH).fold("{}".to_owned(), |deep, _| format!(r#"{{"submods":{{"a":{deep}}}}}"#));
+    assert_eq!(Eat::from_json(deep.as_bytes()), Err(Error::TooLarge));
+    // What is not known is passed over.
+    assert_eq!(Eat::from_json(br#"{"x":{"y":[1]}}"#), Ok(Eat::default()));
+}
+
+proptest! {
+    #[test]
+    fn damaged_claims_never_panic_and_read_back(
+        at in any::<prop::sample::Index>(),
+        value in 1u8..,
+    ) {
+        let mut octets = full().to_cbor().unwrap();
+        let at = at.index(octets.len());
+        octets[at] ^= value;
+        if let Ok(eat) = Eat::from_cbor(&octets) {
+            let again = eat.to_cbor().unwrap();
+            prop_assert_eq!(Eat::from_cbor(&again), Ok(eat));
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! COSE_Sign1 (RFC 9052 §4.2), tagged, and tagged as a CWT once more if the sender wants (RFC 8392
+//! §6).
+
+use super::key::Scheme;
+use super::{Error, TokenKey};
+use coset::{CoseSign1, CoseSign1Builder, HeaderBuilder, TaggedCborSerializable};
+use touchstone_crypto::{Crypto, Signer, Verified};
+
+/// The CWT tag, 61.
+const CWT_TAG: [u8; 2] = [0xD8, 0x3D];
+
+/// Signs a payload.
+pub fn sign(payload: Vec<u8>, signer: &dyn Signer) -> Result<Vec<u8>, Error> {
+    let scheme = Scheme::of(signer.algorithm())?;
+    let protected = HeaderBuilder::new().algorithm(scheme.cose).build();
+    CoseSign1Builder::new()
+        .protected(protected)
+        .payload(payload)
+        .try_create_signature(&[], |message| {
+            scheme.fixed(&signer.sign(message).map_err(Error::Signer)?)
+        })?
+        .build()
+        .to_tagged_vec()
+        .map_err(|_| Error::Malformed("serialization"))
+}
+
+/// The payload of a token of at most `limit` octets, if one of `keys` signed it.
+pub fn verify(
+    crypto: &dyn Crypto,
+    token: &[u8],
+    keys: &[TokenKey],
+    limit: usize,
+) -> Result<Verified<Vec<u8>>, Error> {
+    if token.len() > limit {
+        return Err(Error::TooLarge);
+    }
+    let token = token.strip_prefix(&CWT_TAG).unwrap_or(token);
+    let sign1 =
+        CoseSign1::from_tagged_slice(token).map_err(|_| Error::Malformed("serialization"))?;
+    let header = &sign1.protected.header;
+    if !header.crit.is_empty() {
+        return Err(Error::Malformed("header"));
+    }
+    let fits = |key: &&TokenKey| header.alg == Some(coset::Algorithm::Assigned(key.scheme().cose));
+    let mut fitting = keys.iter().filter(fits).peekable();
+    if fitting.peek().is_none() {
+        return Err(if keys.is_empty() { Error::Signature } else { Error::Algorithm });
+    }
+    let verifies = |key: &TokenKey| {
+        let check = |signature: &[u8], message: &[u8]| key.verify(crypto, message, signature);
+        sign1.verify_signature(&[], check).is_ok()
+    };
+    if !fitting.any(verifies) {
+        return Err(Error::Signature);
+    }
+    sign1.payload.ok_or(Error::Malformed("claims")).map(Verified::vouch)
+}

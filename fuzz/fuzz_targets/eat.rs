@@ -1,0 +1,25 @@
+//! Entity attestation tokens: tokens as they come, and claims in both forms.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use std::sync::LazyLock;
+use touchstone_crypto::{SignatureAlgorithm, Signer};
+use touchstone_crypto_awslc::{AwsLc, SoftSigner};
+use touchstone_evidence::eat::Eat;
+use touchstone_evidence::token::TokenKey;
+
+static KEYS: LazyLock<[TokenKey; 1]> = LazyLock::new(|| {
+    let signer = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256).expect("a key");
+    [TokenKey::from_spki(signer.spki_der()).expect("a P-256 key")]
+});
+
+fuzz_target!(|data: &[u8]| {
+    assert!(Eat::from_cwt(&AwsLc, data, &*KEYS).is_err());
+    if let Ok(token) = core::str::from_utf8(data) {
+        assert!(Eat::from_jwt(&AwsLc, token, &*KEYS).is_err());
+    }
+    for eat in [Eat::from_cbor(data), Eat::from_json(data)].into_iter().flatten() {
+        let cbor = eat.to_cbor().expect("what was read can be written");
+        assert_eq!(Eat::from_cbor(&cbor).as_ref(), Ok(&eat));
+    }
+});
