@@ -83,6 +83,21 @@ const EXCEPTIONS: &[(&str, &str, &str)] =
 /// Rooms whose code may contain `unsafe`: none yet.
 const UNSAFE_ROOMS: &[&str] = &[];
 
+/// Rooms that need no operating system: `no_std`, with `alloc` at the most.
+const WITHOUT_STD: &[&str] = &[
+    "wire",
+    "engine",
+    "crypto",
+    "crypto-soft",
+    "certs",
+    "cms",
+    "attest",
+    "tpm2",
+    "measure",
+    "evidence",
+    "policy",
+];
+
 /// Rooms that may state that something was verified.
 const VOUCHERS: &[&str] = &["crypto", "certs", "cms", "update", "evidence", "appraise", "enroll"];
 
@@ -192,6 +207,10 @@ fn sources(package: &Package, faults: &mut Vec<String>) -> Result<()> {
         let may = UNSAFE_ROOMS.contains(&package.room.as_str());
         if !may && !text.contains("#![forbid(unsafe_code)]") {
             faults.push(format!("{} does not forbid unsafe code", head.display()));
+        }
+        let without_std = WITHOUT_STD.contains(&package.room.as_str());
+        if without_std && !text.contains("#![no_std]") && !text.contains("no_std)]") {
+            faults.push(format!("{} is not no_std, as tidy's table wants it", head.display()));
         }
         if !text.starts_with("//!") {
             faults.push(format!("{} does not open by saying what it is", head.display()));

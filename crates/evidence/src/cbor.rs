@@ -1,6 +1,8 @@
 //! The little CBOR that our own structures need: definite lengths only, on `minicbor`.
 
 use crate::Error;
+use alloc::string::String;
+use alloc::vec::Vec;
 use minicbor::{Decoder, Encoder};
 use touchstone_crypto::{Digest, HashAlgorithm};
 

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use crate::cbor::{Reader, encode};
+use alloc::vec::Vec;
 use touchstone_crypto::HashAlgorithm;
 use touchstone_measure::PCR_COUNT;
 

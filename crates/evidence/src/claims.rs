@@ -4,6 +4,9 @@
 
 use crate::tpm::Attest;
 use crate::{Evidence, PcrSelection, RuntimeClaims};
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm, Verified};
 use touchstone_measure::tcg::{Description, Event, EventType, Guid, SignatureDatabase, describe};
 use touchstone_measure::{Pcrs, ima};

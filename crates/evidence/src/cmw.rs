@@ -10,7 +10,8 @@ mod cbor;
 mod json;
 
 use crate::Error;
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
 
 /// The largest CMW that is read, in octets.
 pub const MAX_CMW: usize = crate::MAX_EVIDENCE;

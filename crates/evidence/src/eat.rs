@@ -19,6 +19,9 @@ mod strict;
 mod write;
 
 use crate::token::{self, TokenKey, cose, jws};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
 use ciborium::Value;
 use core::fmt;
 use touchstone_crypto::{Crypto, Digest, Signer, Verified};

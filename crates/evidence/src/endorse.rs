@@ -9,6 +9,9 @@
 use crate::Error;
 use crate::cbor::{Reader, encode};
 use crate::tpm::{LakPublic, PublicArea, verify_certify};
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
 use spki::SubjectPublicKeyInfoRef;
 use spki::der::Decode;
 use touchstone_certs::{Certificate, Purpose, TrustStore};

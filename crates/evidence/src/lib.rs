@@ -13,11 +13,17 @@
 //! assert_eq!(again, challenge);
 //! assert_ne!(binding(&AwsLc, &[7; 32], b"runtime"), binding(&AwsLc, &[8; 32], b"runtime"));
 //! ```
+#![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")
 )]
+
+extern crate alloc;
+#[cfg(test)]
+#[macro_use]
+extern crate std;
 
 mod cbor;
 mod challenge;

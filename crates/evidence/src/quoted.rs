@@ -4,7 +4,8 @@ use crate::cmw::{Cmw, Collection, Indicator, Kind, Record};
 use crate::runtime::RuntimeClaims;
 use crate::tpm::{Attest, Attested, LakPublic, Signature, verify_attest};
 use crate::{Challenge, Error, PcrSelection};
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm, Verified};
 use touchstone_measure::{Pcrs, ima, tcg::EventLog};
 

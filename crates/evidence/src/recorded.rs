@@ -8,6 +8,7 @@ use crate::quoted::Proven;
 use crate::tpm::{Bank, Expected, Quote, QuotedPcrs};
 use crate::tpm2_tools::{PcrFile, signatures};
 use crate::{Error, Evidence, PcrSelection, QuoteParts};
+use alloc::vec::Vec;
 use touchstone_crypto::{Crypto, HashAlgorithm, Verified};
 use touchstone_measure::{Pcrs, ima, tcg::EventLog};
 

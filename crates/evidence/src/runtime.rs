@@ -11,6 +11,8 @@ pub use elf::code_ranges;
 
 use crate::Error;
 use crate::cbor::{Reader, encode};
+use alloc::string::String;
+use alloc::vec::Vec;
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm};
 
 /// The page size that ranges are counted in.

@@ -21,6 +21,7 @@ pub use signature::Signature;
 pub use stated::{CommandsAudited, Contents, Stated, TimeStated};
 
 use crate::Error;
+use alloc::vec::Vec;
 use kind::ST_ATTEST_CERTIFY;
 use touchstone_crypto::{Crypto, Verified};
 

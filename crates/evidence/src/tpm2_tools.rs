@@ -10,6 +10,8 @@ pub use pcrs::{MAX_PCR_FILE, PcrFile};
 
 use crate::Error;
 use crate::tpm::{AttestationKey, Signature};
+use alloc::vec;
+use alloc::vec::Vec;
 
 /// The largest file of a key that is read, in octets.
 pub const MAX_KEY_FILE: usize = 64 * 1024;

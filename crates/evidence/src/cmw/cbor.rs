@@ -6,9 +6,10 @@ use super::{
 };
 use crate::Error;
 use crate::cbor::{Major, Reader, encode};
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
 use minicbor::Encoder;
 use minicbor::data::Tag;
-use std::borrow::Cow;
 
 type Written = Result<(), minicbor::encode::Error<core::convert::Infallible>>;
 

@@ -5,11 +5,13 @@ use super::{
     is_collection_type,
 };
 use crate::Error;
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use core::fmt;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value, json};
-use std::borrow::Cow;
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 pub(super) fn decode(octets: &[u8]) -> Result<Cmw<'static>, Error> {
     let mut from = serde_json::Deserializer::from_slice(octets);
@@ -98,29 +100,49 @@ impl<'de> DeserializeSeed<'de> for Text {
 }
 
 pub(super) fn encode(cmw: &Cmw<'_>) -> Option<Vec<u8>> {
-    serde_json::to_vec(&value(cmw)?).ok()
+    if has_form(cmw) { serde_json::to_vec(&Written(cmw)).ok() } else { None }
 }
 
-fn value(cmw: &Cmw<'_>) -> Option<Value> {
+/// Whether JSON has a form for all of it.
+fn has_form(cmw: &Cmw<'_>) -> bool {
     match cmw {
-        Cmw::Record(Record { kind: Kind::MediaType(kind), value, indicator }) => {
-            let value = Base64UrlUnpadded::encode_string(value);
-            Some(match indicator {
-                Some(indicator) => json!([kind, value, indicator.bits()]),
-                None => json!([kind, value]),
-            })
-        }
-        Cmw::Record(_) => None,
-        Cmw::Collection(collection) => {
-            let mut members = Map::new();
-            if let Some(kind) = &collection.kind {
-                members.insert(COLLECTION_TYPE.into(), kind.as_ref().into());
+        Cmw::Record(record) => matches!(record.kind, Kind::MediaType(_)),
+        Cmw::Collection(collection) => collection
+            .entries
+            .iter()
+            .all(|(label, entry)| matches!(label, Label::Text(_)) && has_form(entry)),
+    }
+}
+
+/// Entries in their order, which `serde_json::Map` would not keep.
+struct Written<'a>(&'a Cmw<'a>);
+
+impl Serialize for Written<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Cmw::Record(Record { kind, value, indicator }) => {
+                let mut fields = to.serialize_seq(None)?;
+                if let Kind::MediaType(kind) = kind {
+                    fields.serialize_element(kind)?;
+                }
+                fields.serialize_element(&Base64UrlUnpadded::encode_string(value))?;
+                if let Some(indicator) = indicator {
+                    fields.serialize_element(&indicator.bits())?;
+                }
+                fields.end()
             }
-            for (label, entry) in &collection.entries {
-                let Label::Text(label) = label else { return None };
-                members.insert(label.as_ref().into(), value(entry)?);
+            Cmw::Collection(collection) => {
+                let mut members = to.serialize_map(None)?;
+                if let Some(kind) = &collection.kind {
+                    members.serialize_entry(COLLECTION_TYPE, kind)?;
+                }
+                for (label, entry) in &collection.entries {
+                    if let Label::Text(label) = label {
+                        members.serialize_entry(label, &Written(entry))?;
+                    }
+                }
+                members.end()
             }
-            Some(Value::Object(members))
         }
     }
 }

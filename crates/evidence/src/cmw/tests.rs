@@ -1,4 +1,5 @@
 use super::*;
+use alloc::string::String;
 use proptest::prelude::*;
 
 fn record(value: &'static [u8]) -> Record<'static> {
@@ -10,8 +11,8 @@ fn sample() -> Cmw<'static> {
     assert!(inner.add("result", Cmw::Record(record(b"ear"))));
     let mut outer = Collection::new("tag:example.com,2026:all").unwrap();
     let evidence = record(b"quote").indicating(Indicator::EVIDENCE);
-    assert!(outer.add("evidence", Cmw::Record(evidence)));
     assert!(outer.add("nested", Cmw::Collection(inner)));
+    assert!(outer.add("evidence", Cmw::Record(evidence)));
     Cmw::Collection(outer)
 }
 
@@ -20,7 +21,7 @@ fn a_collection_reads_back_in_both_forms() {
     let cmw = sample();
     assert_eq!(Cmw::decode(&cmw.to_cbor()), Ok(cmw.clone()));
     let json = cmw.to_json().unwrap();
-    assert_eq!(Cmw::decode(&json), Ok(cmw));
+    assert_eq!(Cmw::decode(&json), Ok(cmw), "and in its order");
     let text = String::from_utf8(json).unwrap();
     assert!(text.contains(r#""evidence":["application/eat+cwt","cXVvdGU",4]"#), "{text}");
 }

@@ -2,6 +2,8 @@
 //! known cross over.
 
 use super::{Error, MAX_DEPTH};
+use alloc::vec;
+use alloc::vec::Vec;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use ciborium::Value;
 use serde_json::{Map, Value as Json, json};

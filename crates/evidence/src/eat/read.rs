@@ -8,6 +8,11 @@ use super::{
     Debug, Eat, Error, IntendedUse, MAX_DEPTH, Measurement, OemId, Outcome, Profile, Submodule,
     SystemResult, Version,
 };
+use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
 use ciborium::Value;
 use core::ops::RangeInclusive;
 use touchstone_crypto::{Digest, HashAlgorithm};

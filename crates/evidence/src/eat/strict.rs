@@ -1,5 +1,7 @@
 //! JSON in which no name comes twice: `serde_json::Value` alone would take the last of them.
 
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};

@@ -1,4 +1,5 @@
 use super::*;
+use alloc::borrow::ToOwned;
 use proptest::prelude::*;
 use touchstone_crypto::{HashAlgorithm, SignatureAlgorithm};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};

@@ -5,6 +5,8 @@ use super::names::{
     NONCE, OEMBOOT, OEMID, PROFILE, SUBMODS, SWNAME, SWVERSION, UEID, UPTIME, int,
 };
 use super::{Eat, OemId, Profile, Submodule, Version};
+use alloc::vec;
+use alloc::vec::Vec;
 use ciborium::Value;
 use touchstone_crypto::HashAlgorithm;
 

@@ -2,6 +2,7 @@
 
 use super::{CodeRange, MAX_ITEMS, PAGE, code_digest};
 use crate::Error;
+use alloc::vec::Vec;
 use object::read::{Object, ObjectSegment};
 use object::{SegmentFlags, elf};
 use touchstone_crypto::Crypto;

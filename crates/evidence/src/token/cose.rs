@@ -3,6 +3,7 @@
 
 use super::key::Scheme;
 use super::{Error, TokenKey};
+use alloc::vec::Vec;
 use coset::{CoseSign1, CoseSign1Builder, HeaderBuilder, TaggedCborSerializable};
 use touchstone_crypto::{Crypto, Signer, Verified};
 

@@ -2,6 +2,9 @@
 
 use super::key::Scheme;
 use super::{Error, TokenKey};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::{Deserialize, Serialize};
 use touchstone_crypto::{Crypto, Signer, Verified};

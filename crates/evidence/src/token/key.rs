@@ -2,6 +2,7 @@
 
 use super::Error;
 use crate::tpm::KeyKind;
+use alloc::vec::Vec;
 use touchstone_crypto::{Crypto, SignatureAlgorithm, ecdsa};
 
 /// A public key that tokens are signed with.

@@ -5,6 +5,7 @@ use super::kind::{
     ST_ATTEST_NV_DIGEST, ST_ATTEST_QUOTE, ST_ATTEST_SESSION_AUDIT, ST_ATTEST_TIME,
 };
 use crate::{Error, PcrSelection};
+use alloc::vec::Vec;
 use touchstone_crypto::HashAlgorithm;
 use touchstone_measure::PCR_COUNT;
 use touchstone_wire::{Reader, Why};

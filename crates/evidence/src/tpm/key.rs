@@ -3,6 +3,8 @@
 use super::public::{LakPublic, PublicArea, name_of};
 use super::signature::Signature;
 use crate::Error;
+use alloc::vec;
+use alloc::vec::Vec;
 use spki::der::Decode;
 use spki::{ObjectIdentifier, SubjectPublicKeyInfoRef};
 use touchstone_crypto::{Crypto, SignatureAlgorithm};

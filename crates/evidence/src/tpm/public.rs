@@ -4,6 +4,7 @@
 use super::signature::Scheme;
 use super::spki;
 use crate::Error;
+use alloc::vec::Vec;
 use touchstone_crypto::{Crypto, HashAlgorithm, SignatureAlgorithm};
 use touchstone_wire::{Reader, Why};
 

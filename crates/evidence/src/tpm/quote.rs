@@ -10,6 +10,7 @@ use super::clock::Moment;
 use super::kind::ST_ATTEST_QUOTE;
 use super::{AttestationKey, Signature};
 use crate::{Error, PcrSelection};
+use alloc::vec::Vec;
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm, SignatureAlgorithm, Verified};
 
 /// What a quote has to be: whose, how fresh, and not before which moment.

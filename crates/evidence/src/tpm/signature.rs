@@ -2,6 +2,8 @@
 
 use super::key::KeyKind;
 use crate::Error;
+use alloc::vec;
+use alloc::vec::Vec;
 use touchstone_crypto::{Digest, HashAlgorithm, SignatureAlgorithm, ecdsa};
 use touchstone_wire::{Malformed, Reader, Why};
 

@@ -10,6 +10,7 @@ use super::kind::{
 use super::public::{LakPublic, PublicArea, name_of};
 use super::verify_attest;
 use crate::Error;
+use alloc::vec::Vec;
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm, Verified};
 use touchstone_wire::Reader;
 

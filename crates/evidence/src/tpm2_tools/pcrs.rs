@@ -3,6 +3,8 @@
 
 use crate::tpm::{Quote, QuotedPcrs, bind};
 use crate::{Error, PcrSelection};
+use alloc::format;
+use alloc::vec::Vec;
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm, Verified};
 use touchstone_measure::PCR_COUNT;
 use touchstone_wire::{Reader, Why};
