@@ -45,6 +45,10 @@ pub enum Problem {
     ImaPcr,
     /// The list, or one entry in it, is larger than the limit.
     ImaTooLarge,
+    /// A line of a list in ASCII is no entry.
+    ImaAscii,
+    /// The fields that a list in ASCII prints do not have the template digest that it prints.
+    ImaTemplateDigest,
     /// Not a PE image, or one whose headers contradict its size (Microsoft PE format).
     ImageMalformed,
     /// Not a unified kernel image: it has no kernel, or no stub of systemd's (UAPI.5).
@@ -74,6 +78,8 @@ impl Error {
             Problem::ImaAlgorithm => "measure.ima.algorithm",
             Problem::ImaPcr => "measure.ima.pcr",
             Problem::ImaTooLarge => "measure.ima.too-large",
+            Problem::ImaAscii => "measure.ima.ascii",
+            Problem::ImaTemplateDigest => "measure.ima.template-digest",
             Problem::ImageMalformed => "measure.image.malformed",
             Problem::ImageNoUki => "measure.image.no-uki",
             Problem::ImageStubUnknown => "measure.image.stub-unknown",
@@ -95,7 +101,7 @@ impl fmt::Display for Error {
             }
             Problem::ImaTruncated => "the IMA list ends inside an entry; read it again whole",
             Problem::ImaTemplate => {
-                "IMA template not understood; boot with ima_template=ima-ng or ima-sig"
+                "IMA template not understood; boot with ima_template=ima-ng or another of the kernel's"
             }
             Problem::ImaField => "a template field of the IMA entry does not parse",
             Problem::ImaAlgorithm => {
@@ -103,6 +109,10 @@ impl fmt::Display for Error {
             }
             Problem::ImaPcr => "the IMA entry extends a PCR other than the list's own",
             Problem::ImaTooLarge => "the IMA list is larger than the limit",
+            Problem::ImaAscii => "a line of the IMA list is no entry; is the file changed?",
+            Problem::ImaTemplateDigest => {
+                "the fields of the IMA entry are not those of its template digest; take the binary list"
+            }
             Problem::ImageMalformed => return f.write_str("not a well-formed PE image"),
             Problem::ImageNoUki => {
                 return f.write_str(

@@ -7,6 +7,8 @@
 //! An entry keeps the octets that were hashed into the PCR, and everything else is read from those.
 
 mod aggregate;
+mod ascii;
+mod checkpoint;
 mod entry;
 mod hash;
 mod list;
@@ -16,6 +18,8 @@ mod subject;
 mod template;
 
 pub use aggregate::{BootAggregate, boot_aggregate};
+pub use ascii::is_ascii;
+pub use checkpoint::{Checkpoint, Continuity, Discontinuity, Proven};
 pub use entry::{DigestKind, Entry, Extension, FileDigest};
 pub use hash::KernelHash;
 pub use list::{Entries, Format, Limits, Log, Order};

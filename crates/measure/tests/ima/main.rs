@@ -7,6 +7,8 @@
     reason = "tests fail loudly"
 )]
 
+mod ascii;
+mod checkpoint;
 mod corpus;
 mod hostile;
 mod made;
