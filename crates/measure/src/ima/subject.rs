@@ -55,7 +55,8 @@ pub enum Subject<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// What the entry is about.
+    /// What the entry is about, to tell people. The template's name is hashed nowhere, so whoever
+    /// shows the list could call a signed file a buffer: judge by digest and name.
     pub fn subject(&self) -> Subject<'a> {
         let name = self.path();
         let buffer = self.field(Field::Buffer).filter(|buffer| !buffer.is_empty());

@@ -92,7 +92,7 @@ impl Field {
 }
 
 /// A template: its name, or the descriptor of one that the kernel was given by
-/// `ima_template_fmt=`.
+/// `ima_template_fmt=`, which has to begin with a digest and a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Template<'a> {
     name: &'a str,
@@ -132,10 +132,15 @@ impl<'a> Template<'a> {
             return Ok(Self { name: known, fields: Fields::Known(fields) });
         }
         let name = core::str::from_utf8(name).map_err(|_| Problem::ImaTemplate)?;
-        let fields = name.split('|');
-        if fields.clone().count() > MOST_FIELDS
-            || fields.clone().any(|id| Field::from_id(id).is_none())
-        {
+        let mut fields = name.split('|').map(Field::from_id);
+        // A template's name is hashed nowhere: whoever shows the list may choose another. So that
+        // none hides a file's digest or name, these come first and once, as in all of the kernel's.
+        let begins = matches!(fields.next(), Some(Some(Digest | DigestNg | DigestNgV2)))
+            && matches!(fields.next(), Some(Some(Name | NameNg)));
+        let hides = |field: Option<Field>| {
+            matches!(field, None | Some(Digest | DigestNg | DigestNgV2 | Name | NameNg))
+        };
+        if !begins || fields.clone().count() > MOST_FIELDS - 2 || fields.any(hides) {
             return Err(Problem::ImaTemplate);
         }
         Ok(Self { name, fields: Fields::Custom(name) })
@@ -178,8 +183,19 @@ mod tests {
     }
 
     #[test]
+    fn a_descriptor_that_could_hide_digest_or_name_is_refused() {
+        for bad in
+            ["d-ng|xattrnames", "d-ng|xattrnames|n-ng", "n-ng|d-ng", "d-modsig|n-ng", "d-ng|n-ng|n"]
+        {
+            assert_eq!(Template::named(bad.as_bytes()).unwrap_err(), Problem::ImaTemplate, "{bad}");
+        }
+        assert!(Template::named(b"d|n").is_ok());
+    }
+
+    #[test]
     fn an_unknown_or_endless_descriptor_is_refused() {
-        for bad in [&b"d-ng|n-ngx"[..], b"", b"d-ng|", b"\xff", &b"d|".repeat(20)] {
+        let endless = [&b"d-ng|n-ng"[..], &b"|sig".repeat(20)].concat();
+        for bad in [&b"d-ng|n-ngx"[..], b"", b"d-ng|", b"d-ng|n-ng|", b"\xff", &endless] {
             assert_eq!(Template::named(bad).unwrap_err(), Problem::ImaTemplate);
         }
     }

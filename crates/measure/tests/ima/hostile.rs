@@ -50,7 +50,7 @@ proptest! {
     fn fields_of_any_content_never_panic(
         template in proptest::sample::select(vec![
             "ima-ng", "ima-sig", "ima-ngv2", "ima-sigv2", "ima-buf", "ima-modsig", "evm-sig",
-            "d|n", "d-ng|n-ng|iuid|imode", "xattrnames|xattrlengths|xattrvalues",
+            "d|n", "d-ng|n-ng|iuid|imode", "d-ng|n-ng|xattrnames|xattrlengths|xattrvalues",
         ]),
         fields in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 1..10),
     ) {
@@ -122,6 +122,17 @@ fn a_field_that_is_not_what_it_should_be_is_refused() {
     for (template, fields, problem) in cases {
         assert_eq!(refused(&entry(template, fields)).problem, problem, "{template} {fields:?}");
     }
+}
+
+#[test]
+fn an_entry_that_is_relabelled_cannot_hide_its_file() {
+    // The same octets, and so the same PCR: the name of the template is not hashed.
+    let fields: [&[u8]; 2] = [&labelled(&AwsLc.hash(SHA256, &[b"evil"])), &name("/usr/bin/evil")];
+    for template in ["d-ng|xattrnames", "d-ng|sig", "d-ng|buf", "d-modsig|n-ng"] {
+        assert_eq!(refused(&entry(template, &fields)).problem, Problem::ImaTemplate, "{template}");
+    }
+    let shown = Log::decode(&entry("d-ng|n-ng", &fields)).unwrap();
+    assert_eq!(shown.get(0).unwrap().path(), "/usr/bin/evil");
 }
 
 #[test]

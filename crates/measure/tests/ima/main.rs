@@ -14,6 +14,7 @@ mod hostile;
 mod made;
 mod replay;
 mod signature;
+mod subject;
 
 use touchstone_crypto::HashAlgorithm;
 
