@@ -8,7 +8,7 @@ use touchstone_crypto_awslc::AwsLc;
 use touchstone_evidence::endorse::Bundle;
 use touchstone_evidence::runtime::{RuntimeClaims, code_ranges};
 use touchstone_evidence::tpm::{Attest, LakPublic, PublicArea, Signature};
-use touchstone_evidence::{Challenge, Evidence};
+use touchstone_evidence::{Challenge, Evidence, ImaHistory};
 
 /// The generator of P-256 as an attestation key: nobody but the number one holds it.
 static LAK: LazyLock<LakPublic> = LazyLock::new(|| {
@@ -36,6 +36,9 @@ fuzz_target!(|data: &[u8]| {
     }
     if let Ok(challenge) = Challenge::decode(data) {
         assert_eq!(Challenge::decode(&challenge.encode()), Ok(challenge));
+    }
+    if let Ok(history) = ImaHistory::decode(data) {
+        assert_eq!(ImaHistory::decode(&history.encode()), Ok(history));
     }
     let _ = Attest::decode(data);
     let _ = Signature::decode(data);

@@ -20,6 +20,17 @@ pub struct Challenge {
     pub nonce: Vec<u8>,
     /// The PCRs to quote.
     pub selection: PcrSelection,
+    /// What the Verifier has of the IMA list already; the Attester need not show it again.
+    pub ima: Option<ImaMark>,
+}
+
+/// The end of the part of an IMA list that was quoted before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImaMark {
+    /// The boot, as the TPM counts it (`TPMS_CLOCK_INFO.resetCount`).
+    pub boot: u32,
+    /// Entries of that boot.
+    pub entries: u32,
 }
 
 /// PCRs of one bank (TPMS_PCR_SELECTION).
@@ -51,25 +62,39 @@ impl PcrSelection {
 impl Challenge {
     /// The challenge for the boot PCRs and IMA.
     pub fn standard(nonce: Vec<u8>) -> Self {
-        Self { nonce, selection: PcrSelection::boot() }
+        Self { nonce, selection: PcrSelection::boot(), ima: None }
     }
 
-    /// CBOR: `[nonce, TPM_ALG_ID, [* pcr]]`.
+    /// CBOR: `[nonce, TPM_ALG_ID, [* pcr], ? [resetCount, entries]]`.
     pub fn encode(&self) -> Vec<u8> {
         encode(|out| {
-            out.array(3)?.bytes(&self.nonce)?.u16(self.selection.algorithm.tpm_id())?;
+            out.array(if self.ima.is_some() { 4 } else { 3 })?
+                .bytes(&self.nonce)?
+                .u16(self.selection.algorithm.tpm_id())?;
             out.array(self.selection.pcrs.len() as u64)?;
-            self.selection.pcrs.iter().try_for_each(|&pcr| out.u32(pcr).map(drop))
+            self.selection.pcrs.iter().try_for_each(|&pcr| out.u32(pcr).map(drop))?;
+            self.ima
+                .iter()
+                .try_for_each(|mark| out.array(2)?.u32(mark.boot)?.u32(mark.entries).map(drop))
         })
     }
 
     /// Reads what [`encode`](Self::encode) writes.
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(ITEM, bytes);
-        reader.tuple(3)?;
+        let parts = reader.array(4)?;
+        if parts < 3 {
+            return Err(reader.malformed());
+        }
         let nonce = reader.bytes()?.to_vec();
         let id = reader.u32()?;
         let pcrs = reader.list(PCR_COUNT as usize, Reader::u32)?;
+        let ima = if parts == 4 {
+            reader.tuple(2)?;
+            Some(ImaMark { boot: reader.u32()?, entries: reader.u32()? })
+        } else {
+            None
+        };
         reader.end()?;
         if !(MIN_NONCE..=MAX_NONCE).contains(&nonce.len()) {
             return Err(Error::Malformed { item: ITEM, at: 0 });
@@ -79,6 +104,7 @@ impl Challenge {
             .and_then(HashAlgorithm::from_tpm_id)
             .ok_or(Error::Unsupported { item: "PCR bank", id })?;
         let selection = PcrSelection::new(algorithm, &pcrs);
-        Ok(Self { nonce, selection: selection.ok_or(Error::Malformed { item: ITEM, at: 0 })? })
+        let selection = selection.ok_or(Error::Malformed { item: ITEM, at: 0 })?;
+        Ok(Self { nonce, selection, ima })
     }
 }

@@ -80,6 +80,8 @@ pub enum Error {
         /// What the TPM holds.
         quoted: Option<Digest>,
     },
+    /// The IMA list does not go on from where it was quoted last.
+    Ima(touchstone_measure::ima::Discontinuity),
     /// A key lacks an attribute that it must have.
     KeyAttributes(&'static str),
     /// The certified name is that of another key or index.
@@ -128,6 +130,7 @@ impl Error {
             Self::NotFresh => "evidence.attest.not-fresh",
             Self::Selection => "evidence.quote.selection",
             Self::Replay { .. } => "evidence.quote.replay",
+            Self::Ima(discontinuity) => discontinuity.code(),
             Self::KeyAttributes(_) => "evidence.key.attributes",
             Self::WrongName => "evidence.certify.name",
             Self::Creation => "evidence.creation.data",
@@ -196,6 +199,7 @@ impl fmt::Display for Error {
                 write!(f, "the log leads PCR {pcr} to {replayed}, the TPM holds {quoted}")
             }
             Self::Replay { .. } => f.write_str("the logs do not lead to the quoted PCR values"),
+            Self::Ima(discontinuity) => discontinuity.fmt(f),
             Self::KeyAttributes(missing) => write!(f, "the key is not {missing}"),
             Self::WrongName => f.write_str("the certified name is that of another key or index"),
             Self::Creation => {

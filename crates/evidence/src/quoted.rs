@@ -3,7 +3,7 @@
 use crate::cmw::{Cmw, Collection, Indicator, Kind, Record};
 use crate::runtime::RuntimeClaims;
 use crate::tpm::{Attest, Attested, LakPublic, Signature, verify_attest};
-use crate::{Challenge, Error, PcrSelection};
+use crate::{Challenge, Error, ImaHistory, PcrSelection};
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm, Verified};
@@ -17,6 +17,8 @@ const ATTEST: (&str, &str) = ("attest", "application/vnd.touchstone.tpms-attest"
 const SIGNATURE: (&str, &str) = ("signature", "application/vnd.touchstone.tpmt-signature");
 const EVENT_LOG: (&str, &str) = ("event-log", "application/vnd.touchstone.tcg-event-log");
 const IMA_LOG: (&str, &str) = ("ima-log", "application/vnd.touchstone.ima-list");
+/// The index of the list's first entry, 32 bits, where it is not 0.
+const IMA_FIRST: (&str, &str) = ("ima-first", "application/vnd.touchstone.ima-first");
 const RUNTIME: (&str, &str) = ("runtime", "application/vnd.touchstone.runtime+cbor");
 const PCR_VALUES: (&str, &str) = ("pcr-values", "application/vnd.touchstone.pcr-values");
 
@@ -49,6 +51,15 @@ pub(crate) struct Proven {
     pub(crate) selection: PcrSelection,
     pub(crate) attest: Attest,
     pub(crate) unquoted: usize,
+    /// Where the IMA list goes on next time; `None` if it was not proven from its start on.
+    pub(crate) ima: Option<ima::Proven>,
+}
+
+/// What replay leads to.
+struct Replayed {
+    pcrs: Pcrs,
+    unquoted: usize,
+    ima: Option<ima::Proven>,
 }
 
 /// The qualifying data of a quote:
@@ -76,6 +87,19 @@ impl Evidence {
         runtime: &[u8],
         pcr_values: &[Digest],
     ) -> Vec<u8> {
+        Self::encode_from(quote, event_log, (0, ima_log), runtime, pcr_values)
+    }
+
+    /// As [`encode`](Self::encode), with only a part of the IMA list: the index of its first entry,
+    /// and the octets from there on.
+    pub fn encode_from(
+        quote: &QuoteParts,
+        event_log: &[u8],
+        (first, ima_log): (u32, &[u8]),
+        runtime: &[u8],
+        pcr_values: &[Digest],
+    ) -> Vec<u8> {
+        let first = (first > 0).then(|| first.to_be_bytes());
         let pcr_values: Vec<u8> =
             pcr_values.iter().flat_map(|value| value.as_bytes().iter().copied()).collect();
         let mut collection = Collection { kind: Some(COLLECTION.into()), ..Collection::default() };
@@ -88,6 +112,9 @@ impl Evidence {
         add(SIGNATURE, quote.signature.as_slice());
         add(EVENT_LOG, event_log);
         add(IMA_LOG, ima_log);
+        if let Some(first) = &first {
+            add(IMA_FIRST, first);
+        }
         add(RUNTIME, runtime);
         if !pcr_values.is_empty() {
             add(PCR_VALUES, pcr_values.as_slice());
@@ -117,13 +144,20 @@ impl Evidence {
             find(wanted).ok_or(Error::Malformed { item: wanted.0, at: 0 })
         };
         let runtime_octets = need(RUNTIME)?.to_vec();
+        let first = match find(IMA_FIRST).map(<[u8; 4]>::try_from) {
+            None => 0,
+            Some(Ok(first)) => u32::from_be_bytes(first),
+            Some(Err(_)) => return Err(Error::Malformed { item: IMA_FIRST.0, at: 0 }),
+        };
+        let list = need(IMA_LOG)?;
+        let limits = ima::Limits::DEFAULT;
         Ok(Self {
             quote: QuoteParts {
                 attest: need(ATTEST)?.to_vec(),
                 signature: need(SIGNATURE)?.to_vec(),
             },
             event_log: Some(EventLog::decode(need(EVENT_LOG)?)?),
-            ima_log: Some(ima::Log::decode(need(IMA_LOG)?)?),
+            ima_log: Some(ima::Log::read(list.to_vec(), ima::Format::of(list), limits, first)?),
             runtime: Some(RuntimeClaims::decode(&runtime_octets)?),
             runtime_octets,
             pcr_values: find(PCR_VALUES).unwrap_or(&[]).to_vec(),
@@ -135,10 +169,23 @@ impl Evidence {
     /// fresh, over the PCRs that were asked for, and that the logs lead to what was quoted. IMA
     /// entries that came after the quote are dropped; see [`unquoted`](Self::unquoted).
     pub fn verify(
+        self,
+        crypto: &dyn Crypto,
+        lak: &LakPublic,
+        challenge: &Challenge,
+    ) -> Result<Verified<Self>, Error> {
+        self.verify_after(crypto, lak, challenge, None)
+    }
+
+    /// As [`verify`](Self::verify), going on from what was proven before: the evidence may show only
+    /// the IMA entries behind `history`. After verification [`ima_log`](Self::ima_log) is the
+    /// whole list of this boot again, so what was judged of it stays judged.
+    pub fn verify_after(
         mut self,
         crypto: &dyn Crypto,
         lak: &LakPublic,
         challenge: &Challenge,
+        history: Option<&ImaHistory>,
     ) -> Result<Verified<Self>, Error> {
         let attest = verify_attest(crypto, &self.quote.attest, &self.quote.signature, lak)?;
         let signature = Signature::decode(&self.quote.signature)?;
@@ -152,9 +199,11 @@ impl Evidence {
             return Err(Error::Selection);
         }
         let quoted = signature.pcr_digest(pcr_digest)?;
-        let (pcrs, unquoted) = self.replay(crypto, &challenge.selection, &quoted)?;
+        let boot = attest.clock.reset_count;
+        let replayed = self.replay(crypto, &challenge.selection, &quoted, boot, history)?;
+        let Replayed { pcrs, unquoted, ima } = replayed;
         let selection = challenge.selection.clone();
-        self.proven = Some(Proven { pcrs, selection, attest, unquoted });
+        self.proven = Some(Proven { pcrs, selection, attest, unquoted, ima });
         Ok(Verified::vouch(self))
     }
 
@@ -164,7 +213,9 @@ impl Evidence {
         crypto: &dyn Crypto,
         selection: &PcrSelection,
         quoted: &Digest,
-    ) -> Result<(Pcrs, usize), Error> {
+        boot: u32,
+        history: Option<&ImaHistory>,
+    ) -> Result<Replayed, Error> {
         let bank = selection.algorithm;
         let composite = |pcrs: &Pcrs| pcrs.composite(crypto, quoted.algorithm(), &selection.pcrs);
         let mut list = self.ima_log.take().unwrap_or_default();
@@ -177,7 +228,7 @@ impl Evidence {
             let unquoted = list.len();
             let same = composite(&pcrs).as_ref() == Some(quoted);
             return if same {
-                Ok((pcrs, unquoted))
+                Ok(Replayed { pcrs, unquoted, ima: None })
             } else {
                 Err(self.explain(crypto, selection, quoted, &pcrs))
             };
@@ -186,18 +237,49 @@ impl Evidence {
         if pcrs.is_touched(ima::PCR) {
             return Err(self.explain(crypto, selection, quoted, &pcrs));
         }
-        let prefix = list.prefix(crypto, bank, |value| {
+        let known = history.map(ImaHistory::checkpoint);
+        let proven = list.prove(crypto, known, boot, bank, |value| {
             pcrs.set(ima::PCR, *value);
             composite(&pcrs).as_ref() == Some(quoted)
         });
-        if let Some(prefix) = prefix {
-            pcrs.set(ima::PCR, prefix.value);
-            list.truncate(prefix.quoted);
-            self.ima_log = Some(list);
-            return Ok((pcrs, prefix.left_over));
+        let proven = match proven {
+            Ok(proven) => proven,
+            Err(why) => {
+                let from = known.filter(|known| known.entries == list.first());
+                let from = from.map_or(
+                    ima::Replay::new(bank, ima::Extension::Hashed),
+                    ima::Checkpoint::replay,
+                );
+                pcrs.set(ima::PCR, list.replay(crypto, from).value());
+                return Err(self.explain_ima(crypto, selection, quoted, &pcrs, why));
+            }
+        };
+        pcrs.set(ima::PCR, proven.prefix.value);
+        list.truncate(proven.prefix.quoted);
+        let whole = match history.filter(|_| list.first() > 0) {
+            Some(history) => history
+                .with(&list)
+                .ok_or(Error::Ima(ima::Discontinuity::NeedsAll { first: list.first() }))?,
+            None => list,
+        };
+        self.ima_log = Some(whole);
+        Ok(Replayed { pcrs, unquoted: proven.prefix.left_over, ima: Some(proven) })
+    }
+
+    /// What is wrong where the IMA list does not lead to the quote: itself, or another PCR.
+    fn explain_ima(
+        &self,
+        crypto: &dyn Crypto,
+        selection: &PcrSelection,
+        quoted: &Digest,
+        replayed: &Pcrs,
+        why: ima::Discontinuity,
+    ) -> Error {
+        match (self.explain(crypto, selection, quoted, replayed), why) {
+            (error, ima::Discontinuity::Unexplained) => error,
+            (error @ Error::Replay { pcr: Some(pcr), .. }, _) if pcr != ima::PCR => error,
+            (_, why) => Error::Ima(why),
         }
-        pcrs.set(ima::PCR, list.replay_pcr10(crypto, bank));
-        Err(self.explain(crypto, selection, quoted, &pcrs))
     }
 
     /// Which PCR the logs do not explain. The values sent along count only if they are the quoted
@@ -259,6 +341,12 @@ impl Evidence {
     /// one.
     pub const fn ima_log(&self) -> Option<&ima::Log> {
         self.ima_log.as_ref()
+    }
+
+    /// How the IMA list goes on from what was known, and where it goes on next time; `None` before
+    /// verification, and if no quoted PCR vouches for a list.
+    pub fn ima_proven(&self) -> Option<&ima::Proven> {
+        self.proven.as_ref().and_then(|proven| proven.ima.as_ref())
     }
 
     /// The run-time claims, if the Attester made some.

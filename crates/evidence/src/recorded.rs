@@ -71,6 +71,7 @@ impl Recorded<'_> {
             selection: PcrSelection { algorithm: bank.algorithm, pcrs: numbers },
             attest: account.quote.attest().clone(),
             unquoted,
+            ima: None,
         };
         let parts = QuoteParts { attest: self.attest.to_vec(), signature };
         let evidence = Evidence::proven(parts, self.event_log, list, proven);

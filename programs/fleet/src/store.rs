@@ -9,6 +9,7 @@ mod claims;
 mod devices;
 mod events;
 mod feed;
+mod ima_history;
 mod operators;
 mod policies;
 mod references;
@@ -36,6 +37,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("store/schema.sql"),
     include_str!("store/claims.sql"),
     include_str!("store/policies.sql"),
+    include_str!("store/ima_history.sql"),
 ];
 
 /// Calls that may wait for the database; more callers wait in line themselves.

@@ -108,6 +108,43 @@ async fn a_device_is_onboarded_judged_certified_caught_and_healed() {
 }
 
 #[tokio::test]
+async fn a_device_shows_only_what_is_new_of_its_ima_list_and_all_of_it_is_judged() {
+    let (swtpm, mut lab) = scene();
+    let mut device = Device::new(&swtpm, &lab, "gateway-7");
+    let id = device.onboard(&lab).await.unwrap()["device"].as_str().unwrap().to_owned();
+    let made = device.maker_identity();
+    let list = |lab: &Lab| {
+        let shown = lab.get(&format!("/api/v1/devices/{id}")).to_string();
+        let (_, rest) = shown.split_once(r#""IMA log","value":""#).unwrap();
+        rest.split('"').next().unwrap().to_owned()
+    };
+    for path in ["/bin/a", "/bin/b", "/bin/c"] {
+        device.measure(path);
+    }
+    device.attest(&lab, &made).await.unwrap();
+    assert_eq!(*device.shown.lock().unwrap(), (0, 3), "nothing was known");
+
+    device.measure("/bin/d");
+    // What the fleet acknowledged is durable.
+    lab.kill_and_restart();
+    let result = device.attest(&lab, &made).await.unwrap();
+    assert_eq!(result["tier"], "affirming", "{result}");
+    assert_eq!(*device.shown.lock().unwrap(), (3, 1));
+    assert_eq!(list(&lab), "4 entries", "all of it is judged");
+    device.attest(&lab, &made).await.unwrap();
+    assert_eq!(*device.shown.lock().unwrap(), (4, 0));
+
+    // A program that ran is taken out of the list, and another put in its place.
+    device.measure("/bin/e");
+    device.list.pop();
+    device.list.push(device.list[0].clone());
+    let result = device.attest(&lab, &made).await.unwrap();
+    assert_eq!(result["tier"], "contraindicated", "{result}");
+    let shown = lab.get(&format!("/api/v1/devices/{id}")).to_string();
+    assert!(shown.contains("measure.ima.rewritten"), "{shown}");
+}
+
+#[tokio::test]
 async fn an_endorsement_by_an_unknown_maker_is_refused_and_told() {
     let swtpm = Swtpm::manufactured();
     let lab = Lab::new(&Party::new(Kind::Root, "Somebody Else").certificate.to_pem().unwrap());

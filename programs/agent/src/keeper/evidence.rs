@@ -10,6 +10,7 @@ use touchstone_crypto_awslc::AwsLc;
 use touchstone_element::{Attesting, Credential, PcrSelection, Registers};
 use touchstone_evidence::endorse::{Bundle, CertifiedKey, identity_binding};
 use touchstone_evidence::runtime::Component;
+use touchstone_evidence::tpm::Attest;
 use touchstone_evidence::{Challenge, Evidence, QuoteParts, RuntimeClaims, binding};
 
 impl Keeper {
@@ -64,9 +65,17 @@ impl Keeper {
         // After the quote: a log only grows, so what was quoted is in it.
         let read = |path: &Option<PathBuf>| path.as_deref().map_or(Ok(Vec::new()), log::read);
         let collect = &self.config.collect;
-        let (event_log, ima_log) = (read(&collect.event_log)?, read(&collect.ima_log)?);
+        let event_log = read(&collect.event_log)?;
         let quote = QuoteParts { attest: quote.attest, signature: quote.signature };
-        let evidence = Evidence::encode(&quote, &event_log, &ima_log, &runtime, &values);
+        // The verifier needs what it has not seen; of another boot, that is everything.
+        let known = challenge.ima.filter(|mark| boot(&quote.attest) == Some(mark.boot));
+        let first = known.map_or(0, |mark| mark.entries);
+        let (first, ima_log) = match collect.ima_log.as_deref() {
+            Some(path) => log::read_from(path, first)?,
+            None => (0, Vec::new()),
+        };
+        let evidence =
+            Evidence::encode_from(&quote, &event_log, (first, &ima_log), &runtime, &values);
         lock(&self.known).nonce = Some(challenge.nonce);
         Ok(Reply::Bytes(evidence))
     }
@@ -91,6 +100,11 @@ impl Keeper {
                 .collect(),
         })
     }
+}
+
+/// How often the TPM was started anew when it made an attestation.
+fn boot(attest: &[u8]) -> Option<u32> {
+    Attest::decode(attest).ok().map(|attest| attest.clock.reset_count)
 }
 
 fn element(error: touchstone_element::Error) -> Error {

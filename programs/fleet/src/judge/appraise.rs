@@ -14,7 +14,8 @@ use touchstone_appraise::{
 use touchstone_crypto::{Crypto, HashAlgorithm, Verified};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_evidence::tpm::LakPublic;
-use touchstone_evidence::{Challenge, Evidence, PcrSelection, claims};
+use touchstone_evidence::{Challenge, Error, Evidence, ImaHistory, PcrSelection, claims};
+use touchstone_measure::ima::Discontinuity;
 use touchstone_policy::ar4si::TrustValue;
 
 const NONCE: usize = 32;
@@ -37,6 +38,8 @@ struct Case {
     tenant: String,
     lifetime: u64,
     ldevid: Option<(Vec<u8>, String)>,
+    /// What is known of the device's IMA list.
+    history: Option<Vec<u8>>,
 }
 
 impl Judge {
@@ -47,7 +50,9 @@ impl Judge {
         AwsLc.random(&mut nonce).map_err(|_| No::Failed)?;
         let pcrs = &self.config.appraisal.pcrs;
         let selection = PcrSelection::new(HashAlgorithm::Sha256, pcrs).ok_or(No::Failed)?;
-        let challenge = Challenge { nonce, selection };
+        let id = device.id.clone();
+        let ima = self.store.call(move |db| db.ima_mark(&id)).await?;
+        let challenge = Challenge { nonce, selection, ima };
         let question = challenge.encode();
         let given_at = clock::now();
         *memory = Memory::Attesting(Box::new(Pending { device, challenge, given_at }));
@@ -71,7 +76,10 @@ impl Judge {
         }
         let id = device.id;
         let now = clock::now();
-        let current = self.store.call(move |db| db.current_certificate(&id, now)).await?;
+        let (current, history) = self
+            .store
+            .call(move |db| Ok((db.current_certificate(&id, now)?, db.ima_history(&id)?)))
+            .await?;
         let ldevid = match current {
             Some(row) => Some((spki(&row.der)?, row.jkt)),
             None => None,
@@ -84,6 +92,7 @@ impl Judge {
             tenant: self.config.tenant.clone(),
             lifetime: self.config.appraisal.max_age.as_secs(),
             ldevid,
+            history,
         };
         let result = self.heavy(move || case.judge()).await??;
         let stored = result.clone();
@@ -122,8 +131,18 @@ impl Case {
             tracing::error!(device = %device.id, %error, "the recorded attestation key is unusable");
             No::Failed
         })?;
+        let history = self.history.as_deref().map(ImaHistory::decode).transpose();
+        let history = history.unwrap_or_else(|error| {
+            // Without it the device is asked for everything; nothing passes by it.
+            tracing::error!(device = %device.id, %error, "the recorded IMA list is unusable");
+            None
+        });
         let evidence = Evidence::decode(&self.evidence)
-            .and_then(|evidence| evidence.verify(&AwsLc, &lak, &challenge));
+            .and_then(|evidence| evidence.verify_after(&AwsLc, &lak, &challenge, history.as_ref()));
+        // Not a verdict on the device: what it left out is not here any more.
+        if let Err(Error::Ima(why @ Discontinuity::NeedsAll { .. })) = &evidence {
+            return Err(No::refused(why.code(), format!("{why}; attest again")));
+        }
         let judge = &self.verifier;
         let (appraisal, found, claims) = match &evidence {
             Ok(evidence) => (
@@ -158,6 +177,10 @@ impl Case {
                 .map(|control| self::control(control, &self.verifier))
                 .collect(),
             evidence: found,
+            ima_history: evidence.as_ref().ok().and_then(|evidence| {
+                let new = ImaHistory::of(evidence)?;
+                (Some(&new) != history.as_ref()).then_some(new)
+            }),
             claims: claims.map(|claims| {
                 let times = StoredClaims {
                     evidence_at: given_at,

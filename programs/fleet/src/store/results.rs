@@ -7,6 +7,7 @@ use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use touchstone_audit::{Code, Severity};
+use touchstone_evidence::ImaHistory;
 
 /// Results that are kept of each device.
 const KEPT: u64 = 100;
@@ -40,6 +41,8 @@ pub struct NewResult {
     pub evidence: Vec<Fact>,
     /// What the evidence said, if it could be believed.
     pub claims: Option<StoredClaims>,
+    /// The IMA list as it is known now, if that is more than it was.
+    pub ima_history: Option<ImaHistory>,
 }
 
 /// What recording a result did.
@@ -100,6 +103,9 @@ impl Db {
             };
             let seq = write.insert_result(new)?;
             write.replace_claims(&new.device, new.claims.as_ref())?;
+            if let Some(history) = &new.ima_history {
+                write.replace_ima_history(&new.device, history)?;
+            }
             write
                 .tx
                 .prepare_cached(
@@ -226,6 +232,7 @@ pub(crate) mod tests {
             controls: Vec::new(),
             evidence: Vec::new(),
             claims: None,
+            ima_history: None,
         }
     }
 

@@ -13,13 +13,14 @@ use touchstone_crypto_awslc::AwsLc;
 use touchstone_drive::{Reply, TlsStream, run_exchange};
 use touchstone_element::{
     Attesting, Credential, Element, ElementSigner, KeyAlgorithm, KeySpec, KeyUse, PcrSelection,
-    PublicKey,
+    PublicKey, Registers,
 };
 use touchstone_element_tpm2::{Tpm, manufacture};
 use touchstone_engine::AskKind;
 use touchstone_enroll::{AttestedRequest, TpmCertify, est};
 use touchstone_evidence::endorse::{Bundle, CertifiedKey, identity_binding};
 use touchstone_evidence::runtime::{Process, RuntimeClaims};
+use touchstone_evidence::tpm::Attest;
 use touchstone_evidence::{Challenge, Evidence, QuoteParts, binding};
 use touchstone_peers::Swtpm;
 use touchstone_tls::{ClientSetup, Identity, ServerName};
@@ -31,6 +32,10 @@ pub(crate) struct Device {
     idevid: Vec<Vec<u8>>,
     /// What the agent says about anonymous code.
     pub(crate) foreign_code: u32,
+    /// Its IMA list, entry by entry.
+    pub(crate) list: Vec<Vec<u8>>,
+    /// The entry that was shown first the last time, and how many were shown.
+    pub(crate) shown: Mutex<(u32, usize)>,
 }
 
 /// An LDevID: the key's name and the chain.
@@ -56,7 +61,16 @@ impl Device {
         .unwrap();
         let lak = tpm.create_key("lak", &KeySpec::new(KeyUse::Attest, KeyAlgorithm::P256)).unwrap();
         let tpm = Arc::new(Mutex::new(tpm));
-        Self { tpm, lak, idevid: identity.certificates, foreign_code: 0 }
+        let (list, shown) = (Vec::new(), Mutex::default());
+        Self { tpm, lak, idevid: identity.certificates, foreign_code: 0, list, shown }
+    }
+
+    /// Runs a program: the kernel measures it.
+    pub(crate) fn measure(&mut self, path: &str) {
+        let data = template_data(path);
+        let digest = AwsLc.hash(HashAlgorithm::Sha256, &[&data]);
+        self.tpm.lock().unwrap().extend_pcr(10, &[digest]).unwrap();
+        self.list.push(entry(&data));
     }
 
     pub(crate) fn maker_identity(&self) -> Identity {
@@ -132,7 +146,13 @@ impl Device {
         let qualifying = binding(&AwsLc, &challenge.nonce, &runtime);
         let quote = self.tpm.lock().unwrap().quote("lak", &selection, &qualifying).unwrap();
         let parts = QuoteParts { attest: quote.attest, signature: quote.signature };
-        Evidence::encode(&parts, &empty_event_log(), &[], &runtime, &[])
+        // As the agent does: of another boot, everything.
+        let boot = Attest::decode(&parts.attest).unwrap().clock.reset_count;
+        let known = challenge.ima.filter(|mark| mark.boot == boot).map_or(0, |mark| mark.entries);
+        let part = self.list.get(known as usize..).unwrap_or_default();
+        *self.shown.lock().unwrap() = (known, part.len());
+        let list = (known, &part.concat()[..]);
+        Evidence::encode_from(&parts, &empty_event_log(), list, &runtime, &[])
     }
 
     async fn exchange(
@@ -270,6 +290,23 @@ pub(crate) async fn request(
     let code = code.map_or_else(String::new, |code| code.to_str().unwrap().to_owned());
     let body = response.into_body().collect().await.unwrap().to_bytes();
     (status, code, body.to_vec())
+}
+
+/// The template data of an `ima-ng` entry about a file.
+fn template_data(path: &str) -> Vec<u8> {
+    let digest = AwsLc.hash(HashAlgorithm::Sha256, &[path.as_bytes()]);
+    let digest = [b"sha256:\0", digest.as_bytes()].concat();
+    [counted(&digest), counted(&[path.as_bytes(), &[0]].concat())].concat()
+}
+
+/// An entry as the kernel shows it.
+fn entry(data: &[u8]) -> Vec<u8> {
+    let template = AwsLc.hash(HashAlgorithm::Sha1, &[data]);
+    [&10u32.to_le_bytes(), template.as_bytes(), &counted(b"ima-ng"), &counted(data)].concat()
+}
+
+fn counted(octets: &[u8]) -> Vec<u8> {
+    [&u32::try_from(octets.len()).unwrap().to_le_bytes(), octets].concat()
 }
 
 fn sized(octets: &[u8]) -> (&[u8], &[u8]) {

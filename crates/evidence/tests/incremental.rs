@@ -1,0 +1,160 @@
+//! Attesting again: only what is new in the IMA list is sent and replayed, and what does not go on
+//! from the last time is told apart.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
+
+mod attester;
+
+use attester::{Attester, SHA256, challenge, signature};
+use touchstone_crypto::{Crypto, Verified};
+use touchstone_crypto_awslc::AwsLc;
+use touchstone_evidence::{Challenge, Error, Evidence, ImaHistory, QuoteParts, claims};
+use touchstone_measure::ima::{Continuity, Discontinuity, Log};
+
+/// An `ima-ng` entry about a file.
+fn entry(path: &str) -> Vec<u8> {
+    let sized =
+        |octets: &[u8]| [&u32::try_from(octets.len()).unwrap().to_le_bytes(), octets].concat();
+    let digest = AwsLc.hash(SHA256, &[path.as_bytes()]);
+    let digest = [b"sha256:\0", digest.as_bytes()].concat();
+    let data = [sized(&digest), sized(&[path.as_bytes(), &[0]].concat())].concat();
+    let template = AwsLc.hash(touchstone_crypto::HashAlgorithm::Sha1, &[&data]);
+    [&10u32.to_le_bytes(), template.as_bytes(), &sized(b"ima-ng"), &sized(&data)].concat()
+}
+
+/// What the device sends in its `boot`th boot, of its list only what is behind `first`.
+fn sent(attester: &Attester, challenge: &Challenge, boot: u32, first: u32) -> Vec<u8> {
+    let QuoteParts { mut attest, .. } = attester.quote(challenge, &attester.pcrs());
+    // Behind magic, type, signer, nonce and clock.
+    attest[84..88].copy_from_slice(&boot.to_be_bytes());
+    let quote = QuoteParts { signature: signature(&attester.key, &attest), attest };
+    let list = Log::decode(&attester.ima_log).unwrap();
+    let part = list.octets_from(first as usize);
+    let pcrs = attester.pcrs();
+    let values: Vec<_> =
+        challenge.selection.pcrs.iter().map(|pcr| pcrs.value(*pcr).unwrap()).collect();
+    let runtime = attester.runtime.encode();
+    Evidence::encode_from(&quote, &attester.event_log, (first, part), &runtime, &values)
+}
+
+/// One attestation: what is sent, and what it proves.
+fn attest(
+    attester: &Attester,
+    history: Option<&ImaHistory>,
+    boot: u32,
+    first: u32,
+) -> Result<Verified<Evidence>, Error> {
+    let challenge = Challenge { ima: history.map(ImaHistory::mark), ..challenge() };
+    assert_eq!(Challenge::decode(&challenge.encode()).unwrap(), challenge);
+    let octets = sent(attester, &challenge, boot, first);
+    Evidence::decode(&octets)?.verify_after(&AwsLc, &attester.lak(), &challenge, history)
+}
+
+/// A device that attested once in its third boot, and what the Verifier kept.
+fn known() -> (Attester, ImaHistory) {
+    let attester = Attester::of_the_rig();
+    let verified = attest(&attester, None, 3, 0).unwrap();
+    assert_eq!(verified.ima_proven().unwrap().continuity, Continuity::Whole);
+    let history = ImaHistory::of(&verified).unwrap();
+    (attester, ImaHistory::decode(&history.encode()).unwrap())
+}
+
+fn refusal(result: Result<Verified<Evidence>, Error>) -> Error {
+    result.map(|_| ()).unwrap_err()
+}
+
+#[test]
+fn only_what_is_new_is_sent_and_the_whole_list_is_judged() {
+    let (mut attester, mut history) = known();
+    let known = history.mark().entries;
+    for round in 1..4 {
+        attester.ima_log.extend(entry(&format!("/usr/bin/{round}")));
+        let first = history.mark().entries;
+        let verified = attest(&attester, Some(&history), 3, first).unwrap();
+        let proven = verified.ima_proven().unwrap();
+        assert_eq!((proven.continuity, proven.prefix.quoted), (Continuity::Grown, 1));
+        let whole = Log::decode(&attester.ima_log).unwrap();
+        assert_eq!(verified.ima_log().unwrap(), &whole);
+        // What was measured at first is still there to be judged.
+        let claims = claims(&AwsLc, &verified).unwrap();
+        assert_eq!(claims.boot_aggregate, Some(true));
+        history = ImaHistory::of(&verified).unwrap();
+        assert_eq!(history.mark().entries, known + round);
+    }
+    // Nothing new; and everything once more.
+    let first = history.mark().entries;
+    assert!(attest(&attester, Some(&history), 3, first).is_ok());
+    let whole = attest(&attester, Some(&history), 3, 0).unwrap();
+    assert_eq!(ImaHistory::of(&whole).unwrap(), history);
+}
+
+#[test]
+fn a_reboot_shows_everything_and_a_verifier_without_memory_asks_for_it() {
+    let (attester, history) = known();
+    let first = history.mark().entries;
+    let part = refusal(attest(&attester, Some(&history), 4, first));
+    assert_eq!(part, Error::Ima(Discontinuity::NeedsAll { first }));
+    assert_eq!(part.code(), "measure.ima.needs-all");
+    let whole = attest(&attester, Some(&history), 4, 0).unwrap();
+    assert_eq!(whole.ima_proven().unwrap().continuity, Continuity::Rebooted);
+    assert_eq!(ImaHistory::of(&whole).unwrap().mark().boot, 4);
+
+    let forgotten = refusal(attest(&attester, None, 3, first));
+    assert_eq!(forgotten, Error::Ima(Discontinuity::NeedsAll { first }));
+}
+
+#[test]
+fn a_cut_and_a_rewritten_list_are_told_apart_from_another_boot() {
+    let (attester, history) = known();
+    let acknowledged = history.mark().entries;
+    let list = Log::decode(&attester.ima_log).unwrap();
+    let second = list.get(1).unwrap().at;
+
+    let mut cut = Attester { ima_log: attester.ima_log[..second].to_vec(), ..attester };
+    let refused = refusal(attest(&cut, Some(&history), 3, 0));
+    let truncated = Discontinuity::Truncated { acknowledged, shown: 1 };
+    assert_eq!(refused, Error::Ima(truncated));
+
+    // Another history that leads to what is quoted.
+    for at in 1..=acknowledged {
+        cut.ima_log.extend(entry(&format!("/usr/bin/{at}")));
+    }
+    let rewritten = Error::Ima(Discontinuity::Rewritten { acknowledged });
+    assert_eq!(refusal(attest(&cut, Some(&history), 3, 0)), rewritten);
+    assert_eq!(refusal(attest(&cut, Some(&history), 3, acknowledged)), rewritten);
+}
+
+#[test]
+fn another_register_that_differs_is_still_named() {
+    let (attester, history) = known();
+    let first = history.mark().entries;
+    let challenge = Challenge { ima: Some(history.mark()), ..challenge() };
+    let good = sent(&attester, &challenge, 3, first);
+    // The log of another boot beside a quote of this one.
+    let log = &attester.event_log;
+    let event = touchstone_measure::tcg::EventLog::decode(log).unwrap().events()[4].clone();
+    let digest = event.digest(SHA256).unwrap();
+    let at = good.windows(32).position(|window| window == digest.as_bytes()).unwrap();
+    let mut bad = good.clone();
+    bad[at] ^= 1;
+    let verify = |octets: &[u8]| {
+        let evidence = Evidence::decode(octets).unwrap();
+        evidence.verify_after(&AwsLc, &attester.lak(), &challenge, Some(&history)).map(|_| ())
+    };
+    assert_eq!(verify(&good), Ok(()));
+    let Err(Error::Replay { pcr, .. }) = verify(&bad) else { panic!("not refused") };
+    assert_eq!(pcr, Some(event.pcr));
+}
+
+#[test]
+fn a_history_that_was_damaged_is_refused() {
+    let (_, history) = known();
+    let good = history.encode();
+    for cut in 0..good.len() {
+        assert!(ImaHistory::decode(&good[..cut]).is_err(), "cut at {cut}");
+    }
+    let mut fewer = history.encode();
+    // The number of entries stands behind the version and the boot.
+    assert_eq!(u32::from(fewer[3]), history.mark().entries);
+    fewer[3] -= 1;
+    assert!(ImaHistory::decode(&fewer).is_err());
+}
