@@ -266,7 +266,7 @@ impl Tpm {
     fn flush_raw(&mut self, handle: u32) -> Result<(), Error> {
         // Part 3 §28.4: the handle is a parameter, so nothing has to be known about it.
         let command = Command::new(code::FLUSH_CONTEXT).parameters(Writer::default().u32(handle));
-        self.once(&command).map(|_| ()).map_err(|error| self.explained(error))
+        self.once(&command).map(|_| ())
     }
 
     /// Unloads an object that was lent out, whatever came of it.

@@ -18,6 +18,9 @@ impl Tpm {
     /// Makes sense of a refusal, and of what it says about our sessions.
     pub(super) fn failed(&mut self, command: &Command, plan: &Plan, response: u32) -> Miss {
         let refusal = Refusal { command: command.code.name, response };
+        if response == response_code::CANCELED {
+            return Miss::Final(Error::Canceled);
+        }
         if let Some(slots) = Slots::full(refusal) {
             return Miss::Final(Error::Exhausted(slots));
         }
@@ -76,7 +79,6 @@ impl Tpm {
                 Ok(0) => error,
                 result => Error::Failed { result: result.ok() },
             },
-            response_code::CANCELED => Error::Canceled,
             _ => error,
         }
     }
@@ -96,16 +98,15 @@ impl Tpm {
         if (reader.u32()?, reader.u32()?) != (CAP_TPM_PROPERTIES, 4) {
             return Err(self.failed_or("the TPM does not know its own lockout"));
         }
-        let mut next = |property| match (reader.u32()?, reader.u32()?) {
-            (found, value) if found == property => Ok(value),
-            _ => Err(Error::Malformed("the TPM does not know its own lockout")),
-        };
-        Ok(Lockout {
-            failed: next(PT_LOCKOUT_COUNTER)?,
-            allowed: next(PT_LOCKOUT_COUNTER + 1)?,
-            interval: next(PT_LOCKOUT_COUNTER + 2)?,
-            recovery: next(PT_LOCKOUT_COUNTER + 3)?,
-        })
+        let mut values = [0; 4];
+        for (property, value) in (PT_LOCKOUT_COUNTER..).zip(&mut values) {
+            if reader.u32()? != property {
+                return Err(Error::Malformed("the TPM does not know its own lockout"));
+            }
+            *value = reader.u32()?;
+        }
+        let [failed, allowed, interval, recovery] = values;
+        Ok(Lockout { failed, allowed, interval, recovery })
     }
 
     /// What an answer that is not about the question means: a TPM in failure mode tells of itself
