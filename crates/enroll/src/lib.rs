@@ -1,4 +1,5 @@
-//! EST messages (RFC 7030), and requests that carry proof of where their key lives.
+//! EST messages (RFC 7030), SCEP messages (RFC 8894), and requests that carry proof of where their key
+//! lives.
 //!
 //! What this is not: HTTP, or a CA. [`est`] turns bodies into requests and certificates into bodies;
 //! [`AttestedRequest`] carries a TPM's statement about the key beside the request for it, and hands
@@ -17,6 +18,7 @@
 mod attested;
 mod error;
 pub mod est;
+pub mod scep;
 
 pub use attested::{AttestedRequest, TpmCertify};
 pub use error::Error;

@@ -29,7 +29,7 @@ impl Draft {
         at: u64,
     ) -> Result<Self, Error> {
         let digest_algorithm = algorithm::encode_hash(digest.algorithm())?;
-        let signature_algorithm = algorithm::encode_signature(algorithm)?;
+        let signature_algorithm = signature_identifier(algorithm)?;
         let time = encode::time(at).map_err(Error::der("signingTime"))?;
         let implicit = signature_algorithm.get(1..).unwrap_or_default();
         let protection = encode::tlv(SEQUENCE, &[&digest_algorithm, &[0xA1], implicit]);
@@ -80,6 +80,19 @@ impl Draft {
             signature,
             unsigned: Vec::new(),
         })
+    }
+}
+
+/// RFC 3370 §3.2 and RFC 5754 §3.2 allow the bare `rsaEncryption` where the hash is named beside it;
+/// it is what others write, and all that strongSwan 5.9.8 reads.
+fn signature_identifier(algorithm: SignatureAlgorithm) -> Result<Vec<u8>, Error> {
+    match algorithm {
+        SignatureAlgorithm::RsaPkcs1Sha256
+        | SignatureAlgorithm::RsaPkcs1Sha384
+        | SignatureAlgorithm::RsaPkcs1Sha512 => {
+            Ok(encode::tlv(SEQUENCE, &[&encode::oid(&oids::RSA_ENCRYPTION), &[5, 0]]))
+        }
+        other => Ok(algorithm::encode_signature(other)?),
     }
 }
 

@@ -208,7 +208,7 @@ fn algorithms(
         // RFC 8419 §3.1 and RFC 9882 §3.3: SHA-512 for Ed25519 and ML-DSA-87.
         other => hash == algorithm::hash_of(other),
     };
-    if together && hash != HashAlgorithm::Sha1 {
+    if together && hash != HashAlgorithm::Sha1 && !algorithm.is_weak() {
         Ok((hash, algorithm))
     } else {
         Err(Refusal::UnsupportedAlgorithm.into())
