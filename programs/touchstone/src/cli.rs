@@ -7,6 +7,7 @@ mod cms;
 mod element;
 mod log;
 mod reference;
+mod scep;
 
 pub(crate) use appraise::Appraise;
 pub(crate) use ca::{Ca, IssueCa};
@@ -18,6 +19,7 @@ pub(crate) use reference::{
     About, Algorithm, AssignReference, BuildReference, Format, ImportReference, RecordedBoot,
     Reference, SignReference,
 };
+pub(crate) use scep::{Enrolling, Scep, Server};
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -60,6 +62,9 @@ pub(crate) enum Noun {
     /// Envelopes (CMS): sign, verify, encrypt and decrypt files
     #[command(subcommand)]
     Cms(Cms),
+    /// Certificates from CAs that speak nothing better than SCEP
+    #[command(subcommand)]
+    Scep(Scep),
     /// The secure element of this machine: its keys, registers, storage and state
     Element(Element),
     /// Certificates: what they say, and whether to believe them

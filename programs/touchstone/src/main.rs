@@ -24,6 +24,7 @@ mod log;
 mod ocsp;
 mod policy;
 mod reference;
+mod scep;
 mod signing;
 mod update;
 
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Noun::Reference(verb) => reference::run(&verb),
         Noun::Appraise(arguments) => appraise::run(&arguments),
         Noun::Cms(verb) => cms::run(&verb),
+        Noun::Scep(verb) => scep::run(&verb),
         Noun::Element(element) => element::run(&element),
         Noun::Cert(verb) => cert::run(&verb),
         Noun::Ocsp(verb) => ocsp::run(&verb),

@@ -1,0 +1,144 @@
+//! `touchstone scep`, with a CA on the library's server part behind HTTP.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use support::{Ran, folder, now, run};
+use touchstone_certs::issue::{Issuer, Kind, Template};
+use touchstone_certs::{Certificate, Name};
+use touchstone_crypto::SignatureAlgorithm;
+use touchstone_crypto_awslc::{AwsLc, SoftDecrypter, SoftSigner};
+use touchstone_enroll::scep::{
+    Asked, Body, FailInfo, Operation, Owner, Reply, Replying, encode_ca_certificates, respond,
+};
+
+struct Ca {
+    certificate: Certificate,
+    key: SoftSigner,
+    /// What it says it can do.
+    said: &'static str,
+    issued: Vec<Certificate>,
+}
+
+impl Owner for Ca {
+    fn answer(&mut self, asked: &Asked) -> Reply {
+        let request = match &asked.body {
+            Body::Enrol(request) if asked.challenge().as_deref() == Some("open sesame") => request,
+            Body::Renew(request) if self.issued.contains(&asked.certificate) => request,
+            _ => {
+                let text = Some("nobody let you in".to_owned());
+                return Reply::Failed { info: FailInfo::BadRequest, text };
+            }
+        };
+        let mut template = template(Kind::Client);
+        template.subject = request.subject().clone();
+        let issuer = Issuer::new(&self.certificate, &self.key).unwrap();
+        let certificate = template.issue(&AwsLc, &issuer, request.spki_der()).unwrap();
+        self.issued.push(certificate.clone());
+        Reply::Issued { certificate, others: Vec::new() }
+    }
+}
+
+fn template(kind: Kind) -> Template {
+    Template::new(kind, Name::common_name("ca").unwrap(), now() - 60, now() + 86_400)
+}
+
+/// A CA on a thread of its own; its address.
+fn ca(said: &'static str) -> String {
+    let key = SoftSigner::generate(SignatureAlgorithm::RsaPkcs1Sha256).unwrap();
+    let certificate = template(Kind::Root).self_sign(&AwsLc, &key).unwrap();
+    let mut ca = Ca { certificate, key, said, issued: Vec::new() };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/scep", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            serve(&mut stream.unwrap(), &mut ca);
+        }
+    });
+    url
+}
+
+fn serve(stream: &mut TcpStream, ca: &mut Ca) {
+    let mut lines = BufReader::new(stream.try_clone().unwrap());
+    let (mut first, mut line, mut len) = (String::new(), String::new(), 0);
+    lines.read_line(&mut first).unwrap();
+    while line != "\r\n" {
+        line.clear();
+        lines.read_line(&mut line).unwrap();
+        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+            len = value.trim().parse().unwrap();
+        }
+    }
+    let mut body = vec![0; len];
+    lines.read_exact(&mut body).unwrap();
+    let name = first.split("operation=").nth(1).unwrap().split(['&', ' ']).next().unwrap();
+    let mut status = "200 OK";
+    let out = match Operation::from_name(name) {
+        Some(Operation::GetCaCaps) => ca.said.as_bytes().to_vec(),
+        Some(Operation::GetCaCert) => {
+            encode_ca_certificates(std::slice::from_ref(&ca.certificate)).unwrap().0
+        }
+        _ => {
+            let (certificate, key) = (ca.certificate.clone(), ca.key.pkcs8_der().to_vec());
+            let key = SoftSigner::load_pkcs8_der(SignatureAlgorithm::RsaPkcs1Sha256, &key).unwrap();
+            let opens = SoftDecrypter::from_pkcs8_der(ca.key.pkcs8_der()).unwrap();
+            let by = Replying { certificate: &certificate, key: &key };
+            respond(&AwsLc, &body, &by, &opens, ca, now()).unwrap_or_else(|error| {
+                status = "400 Bad Request";
+                error.to_string().into_bytes()
+            })
+        }
+    };
+    write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", out.len()).unwrap();
+    stream.write_all(&out).unwrap();
+}
+
+fn touchstone(here: &Path, line: &str) -> Ran {
+    run(here, &line.split_whitespace().collect::<Vec<_>>())
+}
+
+#[test]
+fn a_device_is_enrolled_and_renewed() {
+    let here = folder(&[("challenge", "open sesame\n"), ("wrong", "close sesame\n")]);
+    let here = here.path();
+    for name in ["first", "next"] {
+        let key = SoftSigner::generate(SignatureAlgorithm::RsaPkcs1Sha256).unwrap();
+        std::fs::write(here.join(format!("{name}.key")), key.to_pkcs8_pem().as_bytes()).unwrap();
+    }
+    let url = ca("AES\nSHA-256\nPOSTPKIOperation\nRenewal\n");
+    touchstone(here, &format!("scep caps --url {url}")).expect(0);
+    let ran = touchstone(here, &format!("scep cacert --url {url} --out ca.pem")).expect(0);
+    assert!(ran.out.starts_with("CN=ca  sha256:") && ran.err.contains("nobody has signed this"));
+    let enroll = format!("--json scep enroll --url {url} --ca ca.pem --subject CN=pump-3 --key");
+    let line = format!("{enroll} file:first.key --challenge file:wrong --out pump.pem");
+    let json = touchstone(here, &line).expect(1).json("touchstone.scep.enroll/1");
+    assert_eq!(
+        (&json["fail_info"], &json["reason"]),
+        (&"badRequest".into(), &"nobody let you in".into())
+    );
+    assert!(!here.join("pump.pem").exists());
+    let line = format!("{enroll} file:first.key --challenge file:challenge --out pump.pem");
+    let json = touchstone(here, &line).expect(0).json("touchstone.scep.enroll/1");
+    assert_eq!(json["certificate"]["subject"], "CN=pump-3");
+    let renew = "--cert pump.pem --key file:first.key --new-key file:next.key --out next.pem";
+    touchstone(here, &format!("scep renew --url {url} --ca ca.pem {renew}")).expect(0);
+    assert!(here.join("next.pem").exists());
+    // Another CA's certificate: its reply is not believed.
+    let other = ca("AES\nSHA-256\n");
+    touchstone(here, &format!("scep cacert --url {other} --out other.pem")).expect(0);
+    let line = format!("scep renew --url {url} --ca other.pem {renew}");
+    assert!(touchstone(here, &line).expect(3).err.contains("no answer from the SCEP server"));
+}
+
+#[test]
+fn a_ca_that_is_weak_or_away_is_told() {
+    let here = folder(&[]);
+    let url = ca("DES3\nSHA-1\n");
+    let json = touchstone(here.path(), &format!("--json scep caps --url {url}")).expect(1);
+    assert_eq!(json.json("touchstone.scep.caps/1")["code"], "scep.refused.weak-ca");
+    touchstone(here.path(), "scep caps --url http://127.0.0.1:1/scep").expect(3);
+    touchstone(here.path(), "scep caps --url https://127.0.0.1/scep").expect(2);
+}
