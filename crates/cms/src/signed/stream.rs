@@ -85,11 +85,7 @@ impl<'a> SignedReader<'a> {
     pub fn verify(mut self, beside: &[Certificate]) -> Result<Verified<Signers>, Error> {
         let parts = self.machine.finish()?;
         if !parts.attached {
-            return Err(if parts.signers.is_empty() && parts.digests.is_empty() {
-                Refusal::NoSigner.into()
-            } else {
-                Refusal::NoContent.into()
-            });
+            return Err(Refusal::NoContent.into());
         }
         if self.digests.0.is_empty() {
             self.digests = Digests::start(self.crypto, parts.digests.iter().copied().flatten());

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use touchstone_enroll::scep::{MESSAGE_TYPE, Operation};
 
 /// How long a server may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Octets of an answer.
 const LIMIT: usize = 1 << 20;
 
