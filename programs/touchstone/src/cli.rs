@@ -14,7 +14,7 @@ pub(crate) use ca::{Ca, IssueCa};
 pub(crate) use cert::{Cert, Ocsp, VerifyCert};
 pub(crate) use cms::{Cipher, Cms, Held};
 pub(crate) use element::{Authorization, Element, ElementVerb, Keys, Lock, Lockout, Nv, Pcr};
-pub(crate) use log::{BootLog, Log};
+pub(crate) use log::{BootLog, ImaLog, Log};
 pub(crate) use reference::{
     About, Algorithm, AssignReference, BuildReference, Format, ImportReference, RecordedBoot,
     Reference, SignReference,
