@@ -5,6 +5,7 @@
 
 use crate::cbor::{Reader, encode};
 use crate::{Error, Evidence, ImaMark};
+use alloc::vec::Vec;
 use touchstone_crypto::{Digest, HashAlgorithm, Verified};
 use touchstone_measure::ima::{Checkpoint, Extension, Format, Limits, Log, Order};
 

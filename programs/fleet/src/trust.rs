@@ -98,7 +98,7 @@ impl Trust {
                 (assignment.name.clone(), assignment.version, kind)
             }
         };
-        if let Some(unread) = alone.unevaluated(&self.policy).first() {
+        if let Some(unread) = alone.unevaluated(&self.policy.policy).first() {
             return Err(format!("{unread} ({})", unread.code()));
         }
         let (sha256, signer) = (sha256_hex(envelope), signers(envelope));
@@ -133,10 +133,10 @@ impl Trust {
     pub fn gaps(&self) -> Vec<String> {
         let verifier = self.verifier();
         let references = verifier.references();
-        let unread = references.unevaluated(&self.policy);
+        let unread = references.unevaluated(&self.policy.policy);
         let mut gaps: Vec<String> =
             unread.iter().map(|gap| format!("{gap} ({})", gap.code())).collect();
-        let missing = references.unsupplied(&self.policy);
+        let missing = references.unsupplied(&self.policy.policy);
         gaps.extend(missing.iter().map(|gap| format!("{gap} ({})", gap.code())));
         gaps.extend(references.dangling().map(|(assignment, set)| {
             format!("the assignment {assignment} names {set}, which nobody handed in")

@@ -106,7 +106,7 @@ pub fn lab(folder: &std::path::Path, rounds: u32) -> Result<LabCost> {
     let mut values = References::new();
     values.merge(&AwsLc, &Factory::new()?.opened(&document)?)?;
     let memory = values.octets();
-    let verifier = Verifier::new(policy(LAB_POLICY)?, values);
+    let verifier = Verifier::new(parsed(LAB_POLICY)?, values);
     let quoted: Vec<u32> = (0..16).collect();
     let selection = PcrSelection::new(SHA256, &quoted).context("no such selection")?;
     let case = Case::of(&event_log, &ima_log, selection, verifier)?;
@@ -454,10 +454,10 @@ fn verifier(log: &EventLog, list: &ima::Log, files: Vec<(String, Digest)>) -> Re
     let mut references = References::new();
     let factory = Factory::new()?;
     references.merge(&AwsLc, &factory.opened(&document)?)?;
-    Ok(Verifier::new(policy(POLICY)?, references))
+    Ok(Verifier::new(parsed(POLICY)?, references))
 }
 
-fn policy(text: &str) -> Result<Policy> {
+fn parsed(text: &str) -> Result<Policy> {
     Policy::parse(text, &touchstone_appraise::catalog())
         .map_err(|faults| anyhow::anyhow!("the bench's policy: {faults:?}"))
 }
