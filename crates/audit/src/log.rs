@@ -181,7 +181,9 @@ impl Log {
         }
         self.head = last.head();
         self.tree = tree;
-        entries.iter().for_each(|entry| self.unsigned.add(entry));
+        for entry in entries {
+            self.unsigned.add(entry);
+        }
         self.length += u64::try_from(lines.len()).unwrap_or(u64::MAX);
         Ok(())
     }

@@ -30,8 +30,8 @@ pub(crate) struct OverDigest {
     pub(crate) verify: Verify,
 }
 
-const fn over(hash: HashAlgorithm, verify: Verify) -> Option<OverDigest> {
-    Some(OverDigest { hash, verify })
+const fn over(hash: HashAlgorithm, verify: Verify) -> OverDigest {
+    OverDigest { hash, verify }
 }
 
 /// ECDSA on P-256 with SHA-256.
@@ -40,9 +40,9 @@ pub static ECDSA_P256_SHA256: Verification = Verification {
     verify: |spki, message, signature| {
         p256(point(spki, SECP256R1)?, &Sha256::digest(message), signature)
     },
-    verify_digest: over(HashAlgorithm::Sha256, |spki, digest, signature| {
+    verify_digest: Some(over(HashAlgorithm::Sha256, |spki, digest, signature| {
         p256(point(spki, SECP256R1)?, digest, signature)
-    }),
+    })),
 };
 
 /// ECDSA on P-384 with SHA-384.
@@ -51,9 +51,9 @@ pub static ECDSA_P384_SHA384: Verification = Verification {
     verify: |spki, message, signature| {
         p384(point(spki, SECP384R1)?, &Sha384::digest(message), signature)
     },
-    verify_digest: over(HashAlgorithm::Sha384, |spki, digest, signature| {
+    verify_digest: Some(over(HashAlgorithm::Sha384, |spki, digest, signature| {
         p384(point(spki, SECP384R1)?, digest, signature)
-    }),
+    })),
 };
 
 /// ECDSA on P-384 with SHA-256.
@@ -62,9 +62,9 @@ pub static ECDSA_P384_SHA256: Verification = Verification {
     verify: |spki, message, signature| {
         p384(point(spki, SECP384R1)?, &Sha256::digest(message), signature)
     },
-    verify_digest: over(HashAlgorithm::Sha256, |spki, digest, signature| {
+    verify_digest: Some(over(HashAlgorithm::Sha256, |spki, digest, signature| {
         p384(point(spki, SECP384R1)?, digest, signature)
-    }),
+    })),
 };
 
 /// Ed25519.

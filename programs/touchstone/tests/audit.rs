@@ -83,15 +83,15 @@ fn an_unfinished_line_is_told_and_a_missing_log_is_no_answer() {
 #[test]
 fn a_signed_head_shows_that_nobody_wrote_the_log_anew() {
     let here = folder(&[]);
-    let signer = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256).unwrap();
-    let notary = Notary::new(&AwsLc, "plant/audit", Arc::new(signer)).unwrap();
+    let key = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256).unwrap();
+    let notary = Notary::new(&AwsLc, "plant/audit", Arc::new(key)).unwrap();
     write(here.path(), 3);
     let path = here.path().join("audit.jsonl");
     let (mut log, _) = Log::open(&path, Arc::new(AwsLc), 0).unwrap();
-    let signed = log.sign(9, &notary).unwrap();
+    let head = log.sign(9, &notary).unwrap();
     drop(log);
     std::fs::write(here.path().join("audit.pub"), notary.key().to_string()).unwrap();
-    std::fs::write(here.path().join("kept.note"), &signed.detail["checkpoint"]).unwrap();
+    std::fs::write(here.path().join("kept.note"), &head.detail["checkpoint"]).unwrap();
     let verify = ["audit", "verify", "audit.jsonl", "--key", "audit.pub"];
     let checked = [&verify[..], &["--checkpoint", "kept.note"]].concat();
     let ran = run(here.path(), &checked).expect(0);
@@ -107,7 +107,7 @@ fn a_signed_head_shows_that_nobody_wrote_the_log_anew() {
     let ran = run(here.path(), &verify).expect(1);
     assert!(ran.err.contains("audit.tree.unsigned"), "{}", ran.err);
 
-    let forged = signed.detail["checkpoint"].replacen("\n3\n", "\n4\n", 1);
+    let forged = head.detail["checkpoint"].replacen("\n3\n", "\n4\n", 1);
     std::fs::write(here.path().join("kept.note"), forged).unwrap();
     let ran = run(here.path(), &checked).expect(1);
     assert!(ran.err.contains("audit.checkpoint.signature"), "{}", ran.err);

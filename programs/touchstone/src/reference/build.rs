@@ -111,7 +111,7 @@ fn signed_files(
         match found {
             Ok(()) => {}
             Err(touchstone_measure::ima::signature::SignatureFault::UnknownKey(_)) => {
-                strangers += 1
+                strangers += 1;
             }
             Err(fault) => {
                 let message = format!("{path}: {fault}");
