@@ -61,9 +61,8 @@ fn keylime(python: &std::ffi::OsStr, folder: &Path, ours: Duration) -> anyhow::R
     let json: serde_json::Value = serde_json::from_slice(&output.stdout)
         .map_err(|error| anyhow::anyhow!("Keylime says nothing that can be read: {error}"))?;
     let failures = json.get("failures").and_then(serde_json::Value::as_array).map_or(1, Vec::len);
-    let Some(seconds) =
-        json.get("seconds").and_then(serde_json::Value::as_f64).filter(|_| failures == 0)
-    else {
+    let seconds = json.get("seconds").and_then(serde_json::Value::as_f64);
+    let Some(seconds) = seconds.filter(|_| failures == 0) else {
         anyhow::bail!("Keylime does not take the recorded device for good: {json}");
     };
     let (theirs, ours) = (seconds * 1e6, micros(ours));
