@@ -16,7 +16,7 @@ const MAX_NAMES: usize = 200_000;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Assignment {
-    /// [`SCHEMA`].
+    /// `touchstone.assignment/1`.
     pub schema: String,
     /// Whose devices it is for.
     pub tenant: String,

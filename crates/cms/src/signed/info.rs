@@ -35,7 +35,7 @@ pub(crate) enum SignerId {
 /// The attributes that are signed, and the octets that the signature is over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SignedAttributes {
-    /// RFC 5652 §5.4: the SET OF, not the [0] in which it travels.
+    /// RFC 5652 §5.4: the SET OF, not the `[0]` in which it travels.
     pub(crate) message: Vec<u8>,
     pub(crate) attributes: Vec<Attribute>,
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// Where the SCEP server is.
 #[derive(Args, Debug)]
 pub(crate) struct Server {
-    /// The SCEP server: http://HOST[:PORT]/PATH. Plain http, since SCEP protects its messages itself
+    /// The SCEP server: `http://HOST:PORT/PATH`. Plain http, since SCEP protects its messages itself
     #[arg(long, value_name = "URL")]
     pub(crate) url: String,
     /// Which of its CAs, when it has several
