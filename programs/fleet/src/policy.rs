@@ -239,7 +239,8 @@ mod tests {
         .unwrap();
         let loaded = load(&scene.files).unwrap();
         assert_eq!((loaded.policy.layers().len(), loaded.signed), (2, false));
-        std::fs::write(scene.folder.path().join("base.policy"), "policy base").unwrap();
-        assert!(scene.refused().contains("base.policy:1:12:"), "{}", scene.refused());
+        let typo = TEXT.replace("plant version", "base vershun");
+        std::fs::write(scene.folder.path().join("base.policy"), typo).unwrap();
+        assert!(scene.refused().contains("base.policy:1:13:"), "{}", scene.refused());
     }
 }
