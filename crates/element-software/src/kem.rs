@@ -5,11 +5,15 @@ use aws_lc_rs::kem::{
     Algorithm, AlgorithmId, Ciphertext, DecapsulationKey, EncapsulationKey, ML_KEM_512, ML_KEM_768,
     ML_KEM_1024,
 };
-use spki::der::asn1::{BitStringRef, OctetStringRef};
+#[allow(deprecated, reason = "see `expanded`")]
+use ml_kem::ExpandedKeyEncoding;
+use ml_kem::{MlKem512, MlKem768, MlKem1024, Seed};
+use spki::der::asn1::{BitStringRef, ContextSpecific, OctetStringRef};
 use spki::der::{Decode, Encode, Reader, SliceReader, Tag, TagNumber};
 use spki::{AlgorithmIdentifierRef, ObjectIdentifier, SubjectPublicKeyInfoRef};
+use subtle::ConstantTimeEq;
 use touchstone_element::{Error, KeyAlgorithm, Secret};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// One parameter set: its name in the library, its object identifier (RFC 9935 §3), the octets of
 /// the polynomials in its decapsulation key and of its ciphertext (FIPS 203 §8).
@@ -46,33 +50,73 @@ pub(crate) fn generate(algorithm: KeyAlgorithm) -> Result<Pair, Error> {
     Ok((private, spki(&set, &public.map_err(|_| FAILED)?)?))
 }
 
-/// A key from PKCS#8 that holds the expanded key, with or without its seed (RFC 9935 §6).
+/// A key from PKCS#8 that holds its seed, the expanded key, or both (RFC 9935 §6).
 pub(crate) fn import(algorithm: KeyAlgorithm, pkcs8: &[u8]) -> Result<Pair, Error> {
     const BAD: Error = Error::BadInput("the key is not PKCS#8 of an ML-KEM key of that size");
     let set = set(algorithm).ok_or(ODD)?;
     let inner = inner_key(&set, pkcs8).map_err(|_| BAD)?;
     let mut reader = SliceReader::new(inner).map_err(|_| BAD)?;
-    let expanded = match Tag::peek(&reader).map_err(|_| BAD)? {
-        Tag::OctetString => <&OctetStringRef>::decode(&mut reader).map_err(|_| BAD)?,
-        Tag::Sequence => reader
-            .sequence(|both| {
-                <&OctetStringRef>::decode(both)?;
-                <&OctetStringRef>::decode(both)
-            })
-            .map_err(|_: spki::der::Error| BAD)?,
-        Tag::ContextSpecific { number: TagNumber(0), .. } => {
-            return Err(Error::Unsupported(
-                "an ML-KEM key of its seed alone; give the expanded key",
-            ));
+    let private = match Tag::peek(&reader).map_err(|_| BAD)? {
+        Tag::OctetString => {
+            let expanded = <&OctetStringRef>::decode(&mut reader).map_err(|_| BAD)?;
+            Zeroizing::new(expanded.as_bytes().to_vec())
+        }
+        SEED => {
+            let seed =
+                ContextSpecific::<&OctetStringRef>::decode_implicit(&mut reader, TagNumber(0));
+            let seed = seed.ok().flatten().ok_or(BAD)?.value;
+            expand(algorithm, seed.as_bytes()).ok_or(BAD)?
+        }
+        Tag::Sequence => {
+            let both = reader.sequence(|both| {
+                let seed = <&OctetStringRef>::decode(both)?;
+                let expanded = <&OctetStringRef>::decode(both)?;
+                Ok::<_, spki::der::Error>((seed.as_bytes(), expanded.as_bytes()))
+            });
+            let (seed, expanded) = both.map_err(|_| BAD)?;
+            let private = expand(algorithm, seed).ok_or(BAD)?;
+            // RFC 9935 §6: a key that is given twice is the same both times.
+            if !bool::from(private.as_slice().ct_eq(expanded)) {
+                return Err(Error::BadInput("the ML-KEM key's seed is that of another key"));
+            }
+            private
         }
         _ => return Err(BAD),
     };
     reader.finish().map_err(|_| BAD)?;
-    let private = Zeroizing::new(expanded.as_bytes().to_vec());
     let public = checked_public(&set, &private).ok_or(BAD)?;
     let key = (private, spki(&set, &public)?);
     agrees_with_itself(&set, &key.0, &public)?;
     Ok(key)
+}
+
+/// `seed [0] IMPLICIT OCTET STRING`.
+const SEED: Tag = Tag::ContextSpecific { constructed: false, number: TagNumber(0) };
+
+/// The decapsulation key of a seed `d || z` (FIPS 203 §7.1): the library that decapsulates takes
+/// nothing else.
+fn expand(algorithm: KeyAlgorithm, seed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let seed = Seed::try_from(seed).ok()?;
+    match algorithm {
+        KeyAlgorithm::MlKem512 => {
+            Some(expanded(&ml_kem::DecapsulationKey::<MlKem512>::from_seed(seed)))
+        }
+        KeyAlgorithm::MlKem768 => {
+            Some(expanded(&ml_kem::DecapsulationKey::<MlKem768>::from_seed(seed)))
+        }
+        KeyAlgorithm::MlKem1024 => {
+            Some(expanded(&ml_kem::DecapsulationKey::<MlKem1024>::from_seed(seed)))
+        }
+        _ => None,
+    }
+}
+
+#[allow(deprecated, reason = "seeds are the better form, but not one that decapsulates here")]
+fn expanded(key: &impl ExpandedKeyEncoding) -> Zeroizing<Vec<u8>> {
+    let mut octets = key.to_expanded_bytes();
+    let expanded = Zeroizing::new(octets.to_vec());
+    octets.as_mut_slice().zeroize();
+    expanded
 }
 
 fn inner_key<'a>(set: &Set, pkcs8: &'a [u8]) -> Result<&'a [u8], spki::der::Error> {

@@ -6,12 +6,12 @@ mod rustcrypto;
 use ml_dsa::pkcs8::{DecodePublicKey, EncodePrivateKey, EncodePublicKey};
 use ml_dsa::signature::{Signer as _, Verifier};
 use ml_dsa::{MlDsa44, MlDsa65, MlDsa87, Signature, SigningKey, VerifyingKey};
-use rustcrypto::{decapsulation_key, ml_kem_pkcs8, random};
+use rustcrypto::{decapsulation_key, ml_kem_both_pkcs8, ml_kem_pkcs8, ml_kem_seed_pkcs8, random};
 use shake::digest::{ExtendableOutput, Update, XofReader};
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm, SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_element::{
-    Decapsulating, Element, Importing, KeyAlgorithm, KeySpec, KeyUse, Secret,
+    Decapsulating, Element, Error, Importing, KeyAlgorithm, KeySpec, KeyUse, Secret,
 };
 use touchstone_element_software::{KeySource, Settings, Software};
 
@@ -113,11 +113,15 @@ fn decapsulation_gives_the_published_secrets() {
     let mut element = element(&folder);
     let mut drawn = shake::Shake128::default().finalize_xof();
     let mut out = shake::Shake128::default();
-    for _ in 0..100 {
+    for form in (0..100).map(|count| count % 3) {
         let mut seed = [0; 64];
         drawn.read(&mut seed);
         let (expanded, spki) = decapsulation_key(algorithm, seed);
-        let pkcs8 = Secret::new(ml_kem_pkcs8(algorithm, &expanded));
+        let pkcs8 = Secret::new(match form {
+            0 => ml_kem_pkcs8(algorithm, &expanded),
+            1 => ml_kem_seed_pkcs8(algorithm, &seed),
+            _ => ml_kem_both_pkcs8(algorithm, &seed, &expanded),
+        });
         let public = element.import_key("key", KeyUse::Decapsulate, algorithm, &pkcs8).unwrap();
         assert_eq!(public.spki_der, spki);
         out.update(&public.spki_der[spki.len() - 1184..]);
@@ -137,6 +141,34 @@ fn decapsulation_gives_the_published_secrets() {
     }
     let published = "1114b1b6699ed191734fa339376afa7e285c9e6acf6ff0177d346696ce564415";
     assert_eq!(digest(out), published);
+}
+
+#[test]
+fn each_set_is_taken_in_by_its_seed_and_no_seed_for_another_key() {
+    for algorithm in [KeyAlgorithm::MlKem512, KeyAlgorithm::MlKem768, KeyAlgorithm::MlKem1024] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut element = element(&folder);
+        let seed = random();
+        let (expanded, spki) = decapsulation_key(algorithm, seed);
+        let mut import = |pkcs8: Vec<u8>| {
+            element.import_key("key", KeyUse::Decapsulate, algorithm, &Secret::new(pkcs8))
+        };
+        let refused = |result: Result<_, Error>| match result {
+            Err(Error::BadInput(words)) => words,
+            other => panic!("{other:?}"),
+        };
+        let other = ml_kem_both_pkcs8(algorithm, &random::<64>(), &expanded);
+        assert!(refused(import(other)).contains("another key"));
+        for len in [0, 32, 63, 65] {
+            assert!(
+                refused(import(ml_kem_seed_pkcs8(algorithm, &vec![7; len]))).contains("PKCS#8")
+            );
+        }
+        let public = import(ml_kem_seed_pkcs8(algorithm, &seed)).unwrap();
+        assert_eq!(public.spki_der, spki);
+        let (ciphertext, secret) = rustcrypto::encapsulate(algorithm, &spki);
+        assert_eq!(element.decapsulate("key", &ciphertext).unwrap().expose(), secret);
+    }
 }
 
 fn digest(out: shake::Shake128) -> String {

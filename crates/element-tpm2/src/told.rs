@@ -27,6 +27,7 @@ pub(crate) fn told(at: &str, error: tpm2::Error) -> Error {
         tpm2::Error::Unsatisfied(why) => match why {
             Unsatisfied::Pcr
             | Unsatisfied::Authorize
+            | Unsatisfied::AuthorizeNv
             | Unsatisfied::Nv
             | Unsatisfied::NvChanged
             | Unsatisfied::CounterTimer

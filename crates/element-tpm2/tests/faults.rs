@@ -18,6 +18,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 use touchstone_crypto::HashAlgorithm;
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_element::{
@@ -208,6 +210,63 @@ fn a_line_that_fails_at_any_command_costs_an_error_and_nothing_else() {
             assert_eq!(refused, commands - 2, "a closed line cannot go unnoticed");
         }
     }
+}
+
+/// Passes commands on and holds one response back for so long; how many commands there were.
+fn pass_late(listener: &UnixListener, tpm: &Path, late_at: usize, by: Duration) -> usize {
+    let (mut near, _) = listener.accept().unwrap();
+    let mut far = UnixStream::connect(tpm).unwrap();
+    for count in 0.. {
+        let Some(command) = message(&mut near) else { return count };
+        far.write_all(&command).unwrap();
+        let response = message(&mut far).unwrap();
+        if count == late_at {
+            thread::sleep(by);
+        }
+        // The client may have given up by now.
+        if near.write_all(&response).is_err() {
+            return count + 1;
+        }
+    }
+    unreachable!()
+}
+
+/// How long the client of the next test waits for a response. A busy machine may make others late,
+/// too, which is no less of a trial.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+#[test]
+fn a_response_that_comes_late_is_waited_for_or_missed_and_never_taken_for_another() {
+    let swtpm = Swtpm::blank();
+    let folder = swtpm.dir.path().to_owned();
+    let late = |at: usize, by: Duration, state: &str| {
+        let socket = folder.join(format!("{state}-line"));
+        let listener = UnixListener::bind(&socket).unwrap();
+        thread::scope(|scope| {
+            let line = scope.spawn(|| pass_late(&listener, swtpm.socket(), at, by));
+            let stream = UnixStream::connect(&socket).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            let line_to_tpm = Box::new(Stream::new(stream));
+            let opened =
+                Tpm::with_transport(line_to_tpm, "a slow line".to_owned(), &folder.join(state));
+            let done = opened.and_then(|mut tpm| life(&mut tpm));
+            (done, line.join().unwrap())
+        })
+    };
+    let (_, commands) = late(usize::MAX, Duration::ZERO, "prompt");
+    let mut missed = 0;
+    for at in 0..commands {
+        let state = format!("late-{at}");
+        let (done, _) = late(at, PATIENCE / 50, &state);
+        assert!(matches!(done, Ok(()) | Err(Error::Unreachable { .. })), "{done:?}");
+        check_after(&swtpm, &state);
+        let (done, _) = late(at, PATIENCE * 3 / 2, &format!("{state}-too"));
+        missed += usize::from(done.is_err());
+        assert!(matches!(done, Ok(()) | Err(Error::Unreachable { .. })), "{done:?}");
+        check_after(&swtpm, &format!("{state}-too"));
+    }
+    println!("a late response was missed at {missed} of {commands} commands");
+    assert!(missed > commands / 2, "{missed} of {commands}");
 }
 
 /// Where the client that is to be killed finds its TPM.

@@ -27,6 +27,7 @@ pub use profile::{device_key, device_key_branches, endorsement, endorsement_or_n
 pub use run::{Approval, Means};
 pub use unsatisfied::Unsatisfied;
 
+use crate::Error;
 use crate::code::Code;
 use crate::command::Command;
 use crate::handle::Entity;
@@ -58,10 +59,11 @@ pub enum Assertion {
         /// What the approval is for.
         reference: Vec<u8>,
     },
-    /// What an index holds is a policy, and that holds (§23.22).
+    /// What an index holds is a policy, and that holds (§23.22). What stands before it does not
+    /// count, so it stands first.
     AuthorizeNv {
-        /// The index' name.
-        name: Vec<u8>,
+        /// The index, with the name that it has when it is written.
+        index: Entity,
     },
     /// A key signs that it agrees, for this session alone (§23.3).
     Signed {
@@ -193,6 +195,19 @@ impl Policy {
         self.and(Assertion::Authorize { key, reference: reference.to_vec() })
     }
 
+    /// And the policy holds whose digest the index holds, as [`Self::to_index`] puts it there.
+    #[must_use]
+    pub fn kept_in(self, index: Entity) -> Self {
+        self.and(Assertion::AuthorizeNv { index })
+    }
+
+    /// What an index has to hold so that [`Assertion::AuthorizeNv`] means this policy: its digest as
+    /// a `TPMT_HA` (§23.22). `hash` is that of the sessions.
+    pub fn to_index(&self, crypto: &dyn Crypto, hash: HashAlgorithm) -> Result<Vec<u8>, Error> {
+        let digest = self.digest(crypto, hash)?;
+        Ok([&hash.tpm_id().to_be_bytes(), digest.as_bytes()].concat())
+    }
+
     /// And the key agrees.
     #[must_use]
     pub fn signed_by(self, key: Public, reference: &[u8]) -> Self {
@@ -232,7 +247,10 @@ impl Policy {
     /// Whether a session proves the entity's own value by it.
     pub(crate) fn asks_value(&self) -> bool {
         self.0.iter().any(|assertion| match assertion {
-            Assertion::AuthValue | Assertion::Password | Assertion::Authorize { .. } => true,
+            Assertion::AuthValue
+            | Assertion::Password
+            | Assertion::Authorize { .. }
+            | Assertion::AuthorizeNv { .. } => true,
             Assertion::Or(branches) => branches.iter().any(Self::asks_value),
             _ => false,
         })

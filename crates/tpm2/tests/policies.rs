@@ -81,13 +81,17 @@ fn signer() -> SoftSigner {
 }
 
 fn define(tpm: &mut Tpm, handle: u32, attributes: u32, policy: &[u8]) -> Index {
+    define_sized(tpm, handle, attributes, policy, 8)
+}
+
+fn define_sized(tpm: &mut Tpm, handle: u32, attributes: u32, policy: &[u8], size: u16) -> Index {
     let public = Writer::default()
         .u32(handle)
         .u16(0x000B)
         .u32(attributes | nv::NO_DA)
         .sized(policy)
         .unwrap()
-        .u16(8);
+        .u16(size);
     let parameters = Writer::default().u16(0).sized(&public.done()).unwrap();
     let owner = Hierarchy::Owner.entity();
     let define = Command::new(code::NV_DEFINE_SPACE).authorized(&owner, Auth::empty());
@@ -149,6 +153,7 @@ fn each(tpm: &mut Tpm) -> Vec<Policy> {
         Policy::new().and(Assertion::NameHash(digest)),
         Policy::new().and(Assertion::Locality(0b1001)),
         Policy::new().and(Assertion::NvWritten(true)),
+        Policy::new().kept_in(index.clone()),
         Policy::new().and(Assertion::NvWritten(false)),
         Policy::new().and(Assertion::PhysicalPresence),
     ];
@@ -373,6 +378,44 @@ fn an_index_and_the_clock_open_while_they_compare() {
 }
 
 #[test]
+fn a_policy_that_an_index_holds_opens_until_another_is_written() {
+    let swtpm = Swtpm::blank_tcp();
+    let mut tpm = talk(&swtpm);
+    // TPMT_HA of SHA-256.
+    let index = define_sized(&mut tpm, 0x0180_0012, OWNED, &[], 34);
+    let first = pcr_policy(&mut tpm, &[4]);
+    let index = write(&mut tpm, &index, &first.to_index(&AwsLc, Sha256).unwrap());
+    let policy = Policy::new().kept_in(index.entity.clone());
+    let sealed = guard(&mut tpm, &policy, b"");
+    let mut means = Means { kept: vec![first.clone()], ..Means::default() };
+    assert_eq!(open(&mut tpm, &sealed, &policy, &means, b"").unwrap(), DATA);
+    // None at hand, and one that is not the index'.
+    let (nothing, pin) = (Means::default(), Policy::new().auth_value());
+    assert_eq!(refused(&open(&mut tpm, &sealed, &policy, &nothing, b"")), Unsatisfied::AuthorizeNv);
+    let other = Means { kept: vec![pin.clone()], ..Means::default() };
+    assert_eq!(refused(&open(&mut tpm, &sealed, &policy, &other, b"")), Unsatisfied::AuthorizeNv);
+    // The device changes: what the index holds does no longer hold, until the next is written.
+    extend(&mut tpm, 4);
+    assert_eq!(refused(&open(&mut tpm, &sealed, &policy, &means, b"")), Unsatisfied::Pcr);
+    let second = pcr_policy(&mut tpm, &[4]);
+    means.kept = vec![pin, first.clone(), second.clone()];
+    let stale = open(&mut tpm, &sealed, &policy, &means, b"");
+    assert_eq!(refused(&stale), Unsatisfied::AuthorizeNv);
+    write(&mut tpm, &index, &second.to_index(&AwsLc, Sha256).unwrap());
+    assert_eq!(open(&mut tpm, &sealed, &policy, &means, b"").unwrap(), DATA);
+    // A digest for sessions of another hash, and what is no digest at all.
+    for odd in [&[0, 0x0C][..], &[0xFF, 0xFF]] {
+        write(&mut tpm, &index, &[odd, &[7; 32]].concat());
+        let refusal = open(&mut tpm, &sealed, &policy, &means, b"");
+        assert_eq!(refused(&refusal), Unsatisfied::AuthorizeNv);
+    }
+    tpm.nv_undefine(Hierarchy::Owner, &index).unwrap();
+    assert_eq!(refused(&open(&mut tpm, &sealed, &policy, &means, b"")), Unsatisfied::NvChanged);
+    let late = Policy::new().auth_value().kept_in(index.entity);
+    assert!(matches!(open(&mut tpm, &sealed, &late, &means, b""), Err(Error::BadInput(_))));
+}
+
+#[test]
 fn a_policy_for_one_command_serves_no_other() {
     let swtpm = Swtpm::blank();
     let mut tpm = talk(&swtpm);
@@ -569,6 +612,9 @@ fn every_digest_is_the_one_that_tpm2_tools_print() {
     let mut tpm = talk(&swtpm);
     let index = define(&mut tpm, 0x0180_0010, OWNED, &[]);
     let index = write(&mut tpm, &index, &[7; 8]).entity;
+    let kept = define_sized(&mut tpm, 0x0180_0013, OWNED, &[], 34);
+    let held = Policy::new().auth_value().to_index(&AwsLc, Sha256).unwrap();
+    let kept = write(&mut tpm, &kept, &held).entity;
     let pcrs = pcr_policy(&mut tpm, &[0, 7, 23]);
     drop(tpm);
     let digest = Digest::new(Sha256, &[5; 32]).unwrap();
@@ -604,6 +650,7 @@ fn every_digest_is_the_one_that_tpm2_tools_print() {
             vec![vec!["tpm2_policynv", "-C", "0x1800010", "-i", "operand", "0x1800010", "eq"]],
         ),
         (Policy::new().and(timer), vec![vec!["tpm2_policycountertimer", "--uge", "clock=9"]]),
+        (Policy::new().kept_in(kept), vec![vec!["tpm2_policyauthorizenv", "-C", "o", "0x1800013"]]),
         (unseal, vec![vec!["tpm2_policycommandcode", "TPM2_CC_Unseal"]]),
         (
             Policy::new().any_of([Policy::new().auth_value(), Policy::new().command(code::UNSEAL)]),

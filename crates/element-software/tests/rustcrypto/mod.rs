@@ -62,20 +62,40 @@ pub(crate) fn decapsulation_key(algorithm: KeyAlgorithm, seed: [u8; 64]) -> (Vec
     })
 }
 
+fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(content.len()).unwrap();
+    let header = match len.to_be_bytes() {
+        [0, len @ 0..0x80] => vec![tag, len],
+        [0, len] => vec![tag, 0x81, len],
+        [high, low] => vec![tag, 0x82, high, low],
+    };
+    [header, content.to_vec()].concat()
+}
+
 /// RFC 5958 around RFC 9935's choice `expandedKey`.
 pub(crate) fn ml_kem_pkcs8(algorithm: KeyAlgorithm, expanded: &[u8]) -> Vec<u8> {
+    pkcs8_around(algorithm, &tlv(0x04, expanded))
+}
+
+/// RFC 9935's choice `seed`.
+pub(crate) fn ml_kem_seed_pkcs8(algorithm: KeyAlgorithm, seed: &[u8]) -> Vec<u8> {
+    pkcs8_around(algorithm, &tlv(0x80, seed))
+}
+
+/// RFC 9935's choice `both`.
+pub(crate) fn ml_kem_both_pkcs8(algorithm: KeyAlgorithm, seed: &[u8], expanded: &[u8]) -> Vec<u8> {
+    let both = [tlv(0x04, seed), tlv(0x04, expanded)].concat();
+    pkcs8_around(algorithm, &tlv(0x30, &both))
+}
+
+fn pkcs8_around(algorithm: KeyAlgorithm, private: &[u8]) -> Vec<u8> {
     let set = match algorithm {
         KeyAlgorithm::MlKem512 => 1,
         KeyAlgorithm::MlKem768 => 2,
         _ => 3,
     };
-    let tlv = |tag: u8, content: &[u8]| {
-        let len = u16::try_from(content.len()).unwrap().to_be_bytes();
-        [&[tag, 0x82], &len[..], content].concat()
-    };
     let oid = [0x30, 0x0b, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x04, set];
-    let key = tlv(0x04, &tlv(0x04, expanded));
-    tlv(0x30, &[&[0x02, 0x01, 0x00], &oid[..], &key].concat())
+    tlv(0x30, &[&[0x02, 0x01, 0x00], &oid[..], &tlv(0x04, private)].concat())
 }
 
 /// A fresh private key, PKCS#8 in DER, with its `SubjectPublicKeyInfo`.

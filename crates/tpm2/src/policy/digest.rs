@@ -45,9 +45,9 @@ impl Earned<'_> {
                 let name = name_of(self.crypto, &key.encode()?)?;
                 self.update(code::POLICY_AUTHORIZE, &name, reference);
             }
-            Assertion::AuthorizeNv { name } => {
+            Assertion::AuthorizeNv { index } => {
                 self.start_again();
-                self.extend(code::POLICY_AUTHORIZE_NV, &[name]);
+                self.extend(code::POLICY_AUTHORIZE_NV, &[&index.name]);
             }
             Assertion::Signed { key, reference } => {
                 let name = name_of(self.crypto, &key.encode()?)?;

@@ -1,8 +1,8 @@
 //! Policies that the TCG fixed: of endorsement keys and of device identities.
 
-use super::{Assertion, Policy};
+use super::Policy;
 use crate::code;
-use crate::handle::Hierarchy;
+use crate::handle::{Entity, Hierarchy};
 use crate::template::DeviceKey;
 use alloc::vec::Vec;
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm};
@@ -62,9 +62,9 @@ fn authorize_nv(crypto: &dyn Crypto, hash: HashAlgorithm, index: u32) -> Policy 
     let policy = endorsement(crypto, hash);
     let policy_len = u16::try_from(policy.len()).unwrap_or(u16::MAX).to_be_bytes();
     let id = hash.tpm_id().to_be_bytes();
-    let (index, attributes) = (index.to_be_bytes(), ATTRIBUTES.to_be_bytes());
-    let digest = crypto.hash(hash, &[&index, &id, &attributes, &policy_len, &policy, &size]);
-    Policy::new().and(Assertion::AuthorizeNv { name: [&id, digest.as_bytes()].concat() })
+    let (handle, attributes) = (index.to_be_bytes(), ATTRIBUTES.to_be_bytes());
+    let digest = crypto.hash(hash, &[&handle, &id, &attributes, &policy_len, &policy, &size]);
+    Policy::new().kept_in(Entity::named(index, [&id, digest.as_bytes()].concat()))
 }
 
 #[cfg(test)]

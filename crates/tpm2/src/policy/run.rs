@@ -26,6 +26,8 @@ pub struct Means<'a> {
     pub signers: Vec<&'a dyn Signer>,
     /// What the keys of [`Assertion::Authorize`] approved of.
     pub approvals: Vec<Approval>,
+    /// Policies that the index of [`Assertion::AuthorizeNv`] may hold.
+    pub kept: Vec<Policy>,
 }
 
 /// A policy that a key approved of: its signature over [`Approval::message`].
@@ -198,9 +200,7 @@ impl Walk<'_, '_> {
                 expect(tpm, &command, response_code::VALUE, Unsatisfied::Pcr)
             }
             Assertion::Authorize { key, reference } => self.authorize(tpm, key, reference, stands),
-            Assertion::AuthorizeNv { .. } => {
-                Err(Error::Unsupported("satisfying a policy that is kept in an index"))
-            }
+            Assertion::AuthorizeNv { index } => self.authorize_nv(tpm, index, stands),
             Assertion::Signed { key, reference } => self.signed(tpm, key, reference),
             Assertion::Secret { entity, reference } => {
                 let auth = self.auth(tpm, entity);
@@ -286,6 +286,37 @@ impl Walk<'_, '_> {
     }
 
     fn nv(&self, tpm: &mut Tpm, index: &Entity, parameters: &Writer) -> Result<(), Error> {
+        let command = self.reads(tpm, code::POLICY_NV, index)?.parameters(parameters.clone());
+        expect(tpm, &command, response_code::POLICY, Unsatisfied::Nv)
+    }
+
+    fn authorize_nv(&mut self, tpm: &mut Tpm, index: &Entity, stands: Digest) -> Result<(), Error> {
+        if stands != Digest::zero(self.hash) {
+            return Err(Error::BadInput(
+                "what stands before AuthorizeNV does not count; put it first in its policy",
+            ));
+        }
+        if !self.is_trial(tpm)? {
+            let means = self.means;
+            let taken = self.path.fork(means.kept.len());
+            let unsatisfied = Error::Unsatisfied(Unsatisfied::AuthorizeNv);
+            let policy = means.kept.get(taken).ok_or(unsatisfied)?;
+            self.policy(tpm, policy, stands)?;
+        }
+        let command = self.reads(tpm, code::POLICY_AUTHORIZE_NV, index)?;
+        match expect(tpm, &command, response_code::VALUE, Unsatisfied::AuthorizeNv) {
+            // It holds a digest for sessions of another hash, or none at all.
+            Err(Error::Refused(refusal))
+                if refusal.is(response_code::HASH) || refusal.is(response_code::INSUFFICIENT) =>
+            {
+                Err(Error::Unsatisfied(Unsatisfied::AuthorizeNv))
+            }
+            done => done,
+        }
+    }
+
+    /// A command by which the TPM reads the index for the session.
+    fn reads(&self, tpm: &mut Tpm, code: code::Code, index: &Entity) -> Result<Command, Error> {
         if index.kind() != HandleKind::Nv {
             return Err(Error::BadInput("the policy names an index at a handle that is of none"));
         }
@@ -300,12 +331,7 @@ impl Walk<'_, '_> {
             Hierarchy::Owner.entity()
         };
         let auth = self.auth(tpm, &by);
-        let command = Command::new(code::POLICY_NV)
-            .authorized(&by, auth)
-            .handle(index)
-            .handle(&self.session.entity())
-            .parameters(parameters.clone());
-        expect(tpm, &command, response_code::POLICY, Unsatisfied::Nv)
+        Ok(Command::new(code).authorized(&by, auth).handle(index).handle(&self.session.entity()))
     }
 
     /// A signature over the session's nonce and the reference, without expiry.

@@ -10,6 +10,8 @@ pub enum Unsatisfied {
     Pcr,
     /// No approval by the key for a policy that holds.
     Authorize,
+    /// None of the policies at hand is the one that the index holds.
+    AuthorizeNv,
     /// Nobody signs with the key, or the signature is another's.
     Signed,
     /// The index is gone, or it is another than the policy was made for.
@@ -46,6 +48,7 @@ impl Unsatisfied {
         match self {
             Self::Pcr => "tpm2.policy.pcr",
             Self::Authorize => "tpm2.policy.authorize",
+            Self::AuthorizeNv => "tpm2.policy.authorize-nv",
             Self::Signed => "tpm2.policy.signed",
             Self::NvChanged => "tpm2.policy.nv.changed",
             Self::Nv => "tpm2.policy.nv",
@@ -75,6 +78,10 @@ impl Unsatisfied {
             Self::Authorize => {
                 "the policy asks for one that its key approved of; get an approval for the state \
                  the device is in"
+            }
+            Self::AuthorizeNv => {
+                "the policy asks for the one that its index holds, which is none of those at hand; \
+                 get the policy that was written there last"
             }
             Self::Signed => "the policy asks for a signature by its key; have it signed",
             Self::NvChanged => {

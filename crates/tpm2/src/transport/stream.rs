@@ -16,13 +16,20 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 #[derive(Debug)]
 pub struct Stream<S>(Line<S>);
 
+impl<S: Read + Write> Stream<S> {
+    /// A stream that the caller has opened; its timeouts are his.
+    pub const fn new(stream: S) -> Self {
+        Self(Line::new(stream))
+    }
+}
+
 impl Stream<UnixStream> {
     /// The socket of swtpm's data channel.
     pub fn unix(path: impl AsRef<Path>) -> Result<Self, TransportError> {
         let stream = UnixStream::connect(path)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self(Line::new(stream)))
+        Ok(Self::new(stream))
     }
 }
 
@@ -33,7 +40,7 @@ impl Stream<TcpStream> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(Self(Line::new(stream)))
+        Ok(Self::new(stream))
     }
 }
 
