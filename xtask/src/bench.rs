@@ -2,7 +2,7 @@
 //! one run.
 
 use crate::packages;
-use crate::run::{Step, cargo, root, target_dir};
+use crate::run::{Profile, Step, cargo, root, target_dir};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 
@@ -43,7 +43,7 @@ fn corpus() -> PathBuf {
 pub(crate) fn bench(no_install: bool, peers: bool) -> Result<()> {
     packages::require(packages::Use::Test, no_install)?;
     let keylime = if peers { Some(keylime()?) } else { None };
-    crate::build_programs()?;
+    crate::build_programs(Profile::Release)?;
     let mut tpm = cargo("bench");
     tpm.args(["--quiet", "--locked", "--bench", "tpm", "--manifest-path"]);
     tpm.arg(root().join("tests/oracle-tss/Cargo.toml")).run("the benchmark of TPM commands")?;
@@ -54,7 +54,7 @@ pub(crate) fn bench(no_install: bool, peers: bool) -> Result<()> {
     bench
         .args(["--release", "--locked", "--package", "touchstone-system", "--bin"])
         .args(["touchstone-bench"])
-        .env("TOUCHSTONE_PROGRAMS", crate::programs_dir()?)
+        .env("TOUCHSTONE_PROGRAMS", Profile::Release.folder()?)
         .env("TOUCHSTONE_CORPUS", corpus());
     if let Some(python) = keylime {
         bench.env("TOUCHSTONE_KEYLIME", python);

@@ -11,7 +11,7 @@ mod tidy;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, Subcommand};
-use run::{Step, cargo, programs_dir, root};
+use run::{Profile, Step, cargo, root};
 
 /// Touchstone's front door.
 #[derive(Parser)]
@@ -83,8 +83,8 @@ fn main() -> Result<()> {
 
 fn demo(no_install: bool, keep: bool, screenshots: Option<std::path::PathBuf>) -> Result<()> {
     packages::require(packages::Use::Demo, no_install)?;
-    build_programs()?;
-    let mut demo = Step::new(programs_dir()?.join("touchstone-demo"));
+    build_programs(Profile::Rig)?;
+    let mut demo = Step::new(Profile::Rig.folder()?.join("touchstone-demo"));
     if keep {
         demo.arg("--keep");
     }
@@ -97,10 +97,10 @@ fn demo(no_install: bool, keep: bool, screenshots: Option<std::path::PathBuf>) -
 
 fn test(no_install: bool, args: &[String]) -> Result<()> {
     packages::require(packages::Use::Test, no_install)?;
-    build_programs()?;
+    build_programs(Profile::Rig)?;
     let mut test = cargo("test");
     test.args(["--workspace", "--no-fail-fast"]).args(args);
-    test.env("TOUCHSTONE_PROGRAMS", programs_dir()?);
+    test.env("TOUCHSTONE_PROGRAMS", Profile::Rig.folder()?);
     test.run("the tests")?;
     if args.is_empty() { oracle() } else { Ok(()) }
 }
@@ -112,10 +112,10 @@ fn oracle() -> Result<()> {
     test.run("the comparison with the TSS")
 }
 
-/// The programs as they are shipped: what the demo and the system test start.
-fn build_programs() -> Result<()> {
+/// The programs that the demo, the system test and the benchmark start.
+fn build_programs(profile: Profile) -> Result<()> {
     let mut build = cargo("build");
-    build.args(["--release", "--locked"]);
+    build.args(["--profile", profile.name(), "--locked"]);
     for package in ["agent", "fleet", "checkpoint", "system"] {
         build.arg("--package").arg(format!("touchstone-{package}"));
     }

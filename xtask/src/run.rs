@@ -15,9 +15,27 @@ pub(crate) fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// The folder of the released programs.
-pub(crate) fn programs_dir() -> Result<PathBuf> {
-    Ok(std::path::absolute(target_dir())?.join("release"))
+/// How the programs are built.
+#[derive(Clone, Copy)]
+pub(crate) enum Profile {
+    /// As they are shipped.
+    Release,
+    /// Optimized as well, but each crate by itself, which builds in half the time.
+    Rig,
+}
+
+impl Profile {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Rig => "rig",
+        }
+    }
+
+    /// The folder of the programs.
+    pub(crate) fn folder(self) -> Result<PathBuf> {
+        Ok(std::path::absolute(target_dir())?.join(self.name()))
+    }
 }
 
 /// One command on the way.
@@ -87,7 +105,8 @@ pub(crate) fn tool_path(name: &str, package: &str) -> Result<PathBuf> {
     if !built.exists() {
         eprintln!("xtask: {name} is not on this machine; building it once (some minutes)");
         cargo("install")
-            .args(["--locked", "--root"])
+            // A debug build starts as well and is there in half the time.
+            .args(["--locked", "--debug", "--root"])
             .arg(&folder)
             .arg(package)
             .run(&format!("installing {package}"))?;

@@ -54,7 +54,7 @@ pub mod varstore;
 
 pub use hand::{Said, quoted};
 
-/// The folder of the released programs: `TOUCHSTONE_PROGRAMS`, or the one that this program is in.
+/// The folder of the programs: `TOUCHSTONE_PROGRAMS`, or the one that this program is in.
 pub fn programs() -> anyhow::Result<std::path::PathBuf> {
     if let Some(folder) = std::env::var_os("TOUCHSTONE_PROGRAMS") {
         return Ok(folder.into());
