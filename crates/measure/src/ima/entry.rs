@@ -123,15 +123,23 @@ impl<'a> Entry<'a> {
 
     /// The digest of what was measured; `None` in a custom template without one.
     pub fn file_digest(&self) -> Option<FileDigest<'a>> {
-        for (field, octets) in self.fields() {
-            match field {
-                Field::Digest => return original_digest(octets),
-                Field::DigestNg => return labelled(octets, false, self.violation).ok(),
-                Field::DigestNgV2 => return labelled(octets, true, self.violation).ok(),
-                _ => {}
-            }
+        let (digest, _) = self.head()?;
+        match self.template.digest_field() {
+            Field::Digest => original_digest(digest),
+            Field::DigestNgV2 => labelled(digest, true, self.violation).ok(),
+            _ => labelled(digest, false, self.violation).ok(),
         }
-        None
+    }
+
+    /// The digest's field and the name's, with which every template begins.
+    fn head(&self) -> Option<(&'a [u8], &'a [u8])> {
+        let mut reader = Reader::new(self.data);
+        let digest = if self.template.is_original() {
+            reader.take(ORIGINAL_DIGEST)
+        } else {
+            self.order.sized(&mut reader)
+        };
+        Some((digest.ok()?, self.order.sized(&mut reader).ok()?))
     }
 
     /// The digest of what was measured, if it is of an algorithm that is known here. Zeros in a
@@ -149,7 +157,7 @@ impl<'a> Entry<'a> {
     /// The octets of the file's path as the kernel saw it, with `_` for each space, or of the name
     /// of what was measured instead; empty in a custom template without one.
     pub fn name(&self) -> &'a [u8] {
-        let name = self.field(Field::NameNg).or_else(|| self.field(Field::Name)).unwrap_or(&[]);
+        let name = self.head().map_or(&[][..], |(_, name)| name);
         name.strip_suffix(&[0]).unwrap_or(name)
     }
 
@@ -316,6 +324,12 @@ fn original_digest(octets: &[u8]) -> Option<FileDigest<'_>> {
 
 /// `[<type>:]<algorithm>:\0<digest>`.
 fn labelled(field: &[u8], typed: bool, violation: bool) -> Result<FileDigest<'_>, Problem> {
+    // What nearly every entry has.
+    if let Some(octets) =
+        field.strip_prefix(b"sha256:\0").filter(|octets| octets.len() == 32 && !typed)
+    {
+        return Ok(FileDigest { kind: DigestKind::Content, hash: KernelHash::SHA256, octets });
+    }
     let nul = field.iter().position(|&octet| octet == 0).ok_or(Problem::ImaField)?;
     let (label, digest) = field.split_at_checked(nul).ok_or(Problem::ImaField)?;
     let octets = digest.get(1..).unwrap_or(&[]);

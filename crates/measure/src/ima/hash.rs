@@ -73,7 +73,10 @@ impl KernelHash {
 
     /// The same among those that can be computed here.
     pub fn algorithm(self) -> Option<HashAlgorithm> {
-        HashAlgorithm::from_name(self.name())
+        match self {
+            Self::SHA256 => Some(HashAlgorithm::Sha256),
+            other => HashAlgorithm::from_name(other.name()),
+        }
     }
 }
 

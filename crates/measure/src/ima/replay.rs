@@ -2,7 +2,7 @@
 
 use super::entry::{Entry, Extension};
 use super::list::Log;
-use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm};
 
 /// Entries that may come between a quote and the reading of the list before a search for the
@@ -86,12 +86,13 @@ impl Log {
         bank: HashAlgorithm,
         mut is_quoted: impl FnMut(&Digest) -> bool,
     ) -> Option<Prefix> {
-        // A list without a violation looks the same in both ways of padding.
-        let violated = self.entries().any(|entry| entry.violation);
         let ways = Extension::ALL.into_iter().filter(|way| match way {
             Extension::Hashed => true,
             Extension::PaddedSha1 => bank != HashAlgorithm::Sha1,
-            Extension::PaddedSha1Only => bank != HashAlgorithm::Sha1 && violated,
+            // A list without a violation looks the same in both ways of padding.
+            Extension::PaddedSha1Only => {
+                bank != HashAlgorithm::Sha1 && self.entries().any(|entry| entry.violation)
+            }
         });
         ways.into_iter().find_map(|extension| {
             self.prefix_from(crypto, Replay::new(bank, extension), &mut is_quoted)
@@ -112,15 +113,14 @@ impl Log {
             extension: from.extension(),
         };
         // From the end: entries that came between quote and reading are few.
-        let mut recent = VecDeque::with_capacity(self.len().min(RECENT) + 1);
+        let old = self.len().saturating_sub(RECENT);
+        let mut recent = Vec::with_capacity(self.len() - old + 1);
         let mut replay = from;
-        recent.push_back(replay.value());
-        for entry in self.entries() {
+        self.entries().take(old).for_each(|entry| replay.extend(crypto, &entry));
+        recent.push(replay.value());
+        for entry in self.entries().skip(old) {
             replay.extend(crypto, &entry);
-            if recent.len() > RECENT {
-                recent.pop_front();
-            }
-            recent.push_back(replay.value());
+            recent.push(replay.value());
         }
         let found =
             recent.iter().rev().zip((0..=self.len()).rev()).find(|(value, _)| is_quoted(value));
@@ -129,7 +129,7 @@ impl Log {
         }
         // An old quote. The first hit is the only one, unless a hash collides.
         let mut replay = from;
-        for (quoted, entry) in self.entries().enumerate().take(self.len().saturating_sub(RECENT)) {
+        for (quoted, entry) in self.entries().enumerate().take(old) {
             if is_quoted(&replay.value()) {
                 return Some(prefix(quoted, replay.value()));
             }

@@ -153,18 +153,39 @@ impl<'a> Template<'a> {
 
     /// Its fields in their order.
     pub fn fields(&self) -> impl Iterator<Item = Field> + use<'a> {
-        let (known, custom): (&'static [Field], _) = match self.fields {
-            Fields::Known(fields) => (fields, None),
-            Fields::Custom(descriptor) => (&[], Some(descriptor)),
-        };
-        let custom = custom.into_iter().flat_map(|descriptor| descriptor.split('|'));
-        known.iter().copied().chain(custom.filter_map(Field::from_id))
+        match self.fields {
+            Fields::Known(fields) => Each::Known(fields.iter()),
+            Fields::Custom(descriptor) => Each::Custom(descriptor.split('|')),
+        }
+    }
+
+    /// The field that the digest is in: the first of every template. The second is the name.
+    pub(super) fn digest_field(&self) -> Field {
+        self.fields().next().unwrap_or(DigestNg)
     }
 
     /// Whether it is the original template, whose digest and name are hashed without their
     /// lengths, the name padded to 256 octets.
     pub fn is_original(&self) -> bool {
         self.name == "ima"
+    }
+}
+
+/// The fields of a template, one by one.
+enum Each<'a> {
+    Known(core::slice::Iter<'static, Field>),
+    Custom(core::str::Split<'a, char>),
+}
+
+impl Iterator for Each<'_> {
+    type Item = Field;
+
+    fn next(&mut self) -> Option<Field> {
+        match self {
+            Self::Known(fields) => fields.next().copied(),
+            // The descriptor was checked to name known fields only.
+            Self::Custom(ids) => Field::from_id(ids.next()?),
+        }
     }
 }
 
