@@ -130,6 +130,8 @@ type Parsed<T> = Result<T, Halt>;
 struct Parser<'a> {
     tokens: &'a [Placed],
     next: usize,
+    /// Where the policy that is read ends: at [`Token::End`], or at the one that extends it.
+    end: usize,
     catalog: &'a Catalog,
     policy: Policy,
     /// Where each control of the policy, each reference and each exception stands.
@@ -153,6 +155,7 @@ impl<'a> Parser<'a> {
         Self {
             tokens,
             next: 0,
+            end: 0,
             catalog,
             policy: Policy {
                 layers: Vec::new(),
@@ -337,12 +340,24 @@ impl<'a> Parser<'a> {
     }
 
     fn peek_at(&self, ahead: usize) -> &'a Token {
-        self.tokens.get(self.next + ahead).map_or(&Token::End, |placed| &placed.token)
+        let token = Some(self.next + ahead).filter(|at| *at < self.end);
+        token.and_then(|at| self.tokens.get(at)).map_or(&Token::End, |placed| &placed.token)
     }
 
+    /// The place of the next token. Where a policy ends and another one follows, that of its last token:
+    /// the two can be from different files.
     fn at(&self) -> Position {
-        let placed = self.tokens.get(self.next).or(self.tokens.last());
+        let follows = self.next >= self.end && self.end + 1 < self.tokens.len();
+        let at = if follows { self.end.saturating_sub(1) } else { self.next };
+        let placed = self.tokens.get(at).or(self.tokens.last());
         placed.map_or(Position { line: 1, column: 1 }, |placed| placed.at)
+    }
+
+    /// Whether a policy begins with this token, wherever it stands: a lost brace or half a sentence
+    /// must not reach into the next file.
+    fn begins_policy(&self, at: usize) -> bool {
+        let name = |at: usize| self.tokens.get(at).and_then(|placed| placed.token.name());
+        name(at) == Some("policy") && name(at + 1).is_some() && name(at + 2) == Some("version")
     }
 
     fn advance(&mut self) {

@@ -71,6 +71,13 @@ fn a_fault_in_a_base_is_told_in_the_base() {
     assert!(ran.err.contains("\n  60 |   require  boot.comand-line in"), "{}", ran.err);
     let ran = run(here.path(), &["policy", "check", "alone.policy"]).expect(1);
     assert!(ran.err.contains("give it together with other.policy"), "{}", ran.err);
+    let cut = gateway();
+    let cut = &cut[..cut.find("boot.command-line in").unwrap()];
+    std::fs::write(here.path().join("gateway.policy"), cut).unwrap();
+    let ran = run(here.path(), &["policy", "check", "plant.policy"]).expect(1);
+    let told = "\ngateway.policy:60:3: the end of the policy where";
+    assert!(ran.err.contains(told), "{}", ran.err);
+    assert!(!ran.err.contains("\nplant.policy:1:"), "{}", ran.err);
     let typo = SITE.replace("severity low", "severity lo");
     std::fs::write(here.path().join("gateway.policy"), gateway()).unwrap();
     std::fs::write(here.path().join("typo.policy"), typo).unwrap();

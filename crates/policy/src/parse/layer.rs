@@ -12,9 +12,12 @@ use alloc::vec::Vec;
 impl Parser<'_> {
     /// `file = layer { layer }`
     pub(super) fn file(&mut self) -> Parsed<()> {
+        let whole = self.tokens.len().saturating_sub(1);
         loop {
+            let next = (self.next + 1..whole).find(|at| self.begins_policy(*at));
+            self.end = next.unwrap_or(whole);
             self.layer()?;
-            if *self.peek() == Token::End {
+            if self.next >= whole {
                 break;
             }
         }

@@ -327,3 +327,20 @@ fn tests_of_a_policy_are_run_and_tell_what_was_not_met() {
         assert!(faults[0].contains(told), "{faults:?}");
     }
 }
+
+#[test]
+fn a_base_that_ends_in_mid_sentence_is_told_at_its_end() {
+    let site = "policy site version 1 schema 1 extends p version 1\n";
+    for (base, wanted) in [
+        ("control a {\n  title \"t\"", "3:9: the end of the policy where `}` should be"),
+        ("control a {\n  require boot.secure-boot ==", "3:28: the end of the policy where"),
+        ("control a {\n  require not", "3:11: the end of the policy where"),
+        ("control", "2:1: the end of the policy where"),
+        ("reference keys [", "2:16: the end of the policy where"),
+        ("", "1:27: a policy without controls"),
+    ] {
+        let told = faults(&alloc::format!("policy p version 1 schema 1\n{base}\n{site}"));
+        assert!(told[0].starts_with(wanted), "{base}: {told:?}");
+        assert!(told.iter().all(|fault| fault.as_bytes()[0] < b'4'), "{base}: {told:?}");
+    }
+}
