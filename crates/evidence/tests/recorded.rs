@@ -12,7 +12,7 @@ use touchstone_evidence::tpm::{AttestationKey, ClockInfo, Expected, Moment, Turn
 use touchstone_evidence::tpm2_tools::{PcrFile, attestation_key};
 use touchstone_evidence::{Account, Error, Recorded, claims};
 use touchstone_measure::{Pcrs, ima, tcg::EventLog};
-use touchstone_peers::rig;
+use touchstone_peers::{pcr_file as serialized, rig};
 
 const SHA1: HashAlgorithm = HashAlgorithm::Sha1;
 const SHA256: HashAlgorithm = HashAlgorithm::Sha256;
@@ -83,33 +83,6 @@ impl Quoted {
     fn file(&self) -> Vec<u8> {
         serialized(&self.selection, &self.values)
     }
-}
-
-/// What tpm2-tools write with `-F serialized`.
-fn serialized(selection: &[(u16, Vec<u32>)], values: &[Vec<u8>]) -> Vec<u8> {
-    let mut file = u32::try_from(selection.len()).unwrap().to_le_bytes().to_vec();
-    for (id, pcrs) in selection {
-        let mut bits = [0u8; 4];
-        for pcr in pcrs {
-            bits[*pcr as usize / 8] |= 1 << (pcr % 8);
-        }
-        file.extend(id.to_le_bytes());
-        file.push(3);
-        file.extend(bits);
-        file.push(0);
-    }
-    file.resize(4 + 16 * 8, 0);
-    let lists: Vec<&[Vec<u8>]> = values.chunks(8).collect();
-    file.extend(u32::try_from(lists.len()).unwrap().to_le_bytes());
-    for list in lists {
-        file.extend(u32::try_from(list.len()).unwrap().to_le_bytes());
-        for at in 0..8 {
-            let value = list.get(at).map_or(&[][..], Vec::as_slice);
-            file.extend(u16::try_from(value.len()).unwrap().to_le_bytes());
-            file.extend([value, &vec![0; 64 - value.len()]].concat());
-        }
-    }
-    file
 }
 
 #[test]

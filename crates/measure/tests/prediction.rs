@@ -1,8 +1,6 @@
 //! PCRs told before a boot: the same that `systemd-measure` computes, and that our rig's device had.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
 
-use std::path::Path;
-use std::process::Command;
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_measure::predict::{
@@ -11,11 +9,9 @@ use touchstone_measure::predict::{
 };
 use touchstone_measure::tcg::{EventLog, EventType, Guid, SignatureDatabase, describe};
 use touchstone_measure::{Problem, authenticode};
-use touchstone_peers::rig;
+use touchstone_peers::{STUB, rig, systemd_measure, unified_kernel_image as build};
 
 const SHA256: HashAlgorithm = HashAlgorithm::Sha256;
-const STUB: &str = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub";
-const MEASURE: &str = "/usr/lib/systemd/systemd-measure";
 const NEEDED: &str = "run cargo xtask test, which installs it";
 
 /// What goes into an image, and under which option `systemd-measure` takes it.
@@ -27,37 +23,6 @@ const PARTS: [(&str, &str, &[u8]); 6] = [
     (".splash", "splash", b"BM"),
     (".pcrpkey", "pcrpkey", b"-----BEGIN PUBLIC KEY-----\n"),
 ];
-
-/// An image of systemd's stub and these sections, made by objcopy.
-fn build(folder: &Path, parts: &[(&str, &str, &[u8])]) -> Vec<u8> {
-    let mut objcopy = Command::new("objcopy");
-    let mut address = 0x1_0000_0000u64;
-    for (section, name, content) in parts {
-        let path = folder.join(name);
-        std::fs::write(&path, content).unwrap();
-        objcopy.arg("--add-section").arg(format!("{section}={}", path.display()));
-        objcopy.arg("--change-section-vma").arg(format!("{section}={address:#x}"));
-        address += 0x1_0000;
-    }
-    let image = folder.join("image.efi");
-    // The addresses do not matter to whoever does not boot it, but they have to fit.
-    let output = objcopy.arg(STUB).arg(&image).output().expect(NEEDED);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    std::fs::read(image).unwrap()
-}
-
-/// PCR 11 as `systemd-measure` computes it.
-fn measured(folder: &Path, parts: &[(&str, &str, &[u8])], phases: &str, bank: &str) -> String {
-    let mut measure = Command::new(MEASURE);
-    measure.arg("calculate").arg(format!("--bank={bank}")).arg(format!("--phase={phases}"));
-    for (_, name, _) in parts {
-        measure.arg(format!("--{name}={}", folder.join(name).display()));
-    }
-    let output = measure.output().expect(NEEDED);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    text.lines().find_map(|line| line.strip_prefix(&format!("11:{bank}="))).unwrap().to_owned()
-}
 
 #[test]
 fn pcr_11_is_what_systemd_measure_computes() {
@@ -74,7 +39,7 @@ fn pcr_11_is_what_systemd_measure_computes() {
                 let prediction = boot.predict(&AwsLc, bank).unwrap();
                 let value = prediction.value(&AwsLc, 11).unwrap().to_hex();
                 let phases = PHASES[..count].join(":");
-                let theirs = measured(folder.path(), &parts, &phases, bank.name());
+                let theirs = systemd_measure(folder.path(), &parts, &phases, bank.name());
                 assert_eq!(value, theirs, "{choice:?} {bank} {phases}");
                 compared += 1;
             }

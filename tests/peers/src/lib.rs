@@ -15,13 +15,17 @@
 mod bouncycastle;
 mod material;
 mod pc;
+mod pcr_file;
 mod process;
 mod softhsm;
 mod swtpm;
+mod uki;
 
 pub use bouncycastle::BouncyCastle;
 pub use material::{corpus, files, rig};
 pub use pc::Pc;
+pub use pcr_file::pcr_file;
 pub use process::{attempt, openssl, tool};
 pub use softhsm::{Served, SoftHsm};
 pub use swtpm::Swtpm;
+pub use uki::{Part, STUB, systemd_measure, unified_kernel_image};

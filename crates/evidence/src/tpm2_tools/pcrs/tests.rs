@@ -1,32 +1,10 @@
 use super::*;
+use touchstone_peers::pcr_file;
 
 const SHA256: HashAlgorithm = HashAlgorithm::Sha256;
 
 fn digest(octet: u8) -> Vec<u8> {
     vec![octet; 32]
-}
-
-/// As tpm2-tools write it: banks with their bits, then the values, eight at a time.
-fn written(banks: &[(u16, [u8; 3])], values: &[Vec<u8>]) -> Vec<u8> {
-    let mut file = u32::try_from(banks.len()).unwrap().to_le_bytes().to_vec();
-    for (id, bits) in banks {
-        file.extend(id.to_le_bytes());
-        file.push(3);
-        file.extend(bits);
-        file.extend([0, 0]);
-    }
-    file.resize(4 + 16 * 8, 0);
-    let lists: Vec<&[Vec<u8>]> = values.chunks(8).collect();
-    file.extend(u32::try_from(lists.len()).unwrap().to_le_bytes());
-    for list in lists {
-        file.extend(u32::try_from(list.len()).unwrap().to_le_bytes());
-        for at in 0..8 {
-            let value = list.get(at).map_or(&[][..], Vec::as_slice);
-            file.extend(u16::try_from(value.len()).unwrap().to_le_bytes());
-            file.extend([value, &vec![0; 64 - value.len()]].concat());
-        }
-    }
-    file
 }
 
 fn labelled(file: &[u8]) -> (Vec<PcrSelection>, Vec<Vec<u8>>) {
@@ -39,8 +17,8 @@ fn labelled(file: &[u8]) -> (Vec<PcrSelection>, Vec<Vec<u8>>) {
 #[test]
 fn a_serialized_file_says_what_its_values_are_of() {
     let values: Vec<Vec<u8>> = (0..10).map(digest).collect();
-    let (labels, read) = labelled(&written(&[(0x0B, [0xFF, 0x01, 0x80])], &values));
     let pcrs = vec![0, 1, 2, 3, 4, 5, 6, 7, 8, 23];
+    let (labels, read) = labelled(&pcr_file(&[(0x0B, pcrs.clone())], &values));
     assert_eq!(labels, [PcrSelection { algorithm: SHA256, pcrs }]);
     assert_eq!(read, values);
 }
@@ -78,7 +56,7 @@ fn a_printed_list_out_of_order_or_with_odd_values_is_refused_with_its_place() {
 
 #[test]
 fn lengths_that_lie_are_refused() {
-    let good = written(&[(0x0B, [1, 0, 0])], &[digest(1)]);
+    let good = pcr_file(&[(0x0B, vec![0])], &[digest(1)]);
     let with = |at: usize, octet: u8| {
         let mut file = good.clone();
         file[at] = octet;
