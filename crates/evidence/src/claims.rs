@@ -2,13 +2,20 @@
 //! it. Event data counts only where it is what was measured, or where its digest alone is the
 //! fact.
 
+mod shim;
+
+pub use shim::{SbatLevel, ShimVariable};
+
 use crate::tpm::Attest;
 use crate::{Evidence, PcrSelection, RuntimeClaims};
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use shim::Told;
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm, Verified};
-use touchstone_measure::tcg::{Description, Event, EventType, Guid, SignatureDatabase, describe};
+use touchstone_measure::tcg::{
+    Description, Event, EventType, Guid, Signature, SignatureDatabase, describe,
+};
 use touchstone_measure::{Pcrs, ima};
 
 /// Everything that one piece of evidence says.
@@ -58,6 +65,14 @@ pub struct BootClaims {
     pub signature_db: Vec<Key>,
     /// Entries of db that an image was verified with (`EV_EFI_VARIABLE_AUTHORITY`).
     pub authorities: Vec<Key>,
+    /// The content of dbx, which is long and seldom asked for: [`BootClaims::revoked`] reads it.
+    pub forbidden_db: Option<Fact<Vec<u8>>>,
+    /// Keys of shim's own, or of its owner's (MOK), that an image was verified with.
+    pub shim_authorities: Vec<Key>,
+    /// The SBAT level that shim enforces.
+    pub sbat_level: Option<Fact<SbatLevel>>,
+    /// Shim's lists and switches.
+    pub shim_variables: Vec<ShimVariable>,
     /// Images that were loaded, drivers included.
     pub images: Vec<Image>,
     /// Measurements of what the kernel was told at its start.
@@ -205,6 +220,13 @@ fn boot_aggregate(
 }
 
 impl BootClaims {
+    /// The entries of dbx: fingerprints of certificates, and digests, that are not to be started.
+    /// `None` if no event tells, or if its content does not parse.
+    pub fn revoked(&self, crypto: &dyn Crypto) -> Option<Vec<Digest>> {
+        let entries = SignatureDatabase::decode(&self.forbidden_db.as_ref()?.value)?.entries;
+        entries.iter().map(|entry| fingerprint(crypto, entry)).collect()
+    }
+
     fn take(&mut self, crypto: &dyn Crypto, bank: HashAlgorithm, event: &Event) {
         let Some(digest) = event.digest(bank) else {
             return self.contradict(event, "it has no digest for the quoted bank");
@@ -216,6 +238,7 @@ impl BootClaims {
             | EventType::EFI_BOOT_SERVICES_DRIVER
             | EventType::EFI_RUNTIME_SERVICES_DRIVER => self.image(event, digest),
             EventType::SEPARATOR => self.separator(crypto, bank, event),
+            EventType::IPL if event.pcr == SHIM_PCR => self.shim_variable(event, digest),
             EventType::IPL | EventType::EVENT_TAG => {
                 self.command_line(crypto, bank, event, digest);
             }
@@ -272,6 +295,12 @@ impl BootClaims {
                 let keys = keys(crypto, event, &data);
                 self.database(event, keys, |boot| &mut boot.signature_db);
             }
+            (Guid::IMAGE_SECURITY_DATABASE, "dbx") if self.forbidden_db.is_some() => {
+                self.contradict(event, "its variable was measured before");
+            }
+            (Guid::IMAGE_SECURITY_DATABASE, "dbx") => {
+                self.forbidden_db = Some(Fact { event: event.index, pcr: event.pcr, value: data });
+            }
             _ => {}
         }
     }
@@ -293,13 +322,28 @@ impl BootClaims {
         if !event.explains(crypto, bank) {
             return self.contradict(event, "its data is not what was measured");
         }
-        let Description::Variable { vendor: Guid::IMAGE_SECURITY_DATABASE, data, .. } =
-            describe(event)
-        else {
-            return;
-        };
-        let entry = SignatureDatabase::decode_authority(Guid::CERT_X509, &data);
-        self.authorities.extend(entry.and_then(|entry| key(crypto, event, &entry)));
+        let Description::Variable { vendor, name, data } = describe(event) else { return };
+        match vendor {
+            Guid::IMAGE_SECURITY_DATABASE => {
+                let entry = SignatureDatabase::decode_authority(Guid::CERT_X509, &data);
+                self.authorities.extend(entry.and_then(|entry| key(crypto, event, &entry)));
+            }
+            Guid::SHIM_LOCK if event.pcr == 7 => match Told::of(crypto, event, &name, &data) {
+                Told::Verified(key) => self.shim_authorities.push(key),
+                Told::Level(level) if self.sbat_level.is_none() => self.sbat_level = Some(level),
+                Told::Level(_) => self.contradict(event, "its variable was measured before"),
+                Told::Malformed => self.contradict(event, "its variable does not parse"),
+                Told::Nothing => {}
+            },
+            _ => {}
+        }
+    }
+
+    /// Shim tells the name of what it measured.
+    fn shim_variable(&mut self, event: &Event, digest: Digest) {
+        if let Description::Text(name) = describe(event) {
+            self.shim_variables.push(ShimVariable { event: event.index, name, digest });
+        }
     }
 
     fn image(&mut self, event: &Event, digest: Digest) {
@@ -358,6 +402,9 @@ impl BootClaims {
 /// and 10 (IMA).
 const CODE_PCRS: [u32; 7] = [2, 4, 8, 9, 11, 12, 14];
 
+/// Where shim measures its owner's keys (MOK).
+const SHIM_PCR: u32 = 14;
+
 /// A short line of text that is itself what was measured: it says something, and is nothing that
 /// could run.
 fn is_plain_action(crypto: &dyn Crypto, bank: HashAlgorithm, event: &Event) -> bool {
@@ -376,17 +423,22 @@ fn keys(crypto: &dyn Crypto, event: &Event, data: &[u8]) -> Option<Vec<Key>> {
     Some(entries.iter().filter_map(|entry| key(crypto, event, entry)).collect())
 }
 
-fn key(
-    crypto: &dyn Crypto,
-    event: &Event,
-    entry: &touchstone_measure::tcg::Signature,
-) -> Option<Key> {
-    let sha256 = HashAlgorithm::Sha256;
-    let (fingerprint, certificate) = match entry.kind {
-        Guid::CERT_X509 => (crypto.hash(sha256, &[&entry.data]), entry.data.clone()),
-        Guid::CERT_SHA256 => (Digest::new(sha256, &entry.data)?, Vec::new()),
-        // Whatever else is trusted must show up as something that no reference value names.
-        _ => (crypto.hash(sha256, &[&entry.kind.0, &entry.data]), Vec::new()),
+fn key(crypto: &dyn Crypto, event: &Event, entry: &Signature) -> Option<Key> {
+    let certificate = match entry.kind {
+        Guid::CERT_X509 => entry.data.clone(),
+        _ => Vec::new(),
     };
-    Some(Key { event: event.index, fingerprint, certificate })
+    Some(Key { event: event.index, fingerprint: fingerprint(crypto, entry)?, certificate })
+}
+
+/// What an entry of a signature database is compared by: the SHA-256 fingerprint of a certificate, a
+/// SHA-256 digest as it is, and of any other entry the digest of its kind and content.
+pub fn fingerprint(crypto: &dyn Crypto, entry: &Signature) -> Option<Digest> {
+    let sha256 = HashAlgorithm::Sha256;
+    Some(match entry.kind {
+        Guid::CERT_X509 => crypto.hash(sha256, &[&entry.data]),
+        Guid::CERT_SHA256 => Digest::new(sha256, &entry.data)?,
+        // Whatever else is trusted must show up as something that no reference value names.
+        _ => crypto.hash(sha256, &[&entry.kind.0, &entry.data]),
+    })
 }

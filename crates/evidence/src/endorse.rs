@@ -5,6 +5,12 @@
 //! What verifies here is half of the proof: a genuine TPM has this EK, and whoever holds the LAK
 //! holds the IDevID. That EK and LAK are in the *same* TPM is shown by the device opening a
 //! credential made for both (MakeCredential, ActivateCredential; TPM 2.0 Part 1 §24).
+//!
+//! Where the device's maker has certified its keys, [`MakersKeys`] are the other way.
+
+mod maker;
+
+pub use maker::{MadeDevice, MakersKeys};
 
 use crate::Error;
 use crate::cbor::{Reader, encode};

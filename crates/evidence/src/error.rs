@@ -94,6 +94,17 @@ pub enum Error {
     Audit,
     /// The endorsement key and its certificate do not belong together.
     EndorsementKey,
+    /// A certificate of the device's maker is for another key.
+    MakersKey(&'static str),
+    /// A certificate of the device's maker is not of the profile of its kind.
+    MakersProfile {
+        /// Whose: `IAK`, `IDevID`.
+        what: &'static str,
+        /// What does not fit, the first of it.
+        fault: touchstone_certs::issue::ProfileFault,
+    },
+    /// The certificates of IAK and IDevID name different hardware modules.
+    MakersModule,
     /// No endorsement certificate was sent.
     NoEndorsementCertificate,
 }
@@ -137,6 +148,9 @@ impl Error {
             Self::Contents => "evidence.nv.contents",
             Self::Audit => "evidence.audit.digest",
             Self::EndorsementKey => "evidence.ek.mismatch",
+            Self::MakersKey(_) => "evidence.maker.key",
+            Self::MakersProfile { .. } => "evidence.maker.profile",
+            Self::MakersModule => "evidence.maker.module",
             Self::NoEndorsementCertificate => "evidence.ek.no-certificate",
         }
     }
@@ -212,6 +226,15 @@ impl fmt::Display for Error {
             Self::EndorsementKey => {
                 f.write_str("the endorsement key is not the one in its certificate")
             }
+            Self::MakersKey(what) => {
+                write!(f, "the maker's certificate of the {what} is not for that key")
+            }
+            Self::MakersProfile { what, fault } => {
+                write!(f, "the maker's certificate is none of an {what}: {fault}")
+            }
+            Self::MakersModule => f.write_str(
+                "the maker's certificates of IAK and IDevID name different hardware modules",
+            ),
             Self::NoEndorsementCertificate => f.write_str(
                 "no endorsement certificate; read it from NV index 0x01c00002 or add it by hand",
             ),

@@ -35,6 +35,12 @@ enum Form {
 }
 
 impl PcrFile {
+    /// Values as they were read from a TPM, in the order of the selection.
+    pub fn of(selection: PcrSelection, values: &[Digest]) -> Self {
+        let values = values.iter().map(|value| value.as_bytes().to_vec()).collect();
+        Self(Form::Labelled { labels: alloc::vec![selection], values })
+    }
+
     /// Reads any of the formats.
     pub fn decode(file: &[u8]) -> Result<Self, Error> {
         if file.len() > MAX_PCR_FILE {
