@@ -96,6 +96,7 @@ const WITHOUT_STD: &[&str] = &[
     "measure",
     "evidence",
     "policy",
+    "appraise",
 ];
 
 /// Rooms that may state that something was verified.

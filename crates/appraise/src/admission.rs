@@ -1,6 +1,8 @@
 //! The Relying Party's decision: may the holder of this key pass with this result?
 
 use crate::ear::{self, Ear, VerifierKey, verify_jwt};
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use touchstone_crypto::{Crypto, Verified};
 use touchstone_policy::ar4si::Tier;

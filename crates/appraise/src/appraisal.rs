@@ -1,5 +1,7 @@
 //! What an appraisal concludes: a tier, a vector, and for every control the reason.
 
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use touchstone_policy::Status;
 use touchstone_policy::ar4si::{Dimension, Tier, TrustValue};
@@ -116,7 +118,7 @@ mod status_text {
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Status, D::Error> {
-        let name = std::borrow::Cow::<'de, str>::deserialize(from)?;
+        let name = alloc::borrow::Cow::<'de, str>::deserialize(from)?;
         Status::from_name(&name)
             .ok_or_else(|| D::Error::custom("a status is `passed`, `failed` or `unknown`"))
     }

@@ -33,6 +33,24 @@ fn boot(catalog: Catalog) -> Catalog {
         .with("boot.kek", keys(), "fingerprints of the key exchange keys (KEK)")
         .with("boot.db", keys(), "fingerprints of the keys that boot images are verified with (db)")
         .with("boot.authorities", keys(), "fingerprints of the keys that images were verified with")
+        .with(
+            "boot.dbx",
+            keys(),
+            "fingerprints of keys and digests of images that are revoked (dbx)",
+        )
+        .with("boot.missing-revocations", revocation(), "released revocations that dbx lacks")
+        .with(
+            "boot.shim-authorities",
+            keys(),
+            "keys of shim and its owner that images were verified with",
+        )
+        .with("boot.shim-variables", measured(), "shim's lists of keys (MOK) and its switches")
+        .with(
+            "boot.sbat",
+            Type::map(Type::Integer),
+            "the generation of each component below which shim starts none",
+        )
+        .with("boot.sbat-date", Type::Integer, "the date of shim's SBAT level: 2024010900")
         .with("boot.images", image(), "images that the firmware loaded")
         .with("boot.unknown-images", image(), "loaded images that no reference value names")
         .with("boot.command-line", Type::Text, "the kernel's command line")
@@ -69,6 +87,7 @@ fn references(mut catalog: Catalog) -> Catalog {
         ("reference.pk", "platform keys that the references name"),
         ("reference.kek", "key exchange keys that the references name"),
         ("reference.db", "signature databases' keys that the references name"),
+        ("reference.dbx", "revocations that the references name"),
         ("reference.boot-images", "boot images that were released"),
         ("reference.firmware", "firmware that was released"),
         ("reference.files", "files that were released"),
@@ -94,6 +113,20 @@ fn image() -> Type {
         ("type", Type::Text),
         ("digest", Type::Digest),
         ("name", Type::Text),
+        ("why", Type::Text),
+    ]))
+}
+
+fn revocation() -> Type {
+    Type::list(Type::record([("digest", Type::Digest), ("why", Type::Text)]))
+}
+
+/// What was measured under a name.
+fn measured() -> Type {
+    Type::list(Type::record([
+        ("event", Type::Integer),
+        ("name", Type::Text),
+        ("digest", Type::Digest),
         ("why", Type::Text),
     ]))
 }

@@ -9,9 +9,11 @@
 //! `at` says when that was; `age` how old each claim was then, `ages` that of single ones. Without
 //! them a claim's age is not known, and no control that says `fresh` is met by it.
 
+use alloc::borrow::{Cow, ToOwned};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
 use serde_json::{Map, Value as Json};
-use std::borrow::Cow;
-use std::fmt;
 use touchstone_crypto::Digest;
 use touchstone_policy::{Catalog, ClaimSet, Type, Value, parse_duration};
 
@@ -35,7 +37,7 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl core::error::Error for Error {}
 
 /// Reads a whole file of claims.
 pub fn from_file(json: &[u8], catalog: &Catalog) -> Result<ClaimSet, Error> {
@@ -104,7 +106,7 @@ fn file(json: &Json, catalog: &Catalog) -> Result<ClaimSet, String> {
     Ok(claims)
 }
 
-fn age(json: &Json, at: &str) -> Result<std::time::Duration, String> {
+fn age(json: &Json, at: &str) -> Result<core::time::Duration, String> {
     let text = json.as_str().ok_or_else(|| format!("`{at}` is not a duration"))?;
     parse_duration(text).map_err(|error| format!("`{at}`: {error}"))
 }
@@ -125,7 +127,7 @@ fn read(given: &Map<String, Json>, catalog: &Catalog) -> Result<ClaimSet, String
 fn value(json: &Json, kind: &Type, at: &str) -> Result<Value, String> {
     let wrong = || format!("`{at}` is not a {kind}");
     let text = || json.as_str().ok_or_else(wrong);
-    let because = |error: &dyn std::fmt::Display| format!("`{at}`: {error}");
+    let because = |error: &dyn core::fmt::Display| format!("`{at}`: {error}");
     Ok(match kind {
         Type::Boolean => json.as_bool().ok_or_else(wrong)?.into(),
         Type::Integer => json.as_i64().ok_or_else(wrong)?.into(),

@@ -19,6 +19,8 @@ pub use touchstone_evidence::token::TokenKey as VerifierKey;
 
 use crate::appraisal::{Appraisal, ControlResult, NotEvaluated, TrustVector};
 use crate::verifier::DeviceFacts;
+use alloc::string::String;
+use alloc::vec::Vec;
 use touchstone_policy::ar4si::Tier;
 
 /// The profile that an EAR names (draft-ietf-rats-ear-04 §3.1).

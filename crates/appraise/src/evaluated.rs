@@ -3,6 +3,8 @@
 
 use crate::facts::Silence;
 use crate::references::{Set, readers};
+use alloc::string::String;
+use alloc::vec::Vec;
 use touchstone_policy::Policy;
 
 /// Why the values of a set were never evaluated: for each kind of them, the reason. Empty if at

@@ -16,8 +16,10 @@
 //! about = "close the inlet valve"
 //! ```
 
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
 use serde::Deserialize;
-use std::fmt;
 use touchstone_policy::{Catalog, Grade, Type};
 
 /// The schema that such a file names.
@@ -40,7 +42,7 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {}
+impl core::error::Error for Error {}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -129,6 +131,7 @@ fn word(name: &str, dotted: bool) -> Result<&str, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::ToString;
     use touchstone_policy::Policy;
 
     const FILE: &str = r#"schema = "touchstone.policy-words/1"

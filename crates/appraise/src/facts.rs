@@ -4,8 +4,11 @@
 use crate::appraisal::{EventRef, LogName};
 use crate::references::{Database, References, Standing, View};
 use crate::verifier::DeviceFacts;
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::time::Duration;
-use std::collections::{BTreeMap, HashMap};
 use touchstone_crypto::{Crypto, Digest};
 use touchstone_evidence::Claims as Evidenced;
 use touchstone_evidence::claims::{CommandLine, Image, Key, measured_forms};
@@ -13,9 +16,11 @@ use touchstone_policy::{ClaimSet, Claims, Time, Value, Version};
 
 mod code;
 mod files;
+mod kept;
 mod present;
 mod quote;
 mod references;
+mod secure_boot;
 
 pub(crate) use present::Silence;
 use present::{Nothing, Present};
@@ -35,8 +40,8 @@ pub(crate) struct Facts {
     now: u64,
     /// How old the evidence is; `None` if its nonce is from the future.
     age: Option<Duration>,
-    claims: HashMap<String, Value>,
-    notes: HashMap<&'static str, Vec<Note>>,
+    claims: BTreeMap<String, Value>,
+    notes: BTreeMap<&'static str, Vec<Note>>,
     silence: Silence,
 }
 
@@ -75,8 +80,8 @@ impl Facts {
             references: reference_claims.of(&view, wanted.iter().copied()),
             now,
             age: device.evidence_at.and_then(|at| now.checked_sub(at)).map(Duration::from_secs),
-            claims: HashMap::new(),
-            notes: HashMap::new(),
+            claims: BTreeMap::new(),
+            notes: BTreeMap::new(),
             silence: Silence::of(evidence, device),
         };
         let nothing = Nothing::default();
@@ -115,7 +120,7 @@ impl Facts {
     }
 }
 
-type Notes = HashMap<&'static str, Vec<Note>>;
+type Notes = BTreeMap<&'static str, Vec<Note>>;
 
 /// What claims are made from.
 struct Source<'a> {
@@ -150,6 +155,14 @@ impl Source<'_> {
             "boot.authorities" => {
                 self.keys("boot.authorities", &boot.authorities, Database::Db, notes)
             }
+            "boot.dbx" => secure_boot::revoked(self, notes)?,
+            "boot.missing-revocations" => secure_boot::missing(self, notes)?,
+            "boot.shim-authorities" => {
+                Value::list(boot.shim_authorities.iter().map(|key| key.fingerprint.into()))
+            }
+            "boot.shim-variables" => secure_boot::shim_variables(self),
+            "boot.sbat" => secure_boot::sbat(self, notes)?,
+            "boot.sbat-date" => secure_boot::sbat_date(self, notes)?,
             "boot.images" => Value::list(boot.images.iter().map(|image| self.image(image))),
             "boot.unknown-images" => {
                 let unknown = |image: &&Image| self.references.image(&image.digest).is_none();

@@ -18,11 +18,17 @@
 //! }"#;
 //! assert!(Policy::parse(policy, &touchstone_appraise::catalog()).is_ok());
 //! ```
+#![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")
 )]
+
+#[macro_use]
+extern crate alloc;
+#[cfg(any(test, feature = "std"))]
+extern crate std;
 
 pub mod admission;
 mod appraisal;

@@ -39,9 +39,12 @@ pub use value::{Database, Publisher, Range, ReferenceValue};
 pub use view::Standing;
 pub(crate) use view::{View, ViewKey};
 
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use assignment::Assigned;
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use touchstone_crypto::{Crypto, Verified};
 
 /// The reference values of one tenant. Cheap to clone: sets are shared.

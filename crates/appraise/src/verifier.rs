@@ -4,6 +4,9 @@ use crate::appraisal::{Appraisal, ControlResult, EventRef, LogName, NotEvaluated
 use crate::facts::Facts;
 use crate::facts::Silence;
 use crate::references::{References, Set, View};
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 use touchstone_crypto::{Crypto, Verified};
 use touchstone_evidence::{Claims as Evidenced, Evidence, claims};

@@ -12,8 +12,10 @@ use corim::types::measurement::{
 use corim::types::signed::{CwtClaims, SignedCorimBuilder};
 use corim::types::triples::ReferenceTriple;
 use std::collections::BTreeMap;
-use touchstone_appraise::references::corim::{Elements, Trust, import};
-use touchstone_appraise::references::{Error, Imported, ReferenceValue};
+use touchstone_appraise::references::corim::{Elements, Trust, export, import, sign};
+use touchstone_appraise::references::{
+    Database, Document, Error, Imported, ReferenceValue, Supersedes,
+};
 use touchstone_certs::issue::{Kind, Template};
 use touchstone_certs::{Certificate, Name, TrustStore};
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm, SignatureAlgorithm, Signer, ecdsa};
@@ -199,4 +201,119 @@ fn a_signed_manifest_counts_by_its_signer() {
     changed[at] ^= 1;
     let refused = import(&AwsLc, &changed, Elements::default(), Some(trust)).unwrap_err();
     assert!(refused.to_string().contains("not one of CN=Acme firmware over this manifest"));
+}
+
+fn document() -> Document {
+    let mut document = Document::new("acme", "gateway-os", 12);
+    let name = |name: &str| name.to_owned();
+    document.valid_until = Some(NOW + 3600);
+    document.values = vec![
+        ReferenceValue::BootImage { name: name("shim"), digest: digest("shim") },
+        ReferenceValue::BootImage { name: name("grub"), digest: digest("grub") },
+        ReferenceValue::Measurement { name: name("/initrd"), digest: digest("initrd") },
+        ReferenceValue::Firmware { name: name("bios 1.2"), pcr0: digest("pcr 0") },
+        ReferenceValue::Pcr { index: 0, value: digest("another pcr 0") },
+        ReferenceValue::Pcr { index: 11, value: digest("pcr 11") },
+        ReferenceValue::Pcr { index: 11, value: digest("pcr 11, later") },
+        ReferenceValue::CommandLine { text: name("quiet ima_policy=tcb") },
+        ReferenceValue::File { path: name("/usr/bin/pump"), digest: digest("pump") },
+        ReferenceValue::FileVariants {
+            path: name("/etc/pump.conf"),
+            digests: vec![digest("slow"), digest("fast")],
+        },
+    ];
+    for database in [Database::Pk, Database::Kek, Database::Db, Database::Dbx] {
+        let fingerprint = digest(&format!("{database:?}"));
+        document.values.push(ReferenceValue::SecureBootKey { database, fingerprint });
+    }
+    document
+}
+
+/// Every value, as it stands in ours, so that nothing of it got lost or became something else.
+fn sorted(mut values: Vec<ReferenceValue>) -> Vec<ReferenceValue> {
+    for value in &mut values {
+        if let ReferenceValue::FileVariants { digests, .. } = value {
+            digests.sort();
+        }
+    }
+    values.sort();
+    values
+}
+
+#[test]
+fn what_we_export_comes_back_whole() {
+    let document = document();
+    let written = export(&document).unwrap();
+    assert!(written.left_out.is_empty(), "{:?}", written.left_out);
+    let imported = read(&written.octets).unwrap();
+    assert_eq!((imported.version, imported.valid_until), (Some(12), Some(NOW + 3600)));
+    assert_eq!(sorted(imported.values), sorted(document.values.clone()));
+
+    let mut turned = document.clone();
+    turned.values.reverse();
+    turned.values.push(document.values[0].clone());
+    assert_eq!(export(&turned).unwrap(), written, "the same values give the same octets");
+
+    let (key, certificate) = signer(Kind::CodeSigner, "Acme firmware");
+    let signed = sign(&written.octets, &certificate, &key).unwrap();
+    let anchors = TrustStore::new(vec![certificate]);
+    let trust = |now| Some(Trust { anchors: &anchors, now });
+    let imported = import(&AwsLc, &signed, Elements::default(), trust(NOW)).unwrap();
+    assert_eq!(imported.signer.as_deref(), Some("CN=Acme firmware"));
+    let mut changed = signed.clone();
+    let at = changed.windows(4).position(|window| window == b"pump").unwrap();
+    changed[at] ^= 1;
+    assert!(import(&AwsLc, &changed, Elements::default(), trust(NOW)).is_err());
+}
+
+#[test]
+fn their_implementation_reads_what_we_export() {
+    let document = document();
+    let written = export(&document).unwrap();
+    let now = i64::try_from(NOW).unwrap();
+    let (manifest, comids) = corim::validate::decode_and_validate_at(&written.octets, now).unwrap();
+    assert_eq!(manifest.id, CorimId::Text("acme/gateway-os/12".into()));
+    let triples = comids[0].triples.reference_triples.as_ref().unwrap();
+    let class = triples[0].environment().class.as_ref().unwrap();
+    assert_eq!(
+        (class.vendor.as_deref(), class.model.as_deref()),
+        (Some("acme"), Some("gateway-os"))
+    );
+    let of = |key: &str| -> Vec<&MeasurementValuesMap> {
+        let key = Some(MeasuredElement::Text(key.into()));
+        let same = triples[0].measurements().iter().filter(|element| element.mkey == key);
+        same.map(|element| &element.mval).collect()
+    };
+    let theirs = TheirDigest::new(1, digest("pump").as_bytes().to_vec());
+    assert_eq!(of("/usr/bin/pump")[0].digests, Some(vec![theirs]));
+    assert_eq!((of("/etc/pump.conf").len(), of("boot-image").len()), (2, 2));
+    let pcr0 = &of("firmware")[0].integrity_registers.as_ref().unwrap().0;
+    assert!(pcr0.contains_key(&IntegrityRegisterId::Uint(0)));
+    assert!(corim::validate::decode_and_validate_at(&written.octets, now + 3601).is_err());
+
+    let (key, certificate) = signer(Kind::CodeSigner, "Acme firmware");
+    let signed = sign(&written.octets, &certificate, &key).unwrap();
+    let (envelope, _) =
+        corim::types::signed::decode_and_validate_signed_corim_at(&signed, None, now).unwrap();
+    let message = envelope.to_be_signed(&[]).unwrap();
+    let der = ecdsa::fixed_to_der(&envelope.signature).unwrap();
+    let algorithm = SignatureAlgorithm::EcdsaP256Sha256;
+    AwsLc.verify(algorithm, key.spki_der(), &message, &der).unwrap();
+}
+
+#[test]
+fn what_corim_has_no_words_for_is_counted() {
+    let mut document = document();
+    document.file_scope("/usr/");
+    document.values.push(ReferenceValue::Code { path: "/usr/bin/pump".into(), ranges: vec![] });
+    let sha1 = AwsLc.hash(HashAlgorithm::Sha1, &[b"old"]);
+    document.values.push(ReferenceValue::File { path: "/usr/bin/old".into(), digest: sha1 });
+    let name = "boot_aggregate".to_owned();
+    document.values.push(ReferenceValue::File { path: name, digest: digest("aggregate") });
+    document.recorded.push(ReferenceValue::CommandLine { text: "debug".into() });
+    document.supersedes = Some(Supersedes { good_until: NOW, known_until: NOW });
+    let written = export(&document).unwrap();
+    assert_eq!(written.left_out.len(), 6, "{:?}", written.left_out);
+    assert!(written.left_out.values().all(|count| *count == 1));
+    assert_eq!(read(&written.octets).unwrap().values.len(), self::document().values.len());
 }

@@ -12,7 +12,9 @@ mod attester;
 
 use attester::{Attester, SHA256, challenge};
 use touchstone_appraise::ear::{to_cbor, to_json};
-use touchstone_appraise::references::{Database, Document, ReferenceValue, References};
+use touchstone_appraise::references::{
+    Database, Document, Error as ReferenceError, ReferenceValue, References,
+};
 use touchstone_appraise::{
     Appraisal, DeviceFacts, Ear, EventRef, LogName, Status, Tier, Verifier, catalog, claims, reason,
 };
@@ -20,7 +22,8 @@ use touchstone_crypto::{Crypto, Digest, Verified};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_evidence::runtime::{CodeRange, Component, Process, code_digest};
 use touchstone_evidence::{Error, Evidence};
-use touchstone_measure::tcg::{Event, EventLog, EventType};
+use touchstone_measure::predict::signature_list;
+use touchstone_measure::tcg::{Event, EventLog, EventType, Guid, variable_data};
 use touchstone_peers::rig;
 use touchstone_policy::ar4si::Dimension;
 use touchstone_policy::{ClaimSet, Claims, Policy, tier};
@@ -240,9 +243,13 @@ fn appraise(attester: &Attester) -> Appraisal {
 
 /// The log with one event changed, as the firmware would have written and measured it.
 fn with_event(attester: &mut Attester, index: usize, change: impl FnOnce(&mut Event)) {
+    with_events(attester, |events| change(&mut events[index]));
+}
+
+fn with_events(attester: &mut Attester, change: impl FnOnce(&mut Vec<Event>)) {
     let log = EventLog::decode(&attester.event_log).unwrap();
     let mut events = log.events().to_vec();
-    change(&mut events[index]);
+    change(&mut events);
     let header = 32 + events[0].data.len();
     let mut bytes = attester.event_log[..header].to_vec();
     for event in &events[1..] {
@@ -645,14 +652,16 @@ fn the_same_input_gives_the_same_octets_to_sign_in_any_order() {
 #[test]
 fn claims_that_travelled_are_judged_as_where_they_were_made() {
     let policy = Policy::parse(POLICY, &catalog()).unwrap();
-    let claims = claims_of(&attester());
+    let mut shimmed = attester();
+    with_shim(&mut shimmed, b"sbat,1,2024010900\nshim,4\n");
+    let claims = claims_of(&shimmed);
     let unsaid: Vec<_> = catalog()
         .claims()
         .map(|(name, _)| name.to_owned())
         .filter(|n| claims.claim(n).is_none())
         .collect();
     assert_eq!(unsaid, Vec::<String>::new(), "every claim of the catalogue is made");
-    assert_eq!(tier(&policy.evaluate(&claims)), Tier::Affirming);
+    assert_eq!(tier(&policy.evaluate(&claims_of(&attester()))), Tier::Affirming);
 
     let mut changed = attester();
     changed.ima_log.extend(ima_entry(APP, digest(b"trojan"), false));
@@ -682,4 +691,102 @@ fn two_thousand_entries_are_judged_in_milliseconds() {
     let took = start.elapsed();
     eprintln!("decode, verify and appraise in a debug build: {took:?}");
     assert!(took.as_millis() < 1000, "{took:?}");
+}
+
+/// The rig's firmware revokes nothing.
+const DBX: usize = 8;
+
+/// What shim measures on its way: its SBAT level, the key that it verified the next image with, and its
+/// owner's keys.
+fn with_shim(attester: &mut Attester, level: &[u8]) {
+    let shim = |events: &[Event], pcr, kind, data: Vec<u8>, octets: &[u8]| {
+        let digests = vec![digest(octets)];
+        Event { pcr, kind, data, digests, ..events.last().unwrap().clone() }
+    };
+    let authority = |name: &str, content: &[u8]| variable_data(Guid::SHIM_LOCK, name, content);
+    with_events(attester, |events| {
+        let (level, key) =
+            (authority("SbatLevel", level), authority("Shim", &rig("secure-boot-db.der")));
+        let kind = EventType::EFI_VARIABLE_AUTHORITY;
+        let added = [
+            shim(events, 7, kind, level.clone(), &level),
+            shim(events, 7, kind, key.clone(), &key),
+            shim(events, 14, EventType::IPL, b"MokList\0".to_vec(), b"a list of keys"),
+        ];
+        events.extend(added);
+    });
+}
+
+fn judged(attester: &Attester, references: References, require: &str) -> (Status, String) {
+    let text = format!(
+        "policy p version 1 schema 1 control c {{ title \"t\" severity low {require} \
+         else configuration contraindicated }}"
+    );
+    let policy = Policy::parse(&text, &catalog()).unwrap();
+    let appraisal = appraise_with(&Verifier::new(policy, references), attester, &device());
+    (appraisal.controls[0].status, appraisal.controls[0].reason.clone())
+}
+
+#[test]
+fn a_policy_can_demand_what_shim_refuses() {
+    let mut shimmed = attester();
+    with_shim(&mut shimmed, b"sbat,1,2024010900\nshim,4\ngrub,3\n");
+    let of = |attester: &Attester, require: &str| judged(attester, References::new(), require);
+    let passes = |require: &str| assert_eq!(of(&shimmed, require).0, Status::Passed, "{require}");
+    passes("require boot.sbat-date >= 2024010900");
+    passes("require boot.sbat[\"shim\"] >= 4 and boot.sbat[\"grub\"] == 3");
+    passes("require count(boot.shim-authorities) == 1");
+    passes("require some entry in boot.shim-variables: entry.name == \"MokList\"");
+    let (status, why) = of(&shimmed, "require boot.sbat-date >= 2025000000");
+    assert_eq!(status, Status::Failed);
+    assert!(why.contains("the SBAT level is of 2024010900: grub,3 sbat,1 shim,4"), "{why}");
+    let key = digest(&rig("secure-boot-db.der"));
+    passes(&format!("require every boot.shim-authorities in [{key}]"));
+
+    // Without shim, or with a level that cannot be read, nothing is known of it.
+    let (status, why) = of(&attester(), "require boot.sbat[\"shim\"] >= 4");
+    assert_eq!(status, Status::Unknown);
+    assert!(why.contains("no event tells an SBAT level"), "{why}");
+    let mut garbled = attester();
+    with_shim(&mut garbled, b"shim,9\nsbat,1,2024010900\n");
+    assert_eq!(of(&garbled, "require boot.sbat-date >= 1").0, Status::Unknown);
+    assert_eq!(of(&garbled, "require boot.contradictions is empty").0, Status::Failed);
+    // What was started later cannot add a level of its own.
+    with_shim(&mut shimmed, b"sbat,1,2099000000\nshim,9\n");
+    let of = |require: &str| judged(&shimmed, References::new(), require).0;
+    assert_eq!(of("require boot.sbat-date == 2024010900"), Status::Passed);
+    assert_eq!(of("require boot.contradictions is empty"), Status::Failed);
+}
+
+#[test]
+fn a_policy_can_demand_what_the_firmware_revokes() {
+    let (image, certificate) = (digest(b"a loader with a hole"), rig("secure-boot-kek.der"));
+    let mut document = Document::new("acme", "revocations", 1);
+    let mut lists = signature_list(Guid::CERT_SHA256, Guid::SHIM_LOCK, image.as_bytes());
+    lists.extend(signature_list(Guid::CERT_X509, Guid::SHIM_LOCK, &certificate));
+    document.revocations(&AwsLc, &lists).unwrap();
+    let mut references = References::new();
+    references.merge(&AwsLc, &Verified::vouch(document)).unwrap();
+    let with_dbx = |content: &[u8]| {
+        let mut attester = attester();
+        let data = variable_data(Guid::IMAGE_SECURITY_DATABASE, "dbx", content);
+        with_event(&mut attester, DBX, |event| measured(event, data));
+        attester
+    };
+    let require =
+        "require boot.missing-revocations is empty require every reference.dbx in boot.dbx";
+    let of = |attester: &Attester| judged(attester, references.clone(), require);
+    assert_eq!(of(&with_dbx(&lists)).0, Status::Passed);
+    let (status, why) = of(&with_dbx(&lists[..28 + 16 + 32]));
+    assert_eq!(status, Status::Failed);
+    assert!(why.contains(&format!("dbx does not revoke {}", digest(&certificate))), "{why}");
+    assert_eq!(of(&with_dbx(&[])).0, Status::Failed);
+    let (status, why) = of(&with_dbx(&lists[..50]));
+    assert_eq!(status, Status::Unknown);
+    assert!(why.contains("event 8 (PCR 7): dbx does not parse"), "{why}");
+    assert_eq!(document_of(b"no list"), Err(ReferenceError::Revocations));
+}
+
+fn document_of(octets: &[u8]) -> Result<(), ReferenceError> {
+    Document::new("acme", "revocations", 1).revocations(&AwsLc, octets).map(drop)
 }

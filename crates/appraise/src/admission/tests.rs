@@ -1,6 +1,8 @@
 use super::*;
 use crate::appraisal::{ControlResult, TrustVector};
 use crate::ear::{Confirmation, VerifierId, to_jwt};
+use alloc::borrow::ToOwned;
+use alloc::string::ToString;
 use touchstone_crypto::{SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_policy::Status;

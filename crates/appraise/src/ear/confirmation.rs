@@ -1,6 +1,8 @@
 //! Which key a result is bound to: thumbprints in `cnf` (RFC 7800, RFC 8747).
 
 use super::Error;
+use alloc::string::String;
+use alloc::vec::Vec;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use ciborium::Value;
 use spki::SubjectPublicKeyInfoRef;

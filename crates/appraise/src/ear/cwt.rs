@@ -2,6 +2,9 @@
 
 use super::{Confirmation, Ear, Error, MAX_TOKEN, PROFILE, VerifierId, VerifierKey, is_known};
 use crate::appraisal::{ControlResult, EventRef, LogName, NotEvaluated, TrustVector};
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
 use ciborium::Value;
 use touchstone_crypto::{Crypto, Signer, Verified};
 use touchstone_evidence::token::cose;

@@ -2,9 +2,12 @@
 
 use super::{Confirmation, Ear, Error, MAX_TOKEN, PROFILE, VerifierId, VerifierKey, is_known};
 use crate::appraisal::{ControlResult, NotEvaluated, TrustVector};
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use touchstone_crypto::{Crypto, Signer, Verified};
 use touchstone_evidence::token::jws;
 use touchstone_policy::ar4si::{Dimension, Tier};

@@ -1,5 +1,6 @@
 use super::*;
 use crate::appraisal::{EventRef, LogName};
+use alloc::string::ToString;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use touchstone_crypto::{SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};

@@ -1,6 +1,7 @@
 //! Claims about code in memory.
 
 use crate::references::View;
+use alloc::string::String;
 use touchstone_evidence::RuntimeClaims;
 use touchstone_evidence::runtime::{CodeRange, Process};
 use touchstone_policy::Value;

@@ -2,7 +2,9 @@
 
 use super::Source;
 use crate::references::{Signed, Standing, View};
-use std::borrow::Cow;
+use alloc::borrow::{Cow, ToOwned};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use touchstone_crypto::Digest;
 use touchstone_measure::ima;
 use touchstone_policy::Value;

@@ -2,6 +2,7 @@
 //! not an empty one.
 
 use crate::verifier::DeviceFacts;
+use alloc::vec::Vec;
 use touchstone_evidence::claims::BootClaims;
 use touchstone_evidence::{Claims, RuntimeClaims};
 use touchstone_measure::ima;

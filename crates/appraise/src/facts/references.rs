@@ -1,26 +1,25 @@
 //! The claims `reference.*`: what the reference values in force say. The same for every device
 //! that is judged by the same sets, so they are made once and shared.
 
-use crate::references::{Database, View, ViewKey};
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use super::kept::Kept;
+use crate::references::{Database, View};
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use touchstone_crypto::Digest;
 use touchstone_policy::Value;
-
-/// Views whose claims are kept: devices without values of their own share a few.
-const KEPT: usize = 16;
 
 /// Each claim that was asked for.
 pub(crate) type Made = BTreeMap<&'static str, Arc<Value>>;
 
-/// The claims `reference.*` of the views that were judged last.
+/// The claims `reference.*`.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ReferenceClaims(Arc<Mutex<HashMap<ViewKey, Made>>>);
+pub(crate) struct ReferenceClaims(Kept);
 
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 9] = [
     "reference.pk",
     "reference.kek",
     "reference.db",
+    "reference.dbx",
     "reference.boot-images",
     "reference.firmware",
     "reference.files",
@@ -32,18 +31,13 @@ impl ReferenceClaims {
     /// Those claims among `wanted` that are made of reference values alone.
     pub(crate) fn of<'n>(&self, view: &View<'_>, wanted: impl Iterator<Item = &'n str>) -> Made {
         let wanted = wanted.filter_map(|name| NAMES.into_iter().find(|known| *known == name));
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = view.key();
-        if kept.len() >= KEPT && !kept.contains_key(&key) {
-            kept.clear();
-        }
-        let made = kept.entry(key).or_default();
-        wanted
-            .map(|name| {
+        self.0.with(view.key(), |made| {
+            let of = |name| {
                 let value = made.entry(name).or_insert_with(|| Arc::new(claim(view, name)));
                 (name, Arc::clone(value))
-            })
-            .collect()
+            };
+            wanted.map(of).collect()
+        })
     }
 
     pub(crate) fn all(&self, view: &View<'_>) -> Made {
@@ -57,6 +51,7 @@ fn claim(view: &View<'_>, name: &str) -> Value {
         "reference.pk" => digests(&mut view.keys(Database::Pk).copied()),
         "reference.kek" => digests(&mut view.keys(Database::Kek).copied()),
         "reference.db" => digests(&mut view.keys(Database::Db).copied()),
+        "reference.dbx" => digests(&mut view.keys(Database::Dbx).copied()),
         "reference.boot-images" => digests(&mut view.images().copied()),
         "reference.firmware" => digests(&mut view.firmware().copied()),
         "reference.files" => digests(&mut view.file_digests()),

@@ -3,6 +3,9 @@
 use super::document::SetName;
 use super::set::{Kind, Values};
 use super::{Error, MAX_DOCUMENT, MAX_VALUES, ReferenceValue, limits};
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm};
 

@@ -3,6 +3,9 @@
 
 use super::References;
 use super::set::Kind;
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use touchstone_policy::Policy;
 
@@ -34,6 +37,7 @@ pub(crate) const fn readers(kind: Kind) -> &'static [&'static str] {
         Kind::PlatformKey => &["reference.pk"],
         Kind::KeyExchangeKey => &["reference.kek"],
         Kind::SignatureDatabase => &["reference.db"],
+        Kind::Revocation => &["reference.dbx", "boot.missing-revocations"],
         Kind::Firmware => &["reference.firmware"],
         Kind::Pcr => &["boot.unexpected-pcrs"],
         Kind::CommandLine => &["reference.command-lines"],
@@ -55,6 +59,8 @@ const SUPPLIES: &[(&str, &[Kind])] = &[
     ("reference.command-lines", &[Kind::CommandLine]),
     ("reference.publishers", &[Kind::Publisher]),
     ("reference.files", &[Kind::File]),
+    ("reference.dbx", &[Kind::Revocation]),
+    ("boot.missing-revocations", &[Kind::Revocation]),
     ("boot.unknown-images", &[Kind::BootImage]),
     ("boot.unexpected-pcrs", &[Kind::Pcr]),
     ("ima.unknown-files", &[Kind::File, Kind::Publisher]),

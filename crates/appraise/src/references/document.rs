@@ -2,11 +2,15 @@
 
 use super::value::digest_text;
 use super::{Database, Error, Range, ReferenceValue, limits, publisher};
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use touchstone_certs::{Purpose, TrustStore};
 use touchstone_cms::SignedData;
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm, Verified};
+use touchstone_evidence::claims;
 use touchstone_measure::authenticode::Section;
+use touchstone_measure::tcg::SignatureDatabase;
 
 /// The schema that documents of this form name.
 pub const SCHEMA: &str = "touchstone.references/1";
@@ -142,6 +146,19 @@ impl Document {
         self
     }
 
+    /// Adds what dbx has to hold: its content as signature lists, or an update of it
+    /// (`EFI_VARIABLE_AUTHENTICATION_2`, UEFI 2.10 §8.2.2), whose signature is not looked at.
+    pub fn revocations(&mut self, crypto: &dyn Crypto, octets: &[u8]) -> Result<&mut Self, Error> {
+        let content = authenticated_content(octets).unwrap_or(octets);
+        let database = SignatureDatabase::decode(content).ok_or(Error::Revocations)?;
+        let entries = database.entries.iter();
+        for fingerprint in entries.filter_map(|entry| claims::fingerprint(crypto, entry)) {
+            self.values
+                .push(ReferenceValue::SecureBootKey { database: Database::Dbx, fingerprint });
+        }
+        Ok(self)
+    }
+
     /// Adds a firmware by the PCR 0 that it leads to.
     pub fn firmware(&mut self, name: &str, pcr0: Digest) -> &mut Self {
         self.values.push(ReferenceValue::Firmware { name: name.into(), pcr0 });
@@ -231,6 +248,15 @@ impl Document {
         }
         limits::check(self.values.iter().chain(&self.recorded))
     }
+}
+
+/// What comes behind the time and the signature of an update.
+fn authenticated_content(octets: &[u8]) -> Option<&[u8]> {
+    // EFI_TIME, then WIN_CERTIFICATE_UEFI_GUID: its length, its revision 2.0, its type 0x0EF1.
+    let certificate = octets.get(16..)?;
+    let len = u32::from_le_bytes(*certificate.first_chunk()?);
+    let is_update = certificate.get(4..8)? == [0x00, 0x02, 0xF1, 0x0E];
+    certificate.get(usize::try_from(len).ok()?..).filter(|_| is_update)
 }
 
 /// What a CMS envelope holds, if everybody who signed it is trusted at `now`.

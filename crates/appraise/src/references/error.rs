@@ -1,5 +1,6 @@
 //! What can be wrong with a document of reference values.
 
+use alloc::string::String;
 use core::fmt;
 use touchstone_crypto::Digest;
 
@@ -100,6 +101,10 @@ pub enum Error {
         /// What is wrong, or why it has no counterpart here.
         why: String,
     },
+    /// What is to be in dbx does not parse.
+    Revocations,
+    /// A manifest could not be signed: why.
+    Signer(String),
     /// An image does not parse.
     Measure(touchstone_measure::Error),
     /// An ELF file does not parse.
@@ -126,6 +131,8 @@ impl Error {
             Self::Pcr(_) => "references.pcr",
             Self::PublisherKey { .. } => "references.publisher-key",
             Self::NotUnderstood { .. } => "references.not-understood",
+            Self::Revocations => "references.revocations",
+            Self::Signer(_) => "references.signer",
             Self::Measure(error) => error.code(),
             Self::Code(error) => error.code(),
         }
@@ -181,6 +188,10 @@ impl fmt::Display for Error {
                 write!(f, "the key of publisher `{name}` cannot be used: {why}")
             }
             Self::NotUnderstood { at, why } => write!(f, "{at}: {why}"),
+            Self::Revocations => f.write_str(
+                "neither signature lists nor an update of dbx; give an .esl file or dbxupdate.bin",
+            ),
+            Self::Signer(why) => write!(f, "the manifest could not be signed: {why}"),
             Self::Measure(error) => error.fmt(f),
             Self::Code(error) => error.fmt(f),
         }

@@ -1,7 +1,10 @@
 //! What a file of another format says in our words.
 
 use super::{Document, Error, ReferenceValue};
-use std::collections::BTreeMap;
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
 use touchstone_crypto::{Digest, HashAlgorithm};
 
 /// Reference values from a file of another format: everything in it was understood.

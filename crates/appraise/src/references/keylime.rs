@@ -5,6 +5,9 @@
 
 use super::imported::{Files, Imported, digest, refuse};
 use super::{Error, MAX_DOCUMENT, Publisher, ReferenceValue, limits};
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use base64ct::{Base64, Encoding};
 use serde_json::{Map, Value as Json};
 

@@ -1,7 +1,7 @@
 //! What values have to be so that they can be meant.
 
 use super::{Error, ReferenceValue};
-use std::collections::HashMap;
+use alloc::collections::BTreeMap;
 use touchstone_crypto::{Digest, HashAlgorithm};
 
 /// The longest path, in octets (`PATH_MAX`).
@@ -12,7 +12,7 @@ const PCRS: u32 = 24;
 
 /// Checks every value, and that no path has two contents.
 pub(super) fn check<'v>(values: impl Iterator<Item = &'v ReferenceValue>) -> Result<(), Error> {
-    let mut files: HashMap<(&str, HashAlgorithm), Digest> = HashMap::new();
+    let mut files: BTreeMap<(&str, HashAlgorithm), Digest> = BTreeMap::new();
     for value in values {
         match value {
             ReferenceValue::File { path, digest } => {

@@ -3,6 +3,8 @@
 use super::set::as_measured;
 use super::view::Standing;
 use super::{Error, Publisher, ReferenceValue, limits};
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::fmt;
 use spki::SubjectPublicKeyInfoRef;
 use touchstone_certs::Certificate;

@@ -3,8 +3,10 @@
 use super::publisher::Signatory;
 use super::table::FileTable;
 use super::{Database, Document, Range, ReferenceValue, Supersedes};
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use alloc::borrow::Cow;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
 use touchstone_crypto::{Crypto, Digest};
 
 /// One version of one component, ready to be looked up in.
@@ -78,6 +80,8 @@ pub enum Kind {
     KeyExchangeKey,
     /// `secure-boot-key` of db.
     SignatureDatabase,
+    /// `secure-boot-key` of dbx.
+    Revocation,
     /// `firmware`.
     Firmware,
     /// `pcr`.
@@ -101,6 +105,7 @@ impl Kind {
             Self::PlatformKey => "secure-boot-key pk",
             Self::KeyExchangeKey => "secure-boot-key kek",
             Self::SignatureDatabase => "secure-boot-key db",
+            Self::Revocation => "secure-boot-key dbx",
             Self::Firmware => "firmware",
             Self::Pcr => "pcr",
             Self::CommandLine => "command-line",
@@ -117,6 +122,7 @@ impl Kind {
             ReferenceValue::SecureBootKey { database: Database::Pk, .. } => Self::PlatformKey,
             ReferenceValue::SecureBootKey { database: Database::Kek, .. } => Self::KeyExchangeKey,
             ReferenceValue::SecureBootKey { database: Database::Db, .. } => Self::SignatureDatabase,
+            ReferenceValue::SecureBootKey { database: Database::Dbx, .. } => Self::Revocation,
             ReferenceValue::Firmware { .. } => Self::Firmware,
             ReferenceValue::Pcr { .. } => Self::Pcr,
             ReferenceValue::CommandLine { .. } => Self::CommandLine,
@@ -139,18 +145,18 @@ pub(super) fn as_measured(path: &str) -> Cow<'_, str> {
 /// Values of one standing, compiled.
 #[derive(Debug, Default)]
 pub(super) struct Values {
-    pub(super) images: HashMap<Digest, String>,
-    pub(super) measurements: HashSet<Digest>,
+    pub(super) images: BTreeMap<Digest, String>,
+    pub(super) measurements: BTreeSet<Digest>,
     pub(super) keys: BTreeMap<Database, Vec<Digest>>,
-    pub(super) firmware: HashMap<Digest, String>,
+    pub(super) firmware: BTreeMap<Digest, String>,
     pub(super) pcrs: BTreeMap<u32, Vec<Digest>>,
     pub(super) command_lines: Vec<String>,
     pub(super) publishers: Vec<Signatory>,
     pub(super) files: FileTable,
     pub(super) scopes: Vec<String>,
     pub(super) excludes: Vec<String>,
-    pub(super) ignored: HashSet<String>,
-    pub(super) code: HashMap<String, Vec<Range>>,
+    pub(super) ignored: BTreeSet<String>,
+    pub(super) code: BTreeMap<String, Vec<Range>>,
     pub(super) kinds: BTreeMap<Kind, usize>,
 }
 

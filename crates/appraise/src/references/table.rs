@@ -2,6 +2,9 @@
 //! digests of one algorithm in one array, and an index of four octets a slot. About 100 octets for
 //! a file with a path of 45, where a map of texts and lists takes three times that.
 
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
 use touchstone_crypto::{Digest, HashAlgorithm};
 
 const FREE: u32 = u32::MAX;

@@ -1,6 +1,8 @@
 //! Sets, their grace, assignments, and what is not taken.
 
 use super::*;
+use alloc::string::ToString;
+use std::eprintln;
 use touchstone_certs::issue::{Kind as CertificateKind, Template};
 use touchstone_certs::{Name, TrustStore};
 use touchstone_cms::{DATA, SignedData};

@@ -1,5 +1,7 @@
 //! What a document of reference values can say is good.
 
+use alloc::string::String;
+use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use touchstone_crypto::Digest;
 use touchstone_evidence::runtime::CodeRange;
@@ -26,7 +28,7 @@ pub enum ReferenceValue {
         #[serde(with = "digest_text")]
         digest: Digest,
     },
-    /// A certificate in PK, KEK or db: its SHA-256 fingerprint.
+    /// A certificate in PK, KEK or db: its SHA-256 fingerprint; or what dbx has to hold.
     SecureBootKey {
         /// Where it may be.
         database: Database,
@@ -131,6 +133,8 @@ pub enum Database {
     Kek,
     /// Keys that images are verified with.
     Db,
+    /// What must be revoked: certificates, and digests of images.
+    Dbx,
 }
 
 /// A code range of a file ([`CodeRange`] without its path).
@@ -166,13 +170,14 @@ pub(super) mod digest_text {
     pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
         from: D,
     ) -> Result<Digest, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+        let text = alloc::borrow::Cow::<'de, str>::deserialize(from)?;
         Digest::parse(&text).map_err(D::Error::custom)
     }
 }
 
 mod digest_texts {
     use super::digest_text;
+    use alloc::vec::Vec;
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
     use touchstone_crypto::Digest;
 
@@ -190,6 +195,7 @@ mod digest_texts {
 }
 
 mod base64 {
+    use alloc::vec::Vec;
     use base64ct::{Base64, Encoding};
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
@@ -198,7 +204,7 @@ mod base64 {
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-        let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
+        let text = alloc::borrow::Cow::<'de, str>::deserialize(from)?;
         Base64::decode_vec(&text).map_err(|_| D::Error::custom("not Base64"))
     }
 }

@@ -1,49 +1,21 @@
-//! Concise Reference Integrity Manifests (draft-ietf-rats-corim-11): the reference values of
-//! CoMID tags, signed (COSE_Sign1) or not.
-//!
-//! What has a counterpart here: a digest of an element whose key is a path is a file, one of any
-//! other element a measurement (or a boot image, if the caller says that it is one); integrity
-//! registers are PCRs; `svn` and the numbers of `version` are the version of what is described.
-//! Everything else is refused by its name: a manifest counts whole or not at all.
+//! Reading a manifest of others.
 
-use super::imported::{Files, Imported, refuse};
-use super::{Error, MAX_DOCUMENT, ReferenceValue, limits};
+use super::{BYTES, COMID, CORIM, COSE_SIGN1, EPOCH, Elements, Kind, Trust, X5CHAIN};
+use crate::references::imported::{Files, Imported, refuse};
+use crate::references::{Error, MAX_DOCUMENT, ReferenceValue, limits};
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use ciborium::Value;
 use coset::{CoseSign1, TaggedCborSerializable, iana};
-use touchstone_certs::{Certificate, Purpose, TrustStore};
+use touchstone_certs::{Certificate, Purpose};
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm, SignatureAlgorithm, ecdsa};
 
-/// What the digests of elements mean that are no files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Elements {
-    /// Something that a boot loader or kernel measures.
-    #[default]
-    Measurements,
-    /// Images that the firmware loads: Authenticode digests.
-    BootImages,
-}
-
-/// Who may have signed, and when it counts.
-#[derive(Clone, Copy, Debug)]
-pub struct Trust<'a> {
-    /// The certificates of signers, or of those who issue theirs for signing code.
-    pub anchors: &'a TrustStore,
-    /// The time, in Unix seconds.
-    pub now: u64,
-}
-
-// CBOR tags (draft-ietf-rats-corim-11, section "CBOR Tags Registrations"; RFC 9052 §2).
-const COSE_SIGN1: u64 = 18;
-const CORIM: u64 = 501;
-const COMID: u64 = 506;
-const EPOCH: u64 = 1;
+// CBOR tags (draft-ietf-rats-corim-11, section "CBOR Tags Registrations").
 const SVN: u64 = 552;
 const MIN_SVN: u64 = 553;
-const BYTES: u64 = 560;
 const UUID: u64 = 37;
 const OID: u64 = 111;
-/// x5chain (RFC 9360 §2).
-const X5CHAIN: i64 = 33;
 /// How deep a manifest may be nested.
 const DEPTH: usize = 48;
 
@@ -115,7 +87,7 @@ fn opened(
         trust.anchors.validate(crypto, leaf, others, trust.now, Purpose::CodeSigning)?;
     }
     let Some((algorithm, numbers)) = algorithm(&signed) else {
-        return refuse(at, "not by ES256, ES384, ES512, PS256, PS384, PS512 or EdDSA");
+        return refuse(at, "not by ECDSA on a NIST curve, PS256, PS384, PS512 or Ed25519");
     };
     let verified = signed.verify_signature(&[], |signature, message| {
         let der = if numbers { ecdsa::fixed_to_der(signature)? } else { signature.to_vec() };
@@ -137,13 +109,13 @@ fn algorithm(signed: &CoseSign1) -> Option<(SignatureAlgorithm, bool)> {
         return None;
     };
     Some(match algorithm {
-        Cose::ES256 => (SignatureAlgorithm::EcdsaP256Sha256, true),
-        Cose::ES384 => (SignatureAlgorithm::EcdsaP384Sha384, true),
-        Cose::ES512 => (SignatureAlgorithm::EcdsaP521Sha512, true),
+        Cose::ES256 | Cose::ESP256 => (SignatureAlgorithm::EcdsaP256Sha256, true),
+        Cose::ES384 | Cose::ESP384 => (SignatureAlgorithm::EcdsaP384Sha384, true),
+        Cose::ES512 | Cose::ESP512 => (SignatureAlgorithm::EcdsaP521Sha512, true),
         Cose::PS256 => (SignatureAlgorithm::RsaPssSha256, false),
         Cose::PS384 => (SignatureAlgorithm::RsaPssSha384, false),
         Cose::PS512 => (SignatureAlgorithm::RsaPssSha512, false),
-        Cose::EdDSA => (SignatureAlgorithm::Ed25519, false),
+        Cose::EdDSA | Cose::Ed25519 => (SignatureAlgorithm::Ed25519, false),
         _ => return None,
     })
 }
@@ -384,7 +356,11 @@ impl Reading {
                 4 => self.raw_value(value, element, &format!("{at}.raw-value"))?,
                 // name: for people.
                 11 => {}
-                14 => self.registers(value, &format!("{at}.integrity-registers"))?,
+                14 => {
+                    let firmware = element.and_then(Kind::named) == Some(Kind::Firmware);
+                    let firmware = firmware.then(|| name.unwrap_or("firmware"));
+                    self.registers(value, firmware, &format!("{at}.integrity-registers"))?;
+                }
                 other => {
                     let why = "it has no counterpart here";
                     return refuse(format!("{at}.{}", value_name(other)), why);
@@ -406,16 +382,24 @@ impl Reading {
                 self.files.add(path, *digest);
                 continue;
             }
+            let digest = *digest;
+            let kind = element.and_then(Kind::named);
+            if let Some(Kind::SecureBootKey(database)) = kind {
+                let fingerprint = digest;
+                self.imported.values.push(ReferenceValue::SecureBootKey { database, fingerprint });
+                continue;
+            }
             let name = match (name, element) {
                 (Some(name), _) => name.to_owned(),
                 (None, Some(element)) if about.is_empty() => element.to_owned(),
                 (None, Some(element)) => format!("{element} of {about}"),
                 (None, None) => about.to_owned(),
             };
-            let digest = *digest;
-            self.imported.values.push(match self.elements {
-                Elements::Measurements => ReferenceValue::Measurement { name, digest },
-                Elements::BootImages => ReferenceValue::BootImage { name, digest },
+            self.imported.values.push(match (kind, self.elements) {
+                (Some(Kind::BootImage), _) | (None, Elements::BootImages) => {
+                    ReferenceValue::BootImage { name, digest }
+                }
+                _ => ReferenceValue::Measurement { name, digest },
             });
         }
     }
@@ -462,7 +446,7 @@ impl Reading {
         };
         let line = octets.as_bytes().and_then(|octets| core::str::from_utf8(octets).ok());
         match (element, line) {
-            (Some("command-line" | "cmdline"), Some(line)) => {
+            (Some(super::COMMAND_LINE | "cmdline"), Some(line)) => {
                 let text = line.trim_end_matches(['\n', '\0']).to_owned();
                 self.imported.values.push(ReferenceValue::CommandLine { text });
                 Ok(())
@@ -474,8 +458,8 @@ impl Reading {
         }
     }
 
-    /// `integrity-registers`: PCRs, by their numbers.
-    fn registers(&mut self, value: &Value, at: &str) -> Result<(), Error> {
+    /// `integrity-registers`: PCRs, by their numbers; PCR 0 of a `firmware` is one version of it.
+    fn registers(&mut self, value: &Value, firmware: Option<&str>, at: &str) -> Result<(), Error> {
         let Value::Map(map) = value else { return refuse(at, "not a map") };
         for (key, value) in map {
             let named = |name: &str| {
@@ -491,7 +475,12 @@ impl Reading {
                 return refuse(at, format!("{key:?} is not the number of a PCR"));
             };
             for value in digests(value, at)? {
-                self.imported.values.push(ReferenceValue::Pcr { index, value });
+                self.imported.values.push(match firmware {
+                    Some(name) if index == 0 => {
+                        ReferenceValue::Firmware { name: name.to_owned(), pcr0: value }
+                    }
+                    _ => ReferenceValue::Pcr { index, value },
+                });
             }
         }
         Ok(())
