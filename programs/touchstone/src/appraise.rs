@@ -1,12 +1,15 @@
 //! `touchstone appraise`: a quote as tpm2-tools write it, the logs that explain it, and a policy, on
 //! files and without any service.
 
+mod asked;
 mod earlier;
 mod told;
 
+use asked::Asked;
+
 use crate::answer::{Answer, Answered, Failure};
 use crate::cli::Appraise;
-use crate::files::{self, LARGE, SMALL};
+use crate::files::{self, LARGE};
 use crate::{policy, signing};
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +22,6 @@ use touchstone_certs::TrustStore;
 use touchstone_crypto::Verified;
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_evidence::tpm::{AttestationKey, Expected};
-use touchstone_evidence::tpm2_tools::{self, PcrFile};
 use touchstone_evidence::{Account, Error, Evidence, Recorded};
 use touchstone_measure::{ima, tcg::EventLog};
 
@@ -28,12 +30,13 @@ const NO_POLICY: &str =
 
 pub(crate) fn run(arguments: &Appraise) -> Answered {
     let judge = arguments.policy.as_deref().map(|path| Judge::load(arguments, path)).transpose()?;
-    let key = file(&arguments.ak, SMALL, tpm2_tools::attestation_key)?;
-    let found = verify(arguments, &key)?;
+    let asked = Asked::new(arguments)?;
+    let found = verify(arguments, &asked)?;
     let facts = DeviceFacts {
         id: arguments.device.clone(),
         tenant: judge.as_ref().map_or_else(String::new, Judge::tenant),
-        evidence_at: arguments.asked_at,
+        evidence_at: asked.at,
+        element_kind: asked.element_kind.clone(),
         ..DeviceFacts::default()
     };
     let now = files::now()?;
@@ -41,13 +44,13 @@ pub(crate) fn run(arguments: &Appraise) -> Answered {
     if let (Some(judge), Ok((evidence, _))) = (&judge, &found) {
         judge.all_evaluated(evidence, &facts)?;
     }
-    let not_evaluated = not_evaluated(arguments, &key, &found);
+    let not_evaluated = not_evaluated(arguments, &asked.key, &found);
     if let Some(appraisal) = &mut appraisal {
         appraisal.not_evaluated.extend(not_evaluated.iter().cloned());
     }
     let good = appraisal.as_ref().map_or(found.is_ok(), |done| done.tier == Tier::Affirming);
-    let mut answer = Answer::new("touchstone.appraise/1").good(good);
-    answer = told::key(answer, &key);
+    let mut answer = asked.told(Answer::new("touchstone.appraise/1").good(good));
+    answer = told::key(answer, &asked.key);
     answer = match &found {
         Ok((evidence, account)) => told::evidence(answer, evidence, account),
         Err(error) => told::refused(answer, error),
@@ -57,7 +60,8 @@ pub(crate) fn run(arguments: &Appraise) -> Answered {
         None => told::unjudged(answer, &not_evaluated).word(NO_POLICY),
     };
     if let (Some(path), Some(appraisal)) = (&arguments.ear, &appraisal) {
-        sign(arguments, path, appraisal, &facts)?;
+        let ear = Ear::new(appraisal, &facts, arguments.lifetime).with_nonce(&asked.nonce);
+        sign(arguments, path, &ear)?;
         answer = answer
             .with("ear", path.display().to_string())
             .word(format_args!("wrote {}", path.display()));
@@ -68,15 +72,13 @@ pub(crate) fn run(arguments: &Appraise) -> Answered {
 type Found = Result<(Verified<Evidence>, Account), Error>;
 
 /// The quote and its logs, verified; an inner error if they are not genuine.
-fn verify(arguments: &Appraise, key: &AttestationKey) -> Result<Found, Failure> {
-    let event_log = arguments.event_log.as_deref();
-    let ima_log = arguments.ima_log.as_deref();
-    let attest = files::read(&arguments.quote, SMALL)?;
-    let signature = files::read(&arguments.signature, SMALL)?;
+fn verify(arguments: &Appraise, asked: &Asked) -> Result<Found, Failure> {
+    let event_log = asked.event_log.as_deref();
+    let ima_log = asked.ima_log.as_deref();
     let recorded = Recorded {
-        attest: &attest,
-        signature: &signature,
-        pcrs: file(&arguments.pcrs, SMALL, PcrFile::decode)?,
+        attest: &asked.attest,
+        signature: &asked.signature,
+        pcrs: asked.pcrs.clone(),
         event_log: event_log
             .map(|path| file(path, LARGE, |octets| Ok(EventLog::decode(octets)?)))
             .transpose()?,
@@ -84,18 +86,15 @@ fn verify(arguments: &Appraise, key: &AttestationKey) -> Result<Found, Failure> 
             .map(|path| file(path, LARGE, |octets| Ok(ima::Log::decode(octets)?)))
             .transpose()?,
     };
-    let mut expected = Expected::new(key, &arguments.nonce.0);
+    let mut expected = Expected::new(&asked.key, &asked.nonce);
     if let Some(path) = &arguments.after {
-        expected = expected.after(earlier::moment(path, key)?);
+        expected = expected.after(earlier::moment(path, &asked.key)?);
     }
     if arguments.dangerous_accept_sha1 {
         expected = expected.dangerous().accept_sha1();
     }
     match recorded.verify(&AwsLc, &expected) {
-        Err(error) if is_unreadable(&error) => {
-            let shown = format!("{}, {}", arguments.quote.display(), arguments.signature.display());
-            Err(unreadable(&shown, &error))
-        }
+        Err(error) if is_unreadable(&error) => Err(unreadable(&asked.shown, &error)),
         found => Ok(found),
     }
 }
@@ -127,7 +126,14 @@ struct Judge {
 
 impl Judge {
     fn load(arguments: &Appraise, policy: &Path) -> Result<Self, Failure> {
-        let policy = policy::load(policy, &touchstone_appraise::catalog())?;
+        let catalog = touchstone_appraise::catalog();
+        let policy = match arguments.policy_signers.as_slice() {
+            [] => policy::load(policy, &catalog)?,
+            signers => policy::load_signed(policy, signers, &catalog)?,
+        };
+        if let Some(path) = &arguments.after {
+            earlier::follows(path, &policy)?;
+        }
         let mut references = References::new();
         let mut sets = Vec::new();
         if let Some(signer) = &arguments.signer {
@@ -216,23 +222,17 @@ fn not_evaluated(arguments: &Appraise, key: &AttestationKey, found: &Found) -> V
     list
 }
 
-fn sign(
-    arguments: &Appraise,
-    path: &Path,
-    appraisal: &Appraisal,
-    facts: &DeviceFacts,
-) -> Result<(), Failure> {
+fn sign(arguments: &Appraise, path: &Path, ear: &Ear) -> Result<(), Failure> {
     let pem = files::read_secret(arguments.key.as_deref().unwrap_or_default(), "--key")?;
     let unusable = |code: &str, why: &dyn std::fmt::Display| {
         let next = "give an ECDSA key on P-256 or P-384 in PKCS#8 PEM";
         Failure::unknown(code, format!("the result could not be signed: {why}"), next)
     };
     let key = SoftSigner::from_pkcs8_pem(&pem).map_err(|error| unusable(error.code(), &error))?;
-    let ear = Ear::new(appraisal, facts, arguments.lifetime).with_nonce(&arguments.nonce.0);
     let signed = if path.extension().is_some_and(|extension| extension == "cwt") {
-        to_cwt(&ear, &key)
+        to_cwt(ear, &key)
     } else {
-        to_jwt(&ear, &key).map(String::into_bytes)
+        to_jwt(ear, &key).map(String::into_bytes)
     };
     files::write(path, &signed.map_err(|error| unusable(error.code(), &error))?)
 }

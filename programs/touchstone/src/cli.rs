@@ -9,15 +9,15 @@ mod log;
 mod reference;
 mod scep;
 
-pub(crate) use appraise::Appraise;
+pub(crate) use appraise::{Appraise, Here};
 pub(crate) use ca::{Ca, IssueCa};
 pub(crate) use cert::{Cert, Ocsp, VerifyCert};
 pub(crate) use cms::{Cipher, Cms, Held};
 pub(crate) use element::{Authorization, Element, ElementVerb, Keys, Lock, Lockout, Nv, Pcr};
 pub(crate) use log::{BootLog, ImaLog, Log};
 pub(crate) use reference::{
-    About, Algorithm, AssignReference, BuildReference, Format, ImportReference, RecordedBoot,
-    Reference, SignReference,
+    About, AssignReference, BuildReference, ExportReference, Format, Images, ImportReference,
+    RecordedBoot, Reference, SignReference, Written,
 };
 pub(crate) use scep::{Enrolling, Scep, Server};
 

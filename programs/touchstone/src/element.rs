@@ -85,7 +85,7 @@ fn tpm_failure(error: &tpm2::Error) -> Failure {
 }
 
 /// Why an element gave no answer, and what to do.
-fn failure(error: &Error) -> Failure {
+pub(crate) fn failure(error: &Error) -> Failure {
     let mut message = error.to_string();
     if let Some(cause) = std::error::Error::source(error) {
         message.push_str(": ");
@@ -110,7 +110,7 @@ fn failure(error: &Error) -> Failure {
 }
 
 /// An ability that the verb needs and the element may lack.
-fn need<T>(what: Option<T>, ability: Ability) -> Result<T, Failure> {
+pub(crate) fn need<T>(what: Option<T>, ability: Ability) -> Result<T, Failure> {
     what.ok_or_else(|| {
         let message = format!("this element lacks the ability `{ability}`");
         Failure::unknown("element.unsupported", message, "`touchstone element info` lists them")

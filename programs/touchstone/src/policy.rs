@@ -6,7 +6,10 @@ mod difference;
 mod explain;
 mod layout;
 mod seal;
+mod signed;
 mod trial;
+
+pub(crate) use signed::load_signed;
 
 use crate::answer::{Answer, Answered, Failure};
 use crate::cli::{Policy as Verb, Words};

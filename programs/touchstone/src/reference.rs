@@ -4,6 +4,7 @@ mod assign;
 mod build;
 mod deb;
 mod dpkg;
+mod export;
 mod gathered;
 mod import;
 mod publish;
@@ -11,10 +12,11 @@ mod recorded;
 mod root;
 mod rpm;
 mod rpmdb;
+mod uki;
 
 use crate::answer::{Answer, Answered, Failure};
 use crate::cli::{Reference, SignReference};
-use crate::files::{self, LARGE};
+use crate::files::{self, LARGE, SMALL};
 use crate::{policy, signing};
 use publish::described;
 use serde_json::Value;
@@ -32,6 +34,7 @@ pub(crate) fn run(verb: &Reference) -> Answered {
         Reference::Sign(arguments) => sign(arguments),
         Reference::Build(arguments) => build::build(arguments),
         Reference::Import(arguments) => import::import(arguments),
+        Reference::Export(arguments) => export::export(arguments),
         Reference::Assign(arguments) => assign::assign(arguments),
         Reference::Show { file, signer, policy } => {
             show(file, signer.as_deref(), policy.as_deref())
@@ -81,6 +84,10 @@ fn document(arguments: &SignReference) -> Result<Document, Failure> {
         for certificate in signing::certificates(Path::new(path))? {
             document.secure_boot_key(&AwsLc, database, certificate.der());
         }
+    }
+    for path in &arguments.revocations {
+        let octets = files::read(path, SMALL)?;
+        document.revocations(&AwsLc, &octets).map_err(unfit(path.display()))?;
     }
     for line in &arguments.command_lines {
         document.command_line(line);

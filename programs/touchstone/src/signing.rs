@@ -5,9 +5,10 @@ use crate::cli::Signatory;
 use crate::files::{self, SMALL};
 use serde_json::{Value, json};
 use std::path::Path;
-use touchstone_certs::Certificate;
+use touchstone_certs::{Certificate, TrustStore};
 use touchstone_crypto::Signer;
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
+use touchstone_update::Trust;
 
 /// A certificate and the key that goes with it.
 pub(crate) fn load(by: &Signatory) -> Result<(Certificate, SoftSigner), Failure> {
@@ -35,6 +36,15 @@ pub(crate) fn certificates(path: &Path) -> Result<Vec<Certificate>, Failure> {
         return Err(Failure::unknown("touchstone.file.content", message, next));
     }
     Ok(found)
+}
+
+/// Whose signature counts: that of the one certificate, or of those whom these CAs certify.
+pub(crate) fn trust(mut certificates: Vec<Certificate>) -> Trust {
+    if certificates.len() == 1 && certificates.iter().all(|certificate| !certificate.is_ca()) {
+        Trust::Pinned(certificates.swap_remove(0))
+    } else {
+        Trust::Anchors(TrustStore::new(certificates))
+    }
 }
 
 /// A certificate in JSON.

@@ -6,9 +6,8 @@ use crate::files::{self, LARGE};
 use crate::signing;
 use serde_json::{Value, json};
 use std::path::Path;
-use touchstone_certs::TrustStore;
 use touchstone_crypto_awslc::AwsLc;
-use touchstone_update::{Manifest, Refused, Role, Rules, Trust, countersign, inspect, open, seal};
+use touchstone_update::{Manifest, Refused, Role, Rules, countersign, inspect, open, seal};
 
 pub(crate) fn run(verb: &Update) -> Answered {
     match verb {
@@ -78,12 +77,7 @@ fn verify(file: &Path, component: &str, above: u64, by: &[String]) -> Answered {
 
 fn role(argument: &str) -> Result<Role, Failure> {
     let (name, file) = files::pair(argument, "`--role NAME=FILE`")?;
-    let mut certificates = signing::certificates(Path::new(file))?;
-    let trust = if certificates.len() == 1 && certificates.iter().all(|c| !c.is_ca()) {
-        Trust::Pinned(certificates.swap_remove(0))
-    } else {
-        Trust::Anchors(TrustStore::new(certificates))
-    };
+    let trust = signing::trust(signing::certificates(Path::new(file))?);
     Ok(Role { name: name.into(), trust })
 }
 

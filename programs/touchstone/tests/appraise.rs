@@ -293,3 +293,84 @@ fn quotes_of_other_projects_get_the_verdict_of_their_manifest() {
     );
     captured(&keylime, names, "00", &[]).expect(1);
 }
+
+impl Device {
+    /// Asks the device's own TPM, as the device does when no verifier can be reached.
+    fn itself(&self, more: &[&str]) -> Ran {
+        let at = format!("tpm-tcp:{}", self.tpm.address());
+        let asked = ["appraise", "--element", &at, "--state", "state", "--pcr", "sha256:0-12,14"];
+        run(self.here.path(), &[&asked[..], more].concat())
+    }
+
+    fn tool(&self, arguments: &[&str]) -> Ran {
+        run(self.here.path(), arguments)
+    }
+}
+
+#[test]
+fn a_device_judges_itself_by_what_others_have_signed() {
+    let device = Device::new();
+    let here = device.here.path();
+    for who in ["publisher", "operator", "security", "stranger"] {
+        signer(here, who);
+    }
+    let at = format!("tpm-tcp:{}", device.tpm.address());
+    let create = ["keys", "create", "lak", "--use", "attest"];
+    let create = [&["element", "--element", &at, "--state", "state"], &create[..]].concat();
+    let ran = device.itself(&LOGS).expect(3);
+    assert!(ran.err.contains("element keys create lak --use attest` makes one"), "{}", ran.err);
+    device.tool(&create).expect(0);
+
+    let policy = POLICY.replace(
+        "control tpm-clock",
+        "control here { title \"Asked now\" severity low fresh 1m \
+         require element.kind == \"tpm2\" and evidence.age < 1m else hardware warning }\n\
+         control tpm-clock",
+    );
+    device.put("boot.policy", policy.as_bytes());
+    let sign = |file: &str, by: &str, out: &str| {
+        let (cert, key) = (format!("{by}.pem"), format!("file:{by}.key"));
+        device
+            .tool(&["policy", "sign", file, "--cert", &cert, "--key", &key, "--out", out])
+            .expect(0);
+    };
+    sign("boot.policy", "operator", "once");
+    sign("once", "security", "signed");
+    let line = String::from_utf8(rig("cmdline.txt")).unwrap();
+    device.references("good", &["--command-line", line.trim_end()]);
+    let by = ["--references", "good", "--signer", "publisher.pem"];
+    let who = ["--policy-signer", "operator.pem", "--policy-signer", "security.pem"];
+    let judged = |policy: &str, who: &[&str], more: &[&str]| {
+        device.itself(&[&["--policy", policy], who, &by, &LOGS, more].concat())
+    };
+    let ran = judged("signed", &who, &["--json"]).expect(0);
+    let json = ran.json("touchstone.appraise/1");
+    assert_eq!((&json["tier"], &json["policy"]), (&"affirming".into(), &"boot/3".into()));
+    assert_eq!(json["quote"]["nonce"].as_str().unwrap().len(), 64);
+    let again = judged("signed", &who, &["--json"]).expect(0).json("touchstone.appraise/1");
+    assert_ne!(again["quote"]["nonce"], json["quote"]["nonce"], "each time another nonce");
+    device.put("today.json", ran.out.as_bytes());
+
+    // Whose word counts, and for which version, is not the device's to say.
+    for (policy, who, code) in [
+        ("once", &who[..], "update."),
+        ("signed", &who[..2], "update."),
+        ("signed", &["--policy-signer", "stranger.pem"][..], "update."),
+        ("boot.policy", &who[..], "touchstone.policy.envelope"),
+    ] {
+        let ran = judged(policy, who, &[]).expect(3);
+        assert!(ran.err.contains(code), "{policy} {who:?}: {}", ran.err);
+    }
+    device.put("old.policy", policy.replace("boot version 3", "boot version 2").as_bytes());
+    sign("old.policy", "operator", "old.once");
+    sign("old.once", "security", "old");
+    let ran = judged("old", &who, &["--after", "today.json"]).expect(3);
+    assert!(ran.err.contains("touchstone.appraise.policy-rollback"), "{}", ran.err);
+    judged("signed", &who, &["--after", "today.json"]).expect(0);
+
+    // Something was started that its list does not tell.
+    device.tpm.tool(&["tpm2_pcrextend", &format!("10:sha256={}", "ab".repeat(32))]);
+    let ran = judged("signed", &who, &["--json"]).expect(1);
+    assert_eq!(ran.json("touchstone.appraise/1")["code"], "evidence.quote.replay");
+    device.itself(&["--nonce", "00"]).expect(2);
+}

@@ -8,9 +8,11 @@ use std::fs;
 use std::path::Path;
 use support::{Ran, folder, run, signer};
 use tempfile::TempDir;
+use touchstone_certs::Certificate;
 use touchstone_crypto::{Crypto, HashAlgorithm};
 use touchstone_crypto_awslc::AwsLc;
-use touchstone_peers::tool;
+use touchstone_measure::tcg::{EventLog, describe};
+use touchstone_peers::{STUB, rig, systemd_measure, tool, unified_kernel_image};
 
 /// A folder with a publisher.
 fn scene() -> TempDir {
@@ -362,4 +364,149 @@ fn what_a_good_device_proved_is_recorded_and_marked_so() {
 
     let Some((_here, ran)) = lab(&["--nonce", "00"]) else { return };
     assert!(ran.expect(3).err.contains("the recorded boot is not proven"));
+}
+
+const PARTS: [(&str, &str, &[u8]); 4] = [
+    (".linux", "linux", b"a kernel, which nobody starts here"),
+    (".cmdline", "cmdline", b"quiet console=ttyS0"),
+    (".initrd", "initrd", &[0x5A; 9_001]),
+    (".osrel", "osrel", b"ID=example\n"),
+];
+
+/// The registers that one image is told to lead to, by number.
+fn told(json: &Value, pcr: u32) -> Vec<String> {
+    let values = json["predicted"][0]["pcrs"][pcr.to_string()].as_array();
+    values.into_iter().flatten().map(|value| value.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn the_registers_of_a_unified_kernel_image_are_those_of_systemd_measure() {
+    let here = scene();
+    let here = here.path();
+    unified_kernel_image(here, &PARTS);
+    for bank in ["sha1", "sha256", "sha384", "sha512"] {
+        let how = ["--uki", "image.efi", "--bank", bank, "--phase", "sysinit", "--phase", "ready"];
+        let json = build(here, &how).expect(0).json("touchstone.reference.build/1");
+        let theirs =
+            ["enter-initrd:leave-initrd:sysinit", "enter-initrd:leave-initrd:sysinit:ready"]
+                .map(|phases| format!("{bank}:{}", systemd_measure(here, &PARTS, phases, bank)));
+        assert_eq!(told(&json, 11), theirs);
+        for pcr in [4, 12, 13] {
+            assert_eq!(told(&json, pcr).len(), 1, "PCR {pcr}: {json}");
+        }
+        let values = json["document"]["values"].as_array().unwrap();
+        let count = |kind: &str| values.iter().filter(|value| value["kind"] == kind).count();
+        // Two of PCR 11, and one of 4, 12 and 13 each; 9 only where the stub adds nothing.
+        assert_eq!(count("pcr"), 5 + told(&json, 9).len());
+        assert_eq!((count("boot-image"), count("command-line")), (1, 1), "{values:?}");
+    }
+    let ran = build(here, &["--uki", "image.efi"]).expect(0);
+    assert!(ran.err.contains("PCR 7 is not told: the variables of Secure Boot are not known"));
+    let json = ran.json("touchstone.reference.build/1");
+    let theirs = systemd_measure(here, &PARTS, "", "sha256");
+    assert_eq!(told(&json, 11), [format!("sha256:{theirs}")]);
+    assert_eq!(told(&json, 7), [""; 0]);
+    let ran = build(here, &["--uki", "image.efi", "--phase", "lunch"]).expect(2);
+    assert!(ran.err.contains("give one of enter-initrd"), "{}", ran.err);
+    let ran = build(here, &["--uki", "linux"]).expect(3);
+    assert!(ran.err.contains("measure.image"), "{}", ran.err);
+    build(here, &["--phase", "ready"]).expect(2);
+}
+
+#[test]
+fn shim_leaves_pcr_7_open() {
+    let here = scene();
+    let here = here.path();
+    // The stub, passed off as shim: by its SBAT, or as an older one by what it tells its keys in.
+    let mut stub = fs::read(STUB).unwrap();
+    let at = stub.windows(10).position(|window| window == b"\nsystemd,1").unwrap();
+    stub[at..at + 10].copy_from_slice(b"\nshim,4,ab");
+    fs::write(here.join("new.efi"), stub).unwrap();
+    let variable: Vec<u8> = "MokListRT".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    unified_kernel_image(here, &[(".vendor", "vendor", &variable)]);
+    fs::rename(here.join("image.efi"), here.join("old.efi")).unwrap();
+    unified_kernel_image(here, &PARTS);
+    for shim in ["new.efi", "old.efi"] {
+        let how = ["--uki", "image.efi", "--loader", shim];
+        let json = build(here, &how).expect(0).json("touchstone.reference.build/1");
+        let not_told = &json["predicted"][0]["not_told"];
+        assert!(not_told["7"].as_str().unwrap().contains("shim"), "{shim}: {not_told}");
+        let values = json["document"]["values"].as_array().unwrap();
+        assert_eq!(values.iter().filter(|value| value["kind"] == "boot-image").count(), 2);
+    }
+}
+
+/// What the rig's device booted from: its variables are in its log, its certificates are our own.
+#[test]
+fn secure_boots_register_is_what_the_rigs_device_had() {
+    let here = scene();
+    let here = here.path();
+    let log = EventLog::decode(&rig("binary_bios_measurements")).unwrap();
+    for name in ["PK", "KEK", "db", "dbx"] {
+        let mut events = log.events().iter();
+        let content =
+            events.find_map(|event| describe(event).variable(name).map(<[u8]>::to_vec)).unwrap();
+        // db as efivarfs shows it, the others as signature lists.
+        let attributes: &[u8] = if name == "db" { &[7, 0, 0, 0] } else { &[] };
+        fs::write(here.join(name), [attributes, &content].concat()).unwrap();
+    }
+    for name in ["db", "kek"] {
+        let certificate = Certificate::decode(&rig(&format!("secure-boot-{name}.der"))).unwrap();
+        fs::write(here.join(format!("{name}.pem")), certificate.to_pem().unwrap()).unwrap();
+    }
+    unified_kernel_image(here, &PARTS);
+    let variables = ["pk=PK", "kek=KEK", "db=db", "dbx=dbx"];
+    let given: Vec<&str> = variables.iter().flat_map(|of| ["--efi-variable", of]).collect();
+    let with = |signed_by: &str, given: &[&str]| {
+        build(here, &[&["--uki", "image.efi", "--signed-by", signed_by], given].concat())
+    };
+    let json = with("db.pem", &given).expect(0).json("touchstone.reference.build/1");
+    let pcrs = String::from_utf8(rig("pcrs-sha256.txt")).unwrap();
+    let held = pcrs.lines().nth(7).unwrap().split(' ').nth(1).unwrap();
+    assert_eq!(told(&json, 7), [format!("sha256:{held}")]);
+
+    let refused = with("kek.pem", &given).expect(3);
+    assert!(refused.err.contains("reference.uki.signed-by"), "{}", refused.err);
+    let missing = with("db.pem", &given[..6]).expect(2);
+    assert!(missing.err.contains("`--efi-variable dbx=FILE` is missing"), "{}", missing.err);
+    with("db.pem", &[&given[..], &["--efi-variable", "db=db"]].concat()).expect(2);
+    with("db.pem", &[&given[..6], &["--efi-variable", "moklist=dbx"]].concat()).expect(2);
+    let damaged = with("db.pem", &[&given[..6], &["--efi-variable", "dbx=db.pem"]].concat());
+    assert!(damaged.expect(3).err.contains("reference.uki.variable"));
+    build(here, &["--uki", "image.efi", "--signed-by", "db.pem"]).expect(2);
+}
+
+#[test]
+fn a_set_is_exported_as_a_corim_and_comes_back() {
+    let here = scene();
+    let here = here.path();
+    signer(here, "stranger");
+    root(here);
+    let by = ["--cert", "publisher.pem", "--key", "file:publisher.key", "--json"];
+    deb(here, "xz");
+    build(here, &["--dpkg", "pump.deb"]).expect(0);
+    fs::rename(here.join("out"), here.join("pump.references")).unwrap();
+    let export =
+        |what: &[&str]| run(here, &[&["reference", "export", "corim"], what, &by].concat());
+    let how = ["pump.references", "--signer", "publisher.pem", "--out", "pump.corim"];
+    let json = export(&how).expect(0).json("touchstone.reference.export/1");
+    assert_eq!((&json["version"], &json["left_out"]), (&7.into(), &serde_json::json!({})));
+    let how = ["pump.corim", "--signer", "publisher.pem"];
+    let json =
+        with(here, &["import", "corim"], &how).expect(0).json("touchstone.reference.import/1");
+    assert_eq!(files(&json).len(), 3);
+    let json = run(here, &["reference", "show", "pump.references", "--json"]).expect(0);
+    let pump = files(&json.json("touchstone.reference.show/1"));
+    let back = run(here, &["reference", "show", "out", "--json"]).expect(0);
+    assert_eq!(files(&back.json("touchstone.reference.show/1")), pump);
+
+    let how = ["pump.references", "--signer", "stranger.pem", "--out", "no.corim"];
+    assert!(export(&how).expect(3).err.contains("not signed by a trusted publisher"));
+    build(here, &["--root", "root"]).expect(0);
+    let how = ["out", "--signer", "publisher.pem", "--out", "no.corim"];
+    let refused = export(&how).expect(3);
+    assert!(refused.err.contains("no words for code as it is in memory (1)"), "{}", refused.err);
+    assert!(!here.join("no.corim").exists());
+    let ran = export(&[&how[..], &["--partly"]].concat()).expect(0);
+    assert!(ran.err.contains("left out: code as it is in memory (1)"), "{}", ran.err);
 }

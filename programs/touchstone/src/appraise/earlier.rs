@@ -7,12 +7,14 @@ use std::path::Path;
 use touchstone_crypto::{Crypto, HashAlgorithm};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_evidence::tpm::{AttestationKey, ClockInfo, Moment};
+use touchstone_policy::Policy;
 
 #[derive(Deserialize)]
 struct Earlier {
     schema: String,
     key: Key,
     quote: Option<Quote>,
+    policy: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -34,17 +36,26 @@ pub(super) fn fingerprint(key: &AttestationKey) -> String {
     hex(AwsLc.hash(HashAlgorithm::Sha256, &[key.spki_der()]).as_bytes())
 }
 
-pub(super) fn moment(path: &Path, key: &AttestationKey) -> Result<Moment, Failure> {
-    let shown = path.display();
-    let other = |why: &str| {
-        let next = "give what `touchstone appraise --json` printed about a good quote of this key";
-        Failure::unknown("touchstone.appraise.after", format!("{shown}: {why}"), next)
-    };
-    let earlier: Earlier = serde_json::from_slice(&files::read(path, SMALL)?)
-        .map_err(|error| other(&format!("no earlier answer: {error}")))?;
-    if earlier.schema != "touchstone.appraise/1" {
-        return Err(other("an answer of another schema"));
+/// That the policy is not an earlier version of the one that judged then.
+pub(super) fn follows(path: &Path, policy: &Policy) -> Result<(), Failure> {
+    let earlier = read(path)?;
+    let before = earlier.policy.as_deref().and_then(|id| id.rsplit_once('/'));
+    let version = before.filter(|(name, _)| *name == policy.name());
+    let version = version.and_then(|(_, version)| version.parse::<u64>().ok());
+    match version {
+        Some(before) if before > policy.version() => {
+            let (name, now) = (policy.name(), policy.version());
+            let message = format!("version {before} of {name} has judged before, this is {now}");
+            let next = format!("give version {before} of it, or a later one");
+            Err(Failure::unknown("touchstone.appraise.policy-rollback", message, next))
+        }
+        _ => Ok(()),
     }
+}
+
+pub(super) fn moment(path: &Path, key: &AttestationKey) -> Result<Moment, Failure> {
+    let other = |why: &str| other(path, why);
+    let earlier = read(path)?;
     if earlier.key.spki_sha256 != fingerprint(key) {
         return Err(other("an answer about another key"));
     }
@@ -60,4 +71,18 @@ pub(super) fn moment(path: &Path, key: &AttestationKey) -> Result<Moment, Failur
         firmware_version: u64::from_str_radix(version, 16)
             .map_err(|_| other("no firmware version"))?,
     })
+}
+
+fn read(path: &Path) -> Result<Earlier, Failure> {
+    let earlier: Earlier = serde_json::from_slice(&files::read(path, SMALL)?)
+        .map_err(|error| other(path, &format!("no earlier answer: {error}")))?;
+    if earlier.schema != "touchstone.appraise/1" {
+        return Err(other(path, "an answer of another schema"));
+    }
+    Ok(earlier)
+}
+
+fn other(path: &Path, why: &str) -> Failure {
+    let next = "give what `touchstone appraise --json` printed about a good quote of this key";
+    Failure::unknown("touchstone.appraise.after", format!("{}: {why}", path.display()), next)
 }

@@ -1,8 +1,9 @@
 //! The words of `touchstone appraise`.
 
-use super::element::{Octets, hex_octets};
+use super::element::{Octets, hex_octets, registers};
 use clap::Args;
 use std::path::PathBuf;
+use touchstone_element::PcrSelection;
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -20,6 +21,9 @@ Examples:
         --event-log binary_bios_measurements --json > today.json
   And that the TPM was not put back since:
     touchstone appraise .. --after yesterday.json
+  On the device itself, offline: by a policy and reference values that others have signed
+    touchstone appraise --element tpm:/dev/tpmrm0 --policy gateway.signed.policy \\
+        --policy-signer operator.pem --references boot-3.references --signer publisher.pem
 
 With a policy, good (0) is a device that is affirming. Without one, good is a genuine quote to which
 the logs that were given lead; nothing of what was measured is judged then.";
@@ -27,22 +31,24 @@ the logs that were given lead; nothing of what was measured is judged then.";
 #[derive(Args, Debug)]
 pub(crate) struct Appraise {
     /// What the TPM signed (TPMS_ATTEST): `tpm2_quote -m`
-    #[arg(long, value_name = "FILE")]
-    pub(crate) quote: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "element")]
+    pub(crate) quote: Option<PathBuf>,
     /// Its signature: `tpm2_quote -s`, in the format `tss` or `plain`
-    #[arg(long, value_name = "FILE")]
-    pub(crate) signature: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "element")]
+    pub(crate) signature: Option<PathBuf>,
     /// The PCR values: `tpm2_quote -o`, in the format `serialized` or `values`, or what `tpm2_quote`
     /// or `tpm2_pcrread` print
-    #[arg(long, value_name = "FILE")]
-    pub(crate) pcrs: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "element")]
+    pub(crate) pcrs: Option<PathBuf>,
     /// The attestation key: `tpm2_readpublic -f tss|tpmt|pem|der`. That it is in a TPM at all is for
     /// you to know
-    #[arg(long, value_name = "FILE")]
-    pub(crate) ak: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "element")]
+    pub(crate) ak: Option<PathBuf>,
     /// The nonce that was given out for this quote, in hexadecimal: `tpm2_quote -q`
-    #[arg(long, value_name = "HEX", value_parser = hex_octets)]
-    pub(crate) nonce: Octets,
+    #[arg(long, value_name = "HEX", value_parser = hex_octets, required_unless_present = "element")]
+    pub(crate) nonce: Option<Octets>,
+    #[command(flatten)]
+    pub(crate) here: Here,
     /// The firmware's event log: /sys/kernel/security/tpm0/binary_bios_measurements
     #[arg(long, value_name = "FILE")]
     pub(crate) event_log: Option<PathBuf>,
@@ -58,6 +64,10 @@ pub(crate) struct Appraise {
     /// What the device has to prove
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
+    /// The policy is what `touchstone policy sign` wrote, and this certificate (PEM), or one that a CA
+    /// among these issued for signing code, must have signed it; once for each who must
+    #[arg(long = "policy-signer", value_name = "FILE", requires = "policy")]
+    pub(crate) policy_signers: Vec<PathBuf>,
     /// When the nonce was given out, in seconds since 1970; without it the age of the evidence is
     /// not known
     #[arg(long, value_name = "SECONDS")]
@@ -81,4 +91,37 @@ pub(crate) struct Appraise {
     /// quotes only
     #[arg(long)]
     pub(crate) dangerous_accept_sha1: bool,
+}
+
+/// The device that the program runs on, asked by itself.
+#[derive(Args, Debug)]
+pub(crate) struct Here {
+    /// Ask the element of this machine instead of reading a quote from files, with a nonce of its own:
+    /// tpm:/dev/tpmrm0, tpm-unix:PATH, tpm-tcp:ADDRESS:PORT. Logs are the kernel's own, unless given
+    #[arg(
+        long,
+        value_name = "WHERE",
+        conflicts_with_all = ["quote", "signature", "pcrs", "ak", "nonce", "asked_at"]
+    )]
+    pub(crate) element: Option<String>,
+    /// Where the files of the TPM's keys are
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "TOUCHSTONE_ELEMENT_STATE",
+        default_value = "/var/lib/touchstone/element"
+    )]
+    pub(crate) state: PathBuf,
+    /// The element's key that attests; `touchstone element keys create NAME --use attest` makes one
+    #[arg(long, value_name = "NAME", default_value = "lak", requires = "element")]
+    pub(crate) attestation_key: String,
+    /// The registers to quote
+    #[arg(
+        long,
+        value_name = "BANK:LIST",
+        value_parser = registers,
+        default_value = "sha256:0-14",
+        requires = "element"
+    )]
+    pub(crate) pcr: PcrSelection,
 }

@@ -273,7 +273,7 @@ pub(super) fn hex_octets(text: &str) -> Result<Octets, String> {
     octets.map(Octets).ok_or_else(|| "not hexadecimal".to_owned())
 }
 
-fn registers(text: &str) -> Result<PcrSelection, String> {
+pub(super) fn registers(text: &str) -> Result<PcrSelection, String> {
     const FORM: &str = "write the bank and the registers: `sha256:0,2,7`";
     let (bank, list) = text.split_once(':').ok_or(FORM)?;
     let algorithm = HashAlgorithm::from_name(bank)

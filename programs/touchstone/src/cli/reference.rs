@@ -4,6 +4,7 @@ use super::Signatory;
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
+use touchstone_crypto::HashAlgorithm;
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Reference {
@@ -29,6 +30,10 @@ Examples:
   touchstone reference build --dpkg pump_2.1_amd64.deb ...
   # rpm: a database, or packages
   touchstone reference build --rpm /mnt/image/var/lib/rpm ...
+  # A unified kernel image, and the registers that a boot of it leads to
+  touchstone reference build --uki gateway.efi \\
+      --efi-variable pk=PK.esl --efi-variable kek=KEK.esl --efi-variable db=db.esl \\
+      --efi-variable dbx=dbx.esl --signed-by db.pem --phase ready ...
   # Signature first: what Acme signed is good, wherever it lies below /usr/
   touchstone reference build --publisher Acme=acme-ima.pem --publisher-path Acme=/usr/ ...
   # A device that is good now: its logs, proven by its quote
@@ -48,6 +53,15 @@ Examples:
 
 A file is taken over whole or not at all: what has no counterpart is named.")]
     Import(Box<ImportReference>),
+    /// Write signed reference values as others read them
+    #[command(after_help = "\
+Examples:
+  touchstone reference export corim boot-3.references --signer publisher.pem \\
+      --cert publisher.pem --key file:publisher.key --out boot-3.corim
+
+What CoRIM has no words for (publishers, which files are judged, code in memory, what was only
+recorded, grace) is named, and nothing is written; --partly leaves it out.")]
+    Export(Box<ExportReference>),
     /// Say which devices are judged by which sets, and what is different on them
     #[command(after_help = "\
 Examples:
@@ -119,6 +133,9 @@ pub(crate) struct SignReference {
     /// A certificate (PEM) that may be in PK, KEK or db
     #[arg(long = "secure-boot-key", value_name = "pk|kek|db=FILE")]
     pub(crate) secure_boot_keys: Vec<String>,
+    /// What dbx has to revoke: signature lists, or an update as UEFI publishes it (dbxupdate.bin)
+    #[arg(long = "revocations", value_name = "FILE")]
+    pub(crate) revocations: Vec<PathBuf>,
     /// A command line that the kernel may be given
     #[arg(long = "command-line", value_name = "TEXT")]
     pub(crate) command_lines: Vec<String>,
@@ -148,6 +165,8 @@ pub(crate) struct BuildReference {
     #[arg(long = "rpm", value_name = "DIR|FILE")]
     pub(crate) rpm: Vec<PathBuf>,
     #[command(flatten)]
+    pub(crate) images: Images,
+    #[command(flatten)]
     pub(crate) recorded: RecordedBoot,
     /// Who signs files: a name for policies, and their certificate (PEM)
     #[arg(long = "publisher", value_name = "NAME=FILE")]
@@ -169,6 +188,37 @@ pub(crate) struct BuildReference {
     pub(crate) take_changed: bool,
     #[command(flatten)]
     pub(crate) about: About,
+}
+
+/// Unified kernel images, and what decides what a boot of them measures.
+#[derive(Args, Debug)]
+pub(crate) struct Images {
+    /// A unified kernel image: what it is measured as, and the registers that a boot of it leads to
+    /// (PCR 4, 9, 11 to 13 and, with --efi-variable, 7)
+    #[arg(long = "uki", value_name = "FILE")]
+    pub(crate) ukis: Vec<PathBuf>,
+    /// An image that the firmware loads before it, in their order: shim, a boot manager
+    #[arg(long = "loader", value_name = "FILE", requires = "ukis")]
+    pub(crate) loaders: Vec<PathBuf>,
+    /// What the kernel is given as initrd, if it is not what is in the image
+    #[arg(long, value_name = "FILE", requires = "ukis")]
+    pub(crate) initrd: Option<PathBuf>,
+    /// The command line of the boot entry; with Secure Boot it counts only if the image has none
+    #[arg(long, value_name = "TEXT", requires = "ukis")]
+    pub(crate) command_line: Option<String>,
+    /// The last phase that systemd has measured into PCR 11 when a device quotes: enter-initrd,
+    /// leave-initrd, sysinit, ready; several if devices quote at several; none if nothing measures them
+    #[arg(long = "phase", value_name = "PHASE", requires = "ukis")]
+    pub(crate) phases: Vec<String>,
+    /// A variable of Secure Boot as the firmware holds it, from efivarfs or as a signature list
+    #[arg(long = "efi-variable", value_name = "pk|kek|db|dbx=FILE", requires_all = ["ukis", "signed_by"])]
+    pub(crate) efi_variables: Vec<String>,
+    /// The certificate in db (PEM) that the images are verified with
+    #[arg(long, value_name = "FILE", requires = "efi_variables")]
+    pub(crate) signed_by: Option<PathBuf>,
+    /// The bank of PCRs that devices quote
+    #[arg(long, value_name = "NAME", default_value = "sha256")]
+    pub(crate) bank: Algorithm,
 }
 
 /// A device that is good now.
@@ -197,13 +247,24 @@ pub(crate) struct RecordedBoot {
     pub(crate) ima_log: Option<PathBuf>,
 }
 
-/// A hash algorithm of IMA.
+/// A hash algorithm of IMA or of PCRs.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Algorithm {
     Sha1,
     Sha256,
     Sha384,
     Sha512,
+}
+
+impl From<Algorithm> for HashAlgorithm {
+    fn from(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::Sha1 => Self::Sha1,
+            Algorithm::Sha256 => Self::Sha256,
+            Algorithm::Sha384 => Self::Sha384,
+            Algorithm::Sha512 => Self::Sha512,
+        }
+    }
 }
 
 /// Formats that are read.
@@ -231,6 +292,34 @@ pub(crate) struct ImportReference {
     pub(crate) boot_images: bool,
     #[command(flatten)]
     pub(crate) about: About,
+}
+
+/// Formats that are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Written {
+    /// A concise reference integrity manifest (draft-ietf-rats-corim-11), in COSE_Sign1
+    Corim,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExportReference {
+    /// What to write
+    #[arg(value_name = "FORMAT")]
+    pub(crate) format: Written,
+    /// Signed reference values
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Who must have signed them: certificates, PEM; a CA's stands for those below it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) signer: PathBuf,
+    /// Leave out what the format has no words for
+    #[arg(long)]
+    pub(crate) partly: bool,
+    #[command(flatten)]
+    pub(crate) by: Signatory,
+    /// The file to write
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
 }
 
 #[derive(Args, Debug)]

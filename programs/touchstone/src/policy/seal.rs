@@ -12,7 +12,7 @@ use touchstone_policy::Policy;
 use touchstone_update::{Manifest, Refused, countersign, inspect, seal};
 
 /// The first octet of an envelope (a DER SEQUENCE), which begins no text.
-const ENVELOPE: u8 = 0x30;
+pub(super) const ENVELOPE: u8 = 0x30;
 
 pub(super) fn sign(file: &Path, note: &str, by: &Signatory, out: &Path, words: &Words) -> Answered {
     let (certificate, key) = signing::load(by)?;

@@ -2,20 +2,19 @@
 
 use super::gathered::Gathered;
 use super::rpmdb::Signatures;
-use super::{dpkg, publish, recorded, root, rpmdb, unfit};
+use super::{dpkg, publish, recorded, root, rpmdb, uki, unfit};
 use crate::answer::{Answer, Answered, Failure};
-use crate::cli::{Algorithm, BuildReference};
+use crate::cli::BuildReference;
 use crate::{files, signing};
 use serde_json::json;
 use std::path::Path;
 use touchstone_appraise::references::{Publisher, ReferenceValue};
-use touchstone_crypto::HashAlgorithm;
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_measure::ima::signature::{Publishers, Signature};
 
 pub(super) fn build(arguments: &BuildReference) -> Answered {
     let mut document = publish::document(&arguments.about)?;
-    let mut gathered = Gathered::new(algorithm(arguments.algorithm), &arguments.excludes);
+    let mut gathered = Gathered::new(arguments.algorithm.into(), &arguments.excludes);
     let mut signatures = Signatures::default();
     for folder in &arguments.roots {
         root::gather(&mut gathered, folder)?;
@@ -30,6 +29,7 @@ pub(super) fn build(arguments: &BuildReference) -> Answered {
     let mut answer =
         signed_files(Answer::new("touchstone.reference.build/1"), &signatures, &publishers)?;
     answer = told(answer, &gathered);
+    answer = uki::predict(answer, &mut document, &arguments.images)?;
     answer =
         recorded::take(answer, &mut document, &arguments.recorded, |path| gathered.wants(path))?;
     gathered.into_values(&mut document);
@@ -39,19 +39,11 @@ pub(super) fn build(arguments: &BuildReference) -> Answered {
     }
     document.check().map_err(unfit("what was gathered"))?;
     if document.is_empty() {
-        let next = "give --root, --dpkg, --rpm, --publisher or the quote of a device; see --help";
+        let next =
+            "give --root, --dpkg, --rpm, --uki, --publisher or the quote of a device; see --help";
         return Err(Failure::usage("there are no values to sign", next));
     }
     publish::sign(answer, &document, &arguments.about)
-}
-
-const fn algorithm(algorithm: Algorithm) -> HashAlgorithm {
-    match algorithm {
-        Algorithm::Sha1 => HashAlgorithm::Sha1,
-        Algorithm::Sha256 => HashAlgorithm::Sha256,
-        Algorithm::Sha384 => HashAlgorithm::Sha384,
-        Algorithm::Sha512 => HashAlgorithm::Sha512,
-    }
 }
 
 fn publishers(arguments: &BuildReference) -> Result<Vec<Publisher>, Failure> {
