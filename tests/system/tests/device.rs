@@ -11,7 +11,9 @@ use std::process::Command;
 use std::time::Duration;
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm};
 use touchstone_crypto_awslc::AwsLc;
-use touchstone_measure::{ima, tcg::EventLog};
+use touchstone_measure::ima;
+use touchstone_measure::predict::{self, signature_data};
+use touchstone_measure::tcg::{EventLog, SignatureDatabase};
 use touchstone_system::device::{Boot, Device, HOST, Hardware, SecureBoot};
 use touchstone_system::image::{BootImage, Recipe};
 use touchstone_system::initramfs::{Initramfs, Service};
@@ -89,6 +91,7 @@ fn a_device_measures_its_boot_and_can_be_touched() {
     assert!(secure_boot_is_on(&device));
     services_come_back(&device);
     what_was_measured_is_what_was_promised(&device, &image);
+    the_registers_are_those_that_were_told(&device, &image, &maker.keys);
     the_running_program_is_in_the_ima_list(&device);
     nftables_work_and_can_be_taken_back(&device);
     files_travel_whole(&device);
@@ -184,6 +187,37 @@ fn what_was_measured_is_what_was_promised(device: &Device, image: &BootImage) {
     for event in log.events().iter().filter(|event| event.pcr == 11) {
         let digest = event.digest(SHA256).unwrap();
         assert!(expected.contains(&digest), "event {}:\n{}", event.index, listing(&log, 11));
+    }
+}
+
+/// Told before the boot, from the signed image and the variables of Secure Boot: the values that the
+/// TPM holds after it.
+fn the_registers_are_those_that_were_told(
+    device: &Device,
+    image: &BootImage,
+    keys: &SecureBootKeys,
+) {
+    const GLOBAL: &str = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
+    const SECURITY: &str = "d719b2cb-3d3a-4596-a3bc-dad00e67656f";
+    // Four bytes of attributes, then the content; a variable that does not exist has none.
+    let variable = |name: &str, vendor: &str| {
+        let path = format!("/sys/firmware/efi/efivars/{name}-{vendor}");
+        device.pull(&path).map_or_else(|_| Vec::new(), |octets| octets[4..].to_vec())
+    };
+    let (pk, kek) = (variable("PK", GLOBAL), variable("KEK", GLOBAL));
+    let (db, dbx) = (variable("db", SECURITY), variable("dbx", SECURITY));
+    let database = SignatureDatabase::decode(&db).unwrap();
+    let entry = database.entries.iter().find(|entry| entry.data == keys.db).unwrap();
+    let entry = signature_data(entry.owner, &entry.data);
+    let uki = std::fs::read(image.path()).unwrap();
+    let mut boot = predict::Boot::of(&uki);
+    boot.secure_boot = Some(predict::SecureBoot::on(&pk, &kek, &db, &dbx).verified_by_db(&entry));
+    let prediction = boot.predict(&AwsLc, SHA256).unwrap();
+    assert_eq!(prediction.unpredictable(), []);
+    let held = pcr_values(device);
+    for pcr in [4, 7, 9, 11, 12, 13] {
+        let told = prediction.value(&AwsLc, pcr).unwrap().to_hex();
+        assert_eq!(told, held[usize::try_from(pcr).unwrap()], "PCR {pcr}");
     }
 }
 
