@@ -1,10 +1,11 @@
 //! `cargo xtask size`: the smallest client of a TPM, and the policy core, each as firmware for a
 //! Cortex-M4, and how much of the flash it takes beside what was promised.
 
-use crate::run::{Step, cargo, on_path, target_dir};
+use crate::run::{Step, cargo, on_path, root, target_dir};
 use anyhow::{Context, Result, bail};
 use object::elf::SHF_ALLOC;
 use object::{File, Object, ObjectSection, SectionFlags};
+use std::path::{Path, PathBuf};
 
 const TARGET: &str = "thumbv7em-none-eabi";
 /// The promise: octets of code, constants and the vector table together.
@@ -12,25 +13,33 @@ const LIMIT: u64 = 64 * 1024;
 /// The libraries' own switches for small code.
 const COMPACT: &str = r#"--cfg sha2_backend_soft="compact" --cfg aes_backend_soft="compact""#;
 
+/// Debian's compiler, which has the source of its core library beside it and asks no server of Rust's:
+/// rustc-web and rust-web-src, or rustc and rust-src where these are new enough.
+const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+const DEBIAN_SOURCE: &str = "/usr/lib/rustlib/src/rust/library";
+/// It comes without a linker for microcontrollers.
+const LINKER: &str = "ld.lld";
+
 pub(crate) fn size() -> Result<()> {
-    require_target()?;
-    cargo("check")
+    let core = Core::find()?;
+    core.apply(&mut cargo("check"))
         .args(["--package", "touchstone-tpm2", "--no-default-features", "--locked"])
-        .args(["--target", TARGET])
         .run("the check of the FIFO driver without a heap")?;
-    let mut build = cargo("build");
-    build.args(["--profile", "size", "--locked", "--package", "touchstone-size", "--bins"]);
-    build.args(["--target", TARGET]).env("RUSTFLAGS", COMPACT).run("the build of the firmware")?;
+    core.apply(&mut cargo("build"))
+        .args(["--profile", "size", "--locked", "--package", "touchstone-size", "--bins"])
+        .env("RUSTFLAGS", COMPACT)
+        .run("the build of the firmware")?;
     measure(
+        &core,
         "touchstone-size",
         "startup, PCR read and quote over FIFO on SPI, in salted encrypted sessions",
     )?;
-    measure("touchstone-size-policy", "a policy is loaded, a device judged and told why")
+    measure(&core, "touchstone-size-policy", "a policy is loaded, a device judged and told why")
 }
 
 /// Prints how much flash a firmware takes, and fails if that is more than was promised.
-fn measure(name: &str, what: &str) -> Result<()> {
-    let path = crate::run::root().join(target_dir()).join(TARGET).join("size").join(name);
+fn measure(core: &Core, name: &str, what: &str) -> Result<()> {
+    let path = core.folder().join(TARGET).join("size").join(name);
     let elf = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let sections = in_flash(&elf)?;
     println!("size: {what}");
@@ -65,22 +74,64 @@ fn in_flash(elf: &[u8]) -> Result<Vec<(String, u64)>> {
     Ok(sections)
 }
 
-/// Makes sure that there is a core library for the microcontroller.
-fn require_target() -> Result<()> {
+/// Where the core library for the microcontroller comes from.
+enum Core {
+    /// It is with the compiler.
+    Built,
+    /// Debian's compiler builds it.
+    FromSource,
+}
+
+impl Core {
+    fn find() -> Result<Self> {
+        if has_target()? {
+            return Ok(Self::Built);
+        }
+        if on_path("rustup").is_some() {
+            eprintln!("xtask: fetching the core library for {TARGET}");
+            match Step::new("rustup").args(["target", "add", TARGET]).run("rustup target add") {
+                Ok(()) => return Ok(Self::Built),
+                Err(error) => eprintln!("xtask: {error}; looking for its source"),
+            }
+        }
+        let built_here = Path::new(DEBIAN_RUSTC).is_file() && Path::new(DEBIAN_SOURCE).is_dir();
+        if built_here && on_path(LINKER).is_some() {
+            return Ok(Self::FromSource);
+        }
+        bail!(
+            "there is no core library for {TARGET}, and nothing to build it from: run `rustup \
+             target add {TARGET}`, or `apt-get install rustc-web rust-web-src lld`"
+        )
+    }
+
+    /// The folder of what is built: each compiler has its own.
+    fn folder(&self) -> PathBuf {
+        let folder = root().join(target_dir());
+        match self {
+            Self::Built => folder,
+            Self::FromSource => folder.join("size-from-source"),
+        }
+    }
+
+    fn apply<'a>(&self, step: &'a mut Step) -> &'a mut Step {
+        step.args(["--target", TARGET, "--target-dir"]).arg(self.folder());
+        if let Self::FromSource = self {
+            // Its own compiler's library is built with features that are not stable, by name.
+            step.arg("-Zbuild-std=core,alloc").env("RUSTC", DEBIAN_RUSTC);
+            step.env("RUSTC_BOOTSTRAP", "1");
+            step.env("CARGO_TARGET_THUMBV7EM_NONE_EABI_LINKER", LINKER);
+        }
+        step
+    }
+}
+
+/// Whether the compiler has the core library for the microcontroller.
+fn has_target() -> Result<bool> {
     let libraries = std::process::Command::new(std::env::var_os("RUSTC").unwrap_or("rustc".into()))
         .args(["--print", "target-libdir", "--target", TARGET])
-        .current_dir(crate::run::root())
+        .current_dir(root())
         .output()
         .context("cannot start rustc")?;
     let folder = String::from_utf8_lossy(&libraries.stdout).trim().to_owned();
-    if libraries.status.success() && std::path::Path::new(&folder).is_dir() {
-        return Ok(());
-    }
-    if on_path("rustup").is_none() {
-        bail!(
-            "rustc has no core library for {TARGET} in {folder}, and rustup is not here to get it"
-        );
-    }
-    eprintln!("xtask: fetching the core library for {TARGET}");
-    Step::new("rustup").args(["target", "add", TARGET]).run("rustup target add")
+    Ok(libraries.status.success() && Path::new(&folder).is_dir())
 }
