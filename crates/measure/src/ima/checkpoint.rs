@@ -41,6 +41,8 @@ pub struct Proven {
     pub prefix: Prefix,
     /// Where to go on next time.
     pub checkpoint: Checkpoint,
+    /// The checkpoint that was gone on from, if what lies before it was not shown again.
+    pub from: Option<Checkpoint>,
 }
 
 /// Why a list does not lead to the quoted value.
@@ -150,7 +152,8 @@ impl Log {
         let entries = self.first().saturating_add(quoted);
         let (value, extension) = (prefix.value, prefix.extension);
         let checkpoint = Checkpoint { entries, value, extension, ..Checkpoint::start(boot, bank) };
-        Ok(Proven { continuity, prefix, checkpoint })
+        let from = same.copied().filter(|_| self.first() > 0);
+        Ok(Proven { continuity, prefix, checkpoint, from })
     }
 
     /// A whole list, though some of it was quoted in this boot before: it has to pass there.

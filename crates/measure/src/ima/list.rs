@@ -233,6 +233,11 @@ impl Log {
         (0..self.places.len()).map(|place| self.at(place))
     }
 
+    /// The entries from that place on.
+    pub fn entries_from(&self, place: usize) -> impl Iterator<Item = Entry<'_>> + use<'_> {
+        (place.min(self.places.len())..self.places.len()).map(|place| self.at(place))
+    }
+
     /// How many entries it has.
     pub const fn len(&self) -> usize {
         self.places.len()

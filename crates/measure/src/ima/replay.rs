@@ -118,7 +118,7 @@ impl Log {
         let mut replay = from;
         self.entries().take(old).for_each(|entry| replay.extend(crypto, &entry));
         recent.push(replay.value());
-        for entry in self.entries().skip(old) {
+        for entry in self.entries_from(old) {
             replay.extend(crypto, &entry);
             recent.push(replay.value());
         }
