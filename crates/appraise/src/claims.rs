@@ -118,16 +118,38 @@ fn read(given: &Map<String, Json>, catalog: &Catalog) -> Result<ClaimSet, String
             let near = catalog.nearest(name).map(|near| format!("; did you mean `{near}`?"));
             format!("no claim named `{name}`{}", near.unwrap_or_default())
         })?;
-        claims.insert(name, value(json, &known.kind, name)?);
+        claims.insert(name, value(json, &known.kind).map_err(|no| no.of(name))?);
     }
     Ok(claims)
 }
 
-/// A value of the type; `at` says where it stands.
-fn value(json: &Json, kind: &Type, at: &str) -> Result<Value, String> {
-    let wrong = || format!("`{at}` is not a {kind}");
+/// What does not fit, and where in the claim: `[0].version` and `is not a version`. The place is put
+/// together on the way out, so that claims that fit pay nothing for it.
+struct Misfit {
+    place: String,
+    what: String,
+}
+
+impl Misfit {
+    fn new(what: String) -> Self {
+        Self { place: String::new(), what }
+    }
+
+    fn inside(mut self, place: &str) -> Self {
+        self.place.insert_str(0, place);
+        self
+    }
+
+    fn of(self, claim: &str) -> String {
+        format!("`{claim}{}`{}", self.place, self.what)
+    }
+}
+
+/// A value of the type.
+fn value(json: &Json, kind: &Type) -> Result<Value, Misfit> {
+    let wrong = || Misfit::new(format!(" is not a {kind}"));
     let text = || json.as_str().ok_or_else(wrong);
-    let because = |error: &dyn core::fmt::Display| format!("`{at}`: {error}");
+    let because = |error: &dyn core::fmt::Display| Misfit::new(format!(": {error}"));
     Ok(match kind {
         Type::Boolean => json.as_bool().ok_or_else(wrong)?.into(),
         Type::Integer => json.as_i64().ok_or_else(wrong)?.into(),
@@ -138,38 +160,40 @@ fn value(json: &Json, kind: &Type, at: &str) -> Result<Value, String> {
         Type::Time => Value::Time(text()?.parse().map_err(|error| because(&error))?),
         Type::Map(element) => {
             let entries = json.as_object().ok_or_else(wrong)?.iter().map(|(name, json)| {
-                Ok((name.clone(), value(json, element, &format!("{at}[\"{name}\"]"))?))
+                let found = value(json, element);
+                Ok((name.clone(), found.map_err(|no| no.inside(&format!("[\"{name}\"]")))?))
             });
-            Value::Map(entries.collect::<Result<_, String>>()?)
+            Value::Map(entries.collect::<Result<_, Misfit>>()?)
         }
-        Type::List(element) => Value::List(elements(json, element, at)?),
-        Type::Set(element) => Value::set(elements(json, element, at)?),
-        Type::Record(fields) => record(json.as_object().ok_or_else(wrong)?, fields, at)?,
+        Type::List(element) => Value::List(elements(json, element)?),
+        Type::Set(element) => Value::set(elements(json, element)?),
+        Type::Record(fields) => record(json.as_object().ok_or_else(wrong)?, fields)?,
     })
 }
 
-fn elements(json: &Json, element: &Type, at: &str) -> Result<Vec<Value>, String> {
-    let list = json.as_array().ok_or_else(|| format!("`{at}` is not a list"))?;
-    let one = |(index, json)| value(json, element, &format!("{at}[{index}]"));
+fn elements(json: &Json, element: &Type) -> Result<Vec<Value>, Misfit> {
+    let list = json.as_array().ok_or_else(|| Misfit::new(" is not a list".into()))?;
+    let one = |(index, json)| value(json, element).map_err(|no| no.inside(&format!("[{index}]")));
     list.iter().enumerate().map(one).collect()
 }
 
 fn record(
     object: &Map<String, Json>,
     fields: &[(Cow<'static, str>, Type)],
-    at: &str,
-) -> Result<Value, String> {
+) -> Result<Value, Misfit> {
     if let Some(other) = object.keys().find(|key| !fields.iter().any(|(name, _)| name == *key)) {
         let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_ref()).collect();
-        return Err(format!("`{at}` has no field `{other}`; its fields are {}", names.join(", ")));
+        let names = names.join(", ");
+        return Err(Misfit::new(format!(" has no field `{other}`; its fields are {names}")));
     }
     // A field that is not there is one that nothing is said about.
     let given =
         fields.iter().filter_map(|(name, kind)| Some((name, kind, object.get(name.as_ref())?)));
     let one = |(name, kind, json): (&Cow<'static, str>, _, _)| {
-        Ok((name.clone(), value(json, kind, &format!("{at}.{name}"))?))
+        let found = value(json, kind).map_err(|no| no.inside(&format!(".{name}")))?;
+        Ok((name.clone(), found))
     };
-    given.map(one).collect::<Result<_, String>>().map(Value::Record)
+    given.map(one).collect::<Result<_, Misfit>>().map(Value::Record)
 }
 
 #[cfg(test)]

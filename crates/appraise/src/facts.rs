@@ -2,12 +2,14 @@
 //! of the device. Only what is asked for is made.
 
 use crate::appraisal::{EventRef, LogName};
-use crate::references::{Database, References, Standing, View};
+use crate::judged::Found;
+use crate::references::{Database, Standing, View};
 use crate::verifier::DeviceFacts;
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::cell::RefCell;
 use core::time::Duration;
 use touchstone_crypto::{Crypto, Digest};
 use touchstone_evidence::Claims as Evidenced;
@@ -64,20 +66,27 @@ impl Claims for Facts {
     }
 }
 
+/// What evidence is compared with.
+pub(crate) struct By<'a> {
+    pub(crate) crypto: &'a dyn Crypto,
+    pub(crate) view: &'a View<'a>,
+    pub(crate) reference_claims: &'a ReferenceClaims,
+    pub(crate) device: &'a DeviceFacts,
+    pub(crate) now: u64,
+}
+
 impl Facts {
+    /// The claims, and what was found of the list: `known` was found before, of so many entries.
     pub(crate) fn new<'n>(
-        crypto: &dyn Crypto,
+        by: &By<'_>,
         evidence: &Evidenced<'_>,
-        references: &References,
-        reference_claims: &ReferenceClaims,
-        device: &DeviceFacts,
-        now: u64,
         wanted: impl Iterator<Item = &'n str>,
-    ) -> Self {
-        let view = View::new(references, &device.id, now);
+        known: Option<(&Found, usize)>,
+    ) -> (Self, Found) {
+        let By { crypto, view, reference_claims, device, now } = *by;
         let wanted: Vec<&str> = wanted.collect();
         let mut facts = Self {
-            references: reference_claims.of(&view, wanted.iter().copied()),
+            references: reference_claims.of(view, wanted.iter().copied()),
             now,
             age: device.evidence_at.and_then(|at| now.checked_sub(at)).map(Duration::from_secs),
             claims: BTreeMap::new(),
@@ -86,7 +95,8 @@ impl Facts {
         };
         let nothing = Nothing::default();
         let evidence = Present::of(evidence, &nothing);
-        let source = Source { crypto, evidence, references: &view, device, now };
+        let found = RefCell::default();
+        let source = Source { crypto, evidence, references: view, device, now, known, found };
         for name in wanted {
             if facts.silence.about(name).is_some() {
                 continue;
@@ -95,7 +105,7 @@ impl Facts {
                 facts.claims.insert(name.into(), value);
             }
         }
-        facts
+        (facts, source.found.into_inner())
     }
 
     pub(crate) fn into_claims(self) -> ClaimSet {
@@ -129,6 +139,9 @@ struct Source<'a> {
     references: &'a View<'a>,
     device: &'a DeviceFacts,
     now: u64,
+    /// What was found before, and of how many entries.
+    known: Option<(&'a Found, usize)>,
+    found: RefCell<Found>,
 }
 
 impl Source<'_> {
@@ -176,9 +189,9 @@ impl Source<'_> {
             "boot.contradictions" => self.contradictions(),
             "ima.entries" => files::entries(self),
             "ima.files" => files::all(self),
-            "ima.unknown-files" => files::unknown(self),
-            "ima.outdated-files" => files::outdated(self),
-            "ima.badly-signed" => files::badly_signed(self),
+            "ima.unknown-files" => self.files("ima.unknown-files", files::unknown),
+            "ima.outdated-files" => self.files("ima.outdated-files", files::outdated),
+            "ima.badly-signed" => self.files("ima.badly-signed", files::badly_signed),
             "ima.violations" => self.violations(notes),
             "ima.boot-aggregate" => self.boot_aggregate(notes)?,
             "ima.unquoted" => count(self.evidence.unquoted),
@@ -402,20 +415,33 @@ impl Source<'_> {
         }))
     }
 
+    /// Findings about files, going on from those that are known.
+    fn files(&self, claim: &'static str, find: impl FnOnce(&Self, usize) -> Vec<Value>) -> Value {
+        let known = self.known.and_then(|(found, from)| Some((found.files.get(claim)?, from)));
+        let (mut all, from) = known.map_or((Vec::new(), 0), |(known, from)| (known.clone(), from));
+        all.extend(find(self, from));
+        self.found.borrow_mut().files.insert(claim, all.clone());
+        Value::List(all)
+    }
+
     fn violations(&self, notes: &mut Notes) -> Value {
-        let entries = self.evidence.ima.entries();
-        let mut total = 0;
-        for entry in entries.filter(|entry| entry.violation) {
-            total += 1;
+        let known = self.known.and_then(|(found, from)| Some((found.violations.as_ref()?, from)));
+        let (mut all, from) = known.map_or((Vec::new(), 0), |(known, from)| (known.clone(), from));
+        let entries = self.evidence.ima.entries_from(from);
+        all.extend(entries.filter(|entry| entry.violation).map(|entry| {
             let text = format!(
                 "IMA entry {}: {} was open for writing while it was measured",
                 entry.index,
                 entry.path()
             );
-            let event = Some(EventRef { log: LogName::Ima, index: entry.index });
-            notes.entry("ima.violations").or_default().push(Note { text, event });
+            Note { text, event: Some(EventRef { log: LogName::Ima, index: entry.index }) }
+        }));
+        let total = count(all.len());
+        self.found.borrow_mut().violations = Some(all.clone());
+        if !all.is_empty() {
+            notes.entry("ima.violations").or_default().extend(all);
         }
-        count(total)
+        total
     }
 
     fn boot_aggregate(&self, notes: &mut Notes) -> Option<Value> {

@@ -38,6 +38,7 @@ pub mod ear;
 mod evaluated;
 pub mod extension;
 mod facts;
+mod judged;
 pub mod references;
 mod verifier;
 
@@ -45,6 +46,7 @@ pub use admission::{Admitted, Gate, Refusal};
 pub use appraisal::{Appraisal, ControlResult, EventRef, LogName, NotEvaluated, TrustVector};
 pub use catalog::{SCHEMA, catalog};
 pub use ear::{Confirmation, Ear, VerifierId, VerifierKey};
+pub use judged::Judged;
 pub use references::{Document, References};
 pub use touchstone_policy::Status;
 pub use touchstone_policy::ar4si::{Dimension, Tier};

@@ -37,7 +37,7 @@ pub(crate) use publisher::Signed;
 pub use set::{Kind, Set};
 pub use value::{Database, Publisher, Range, ReferenceValue};
 pub use view::Standing;
-pub(crate) use view::{View, ViewKey};
+pub(crate) use view::{JudgedBy, View, ViewKey};
 
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeMap;

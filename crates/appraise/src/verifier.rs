@@ -1,8 +1,8 @@
 //! The Verifier: claims, policy, conclusion. Pure: no clock, no store, no network.
 
 use crate::appraisal::{Appraisal, ControlResult, EventRef, LogName, NotEvaluated, TrustVector};
-use crate::facts::Facts;
-use crate::facts::Silence;
+use crate::facts::{By, Facts, Silence};
+use crate::judged::Judged;
 use crate::references::{References, Set, View};
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -79,18 +79,26 @@ impl Verifier {
         device: &DeviceFacts,
         now: u64,
     ) -> Appraisal {
+        self.appraise_after(crypto, evidence, device, now, None).0
+    }
+
+    /// As [`appraise`](Self::appraise), to the same conclusion, but sooner: with what was found of the
+    /// device's IMA list last time, only what followed is looked at. The second is for next time.
+    pub fn appraise_after(
+        &self,
+        crypto: &dyn Crypto,
+        evidence: &Verified<Evidence>,
+        device: &DeviceFacts,
+        now: u64,
+        last: Option<&Judged>,
+    ) -> (Appraisal, Option<Judged>) {
         let Some(claims) = claims(crypto, evidence) else {
-            return self.undecided(device, now);
+            return (self.undecided(device, now), None);
         };
-        let facts = Facts::new(
-            crypto,
-            &claims,
-            &self.references,
-            &self.reference_claims,
-            device,
-            now,
-            self.policy.claims(),
-        );
+        let view = View::new(&self.references, &device.id, now);
+        let known = last.and_then(|last| last.about(evidence, &view));
+        let by = self.by(crypto, &view, device, now);
+        let (facts, found) = Facts::new(&by, &claims, self.policy.claims(), known);
         let outcomes = self.policy.evaluate(&facts);
         let mut vector = TrustVector::default();
         for outcome in &outcomes {
@@ -99,7 +107,7 @@ impl Verifier {
         let controls: Vec<ControlResult> =
             outcomes.iter().map(|outcome| control(outcome, &facts)).collect();
         let not_evaluated = self.not_evaluated(&claims, &controls);
-        Appraisal {
+        let appraisal = Appraisal {
             tier: touchstone_policy::tier(&outcomes),
             vector,
             controls,
@@ -107,7 +115,8 @@ impl Verifier {
             policy_id: self.policy_id(),
             appraised_at: now,
             evidence_at: device.evidence_at,
-        }
+        };
+        (appraisal, Judged::of(evidence, &view, found))
     }
 
     /// Everything that is known of a device from verified evidence: the claims of the whole
@@ -123,10 +132,19 @@ impl Verifier {
         let claims = claims(crypto, evidence)?;
         let catalog = crate::catalog();
         let names = catalog.claims().map(|(name, _)| name);
-        let reference_claims = &self.reference_claims;
-        let facts =
-            Facts::new(crypto, &claims, &self.references, reference_claims, device, now, names);
+        let view = View::new(&self.references, &device.id, now);
+        let (facts, _) = Facts::new(&self.by(crypto, &view, device, now), &claims, names, None);
         Some(facts.into_claims())
+    }
+
+    fn by<'a>(
+        &'a self,
+        crypto: &'a dyn Crypto,
+        view: &'a View<'a>,
+        device: &'a DeviceFacts,
+        now: u64,
+    ) -> By<'a> {
+        By { crypto, view, reference_claims: &self.reference_claims, device, now }
     }
 
     /// Why the values of a set, one of these references, were never evaluated for this

@@ -17,8 +17,9 @@ struct File<'a> {
     digest: Option<Digest>,
 }
 
-fn judged<'a>(source: &'a Source<'_>) -> impl Iterator<Item = File<'a>> {
-    let entries = source.evidence.ima.entries();
+/// The files from that entry on.
+fn judged<'a>(source: &'a Source<'_>, from: usize) -> impl Iterator<Item = File<'a>> {
+    let entries = source.evidence.ima.entries_from(from);
     entries.filter(|entry| !entry.is_boot_aggregate() && !entry.violation).filter_map(|entry| {
         let path = entry.path();
         let covered = source.references.covers(&path);
@@ -27,12 +28,12 @@ fn judged<'a>(source: &'a Source<'_>) -> impl Iterator<Item = File<'a>> {
 }
 
 pub(super) fn entries(source: &Source<'_>) -> Value {
-    Value::list(judged(source).map(|file| file.record(None)))
+    Value::list(judged(source, 0).map(|file| file.record(None)))
 }
 
 /// Each with who signed it, if that is a publisher who may.
 pub(super) fn all(source: &Source<'_>) -> Value {
-    Value::list(judged(source).map(|file| {
+    Value::list(judged(source, 0).map(|file| {
         let by_digest = file.by_digest(source.references);
         let signed = source.references.signed(source.crypto, &file.entry);
         let standing = best(by_digest, &signed);
@@ -54,20 +55,21 @@ pub(super) fn all(source: &Source<'_>) -> Value {
 }
 
 /// Those that no publisher signed and whose digest is not known.
-pub(super) fn unknown(source: &Source<'_>) -> Value {
-    Value::list(judged(source).filter_map(|file| {
+pub(super) fn unknown(source: &Source<'_>, from: usize) -> Vec<Value> {
+    let found = judged(source, from).filter_map(|file| {
         if file.by_digest(source.references).is_some() {
             return None;
         }
         let signed = source.references.signed(source.crypto, &file.entry);
         let unknown = !matches!(signed, Signed::By(..));
         unknown.then(|| file.record(Some(file.unknown_because(source.references, &signed))))
-    }))
+    });
+    found.collect()
 }
 
 /// Those that only a superseded version or a publisher whose time is over knows.
-pub(super) fn outdated(source: &Source<'_>) -> Value {
-    Value::list(judged(source).filter_map(|file| {
+pub(super) fn outdated(source: &Source<'_>, from: usize) -> Vec<Value> {
+    let found = judged(source, from).filter_map(|file| {
         let by_digest = file.by_digest(source.references);
         if by_digest == Some(Standing::Good) {
             return None;
@@ -87,17 +89,19 @@ pub(super) fn outdated(source: &Source<'_>) -> Value {
             };
             file.record(Some(format!("{} is {of}", file.place())))
         })
-    }))
+    });
+    found.collect()
 }
 
 /// Those with a signature that is not good, or not for that path. One of somebody who is no
 /// publisher here is not among them: it counts for nothing and against nothing.
-pub(super) fn badly_signed(source: &Source<'_>) -> Value {
-    Value::list(judged(source).filter_map(|file| {
+pub(super) fn badly_signed(source: &Source<'_>, from: usize) -> Vec<Value> {
+    let found = judged(source, from).filter_map(|file| {
         let signed = source.references.signed(source.crypto, &file.entry);
         let bad = matches!(signed, Signed::Badly(..) | Signed::Elsewhere(_));
         bad.then(|| file.record(Some(format!("{}: {signed}", file.place()))))
-    }))
+    });
+    found.collect()
 }
 
 fn best(by_digest: Option<Standing>, signed: &Signed<'_>) -> Option<Standing> {

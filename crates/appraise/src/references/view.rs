@@ -27,6 +27,15 @@ pub enum Standing {
 /// What identifies a view: equal keys, equal values.
 pub(crate) type ViewKey = (Vec<(Digest, Standing)>, Vec<(String, u64)>);
 
+/// What judging a file depends on: the sets and assignments by their content, and what each publisher's
+/// signatures are worth at the time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct JudgedBy {
+    sets: Vec<(Digest, Standing)>,
+    assigned: Vec<Digest>,
+    publishers: Vec<Standing>,
+}
+
 /// The values for one device at one time; the good ones before the outdated.
 pub(crate) struct View<'a> {
     layers: Vec<Layer<'a>>,
@@ -100,6 +109,14 @@ impl<'a> View<'a> {
     pub(crate) fn key(&self) -> ViewKey {
         let sets = self.sets.iter().map(|(set, standing)| (set.id, *standing)).collect();
         (sets, self.assigned.iter().map(|of| (of.name.clone(), of.version)).collect())
+    }
+
+    pub(crate) fn judged_by(&self) -> JudgedBy {
+        JudgedBy {
+            sets: self.sets.iter().map(|(set, standing)| (set.id, *standing)).collect(),
+            assigned: self.assigned.iter().map(|of| of.id).collect(),
+            publishers: self.publishers().map(|(_, standing)| standing).collect(),
+        }
     }
 
     fn removed(&self) -> impl Iterator<Item = &'a Values> {
