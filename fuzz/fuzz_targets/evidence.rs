@@ -5,6 +5,7 @@ use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
 use touchstone_certs::TrustStore;
 use touchstone_crypto_awslc::AwsLc;
+use touchstone_evidence::claims::SbatLevel;
 use touchstone_evidence::endorse::Bundle;
 use touchstone_evidence::runtime::{RuntimeClaims, code_ranges};
 use touchstone_evidence::tpm::{Attest, LakPublic, PublicArea, Signature};
@@ -39,6 +40,9 @@ fuzz_target!(|data: &[u8]| {
     }
     if let Ok(history) = ImaHistory::decode(data) {
         assert_eq!(ImaHistory::decode(&history.encode()), Ok(history));
+    }
+    if let Ok(text) = std::str::from_utf8(data) {
+        let _ = SbatLevel::parse(text);
     }
     let _ = Attest::decode(data);
     let _ = Signature::decode(data);
