@@ -25,6 +25,9 @@ pub(crate) fn size() -> Result<()> {
     core.apply(&mut cargo("check"))
         .args(["--package", "touchstone-tpm2", "--no-default-features", "--locked"])
         .run("the check of the FIFO driver without a heap")?;
+    core.apply(&mut cargo("check"))
+        .args(["--package", "touchstone-appraise", "--no-default-features", "--locked"])
+        .run("the check of the verifier without an operating system")?;
     core.apply(&mut cargo("build"))
         .args(["--profile", "size", "--locked", "--package", "touchstone-size", "--bins"])
         .env("RUSTFLAGS", COMPACT)
