@@ -16,7 +16,7 @@ use touchstone_crypto::{Crypto, Digest, HashAlgorithm, SignatureAlgorithm, Signe
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_evidence::runtime::RuntimeClaims;
 use touchstone_evidence::tpm::LakPublic;
-use touchstone_evidence::{Challenge, Evidence, PcrSelection, QuoteParts, binding};
+use touchstone_evidence::{Challenge, Evidence, ImaHistory, PcrSelection, QuoteParts, binding};
 use touchstone_measure::{ima, tcg::EventLog, tcg::EventType};
 use touchstone_policy::Policy;
 
@@ -87,6 +87,9 @@ pub struct LabCost {
     /// Ten entries more: decoding them and going on from where the last quoted list ended, with
     /// the signature check.
     pub more: Duration,
+    /// The same through the whole verifier: decoding, verifying and appraising evidence that shows
+    /// these ten, all of the list judged.
+    pub again: Duration,
     /// The signature check and the hashing for these ten.
     pub raw_more: Duration,
 }
@@ -126,6 +129,7 @@ pub fn lab(folder: &std::path::Path, rounds: u32) -> Result<LabCost> {
             black_box(EventLog::decode(&event_log)?.replay(&AwsLc, SHA256));
             Ok(())
         })?,
+        again: case.again(&event_log, &ima_log, &ten.octets, rounds)?,
         more: best(rounds, || case.check_signature().and_then(|()| ten.prove()))?,
         raw_more: best(rounds, || case.check_signature().map(|()| ten.hash()))?,
     })
@@ -279,21 +283,10 @@ impl Case {
         verifier: Verifier,
     ) -> Result<Self> {
         let log = EventLog::decode(event_log)?;
-        let list = ima::Log::decode(ima_log)?;
-        let mut pcrs = log.replay(&AwsLc, SHA256);
-        pcrs.set(10, list.replay_pcr10(&AwsLc, SHA256));
-        let composite =
-            pcrs.composite(&AwsLc, SHA256, &selection.pcrs).context("a PCR is missing")?;
-        let runtime = RuntimeClaims {
-            agent_version: "0.1.0".into(),
-            command_line: COMMAND_LINE.into(),
-            ..RuntimeClaims::default()
-        }
-        .encode();
         let lak = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256)?;
-        let attest = quote(&binding(&AwsLc, &NONCE, &runtime), &selection, composite.as_bytes())?;
-        let signature_der = lak.sign(&attest)?;
-        let parts = QuoteParts { attest: attest.clone(), signature: tpmt_ecdsa(&signature_der)? };
+        let (parts, runtime, signature_der) =
+            signed(event_log, &ima::Log::decode(ima_log)?, &selection, &lak)?;
+        let attest = parts.attest.clone();
         Ok(Self {
             lak_public: LakPublic::from_native(&attestation_key(lak.spki_der())?)?,
             octets: Evidence::encode(&parts, event_log, ima_log, &runtime, &[]),
@@ -310,15 +303,29 @@ impl Case {
     fn appraise(&self) -> Result<touchstone_appraise::Appraisal> {
         let evidence =
             Evidence::decode(&self.octets)?.verify(&AwsLc, &self.lak_public, &self.challenge)?;
-        let device = DeviceFacts {
-            id: "dev-bench".into(),
-            tenant: "default".into(),
-            onboarded: Some(true),
-            endorsed: Some(true),
-            element_kind: Some("tpm2".into()),
-            evidence_at: Some(1_800_000_000),
-        };
-        Ok(black_box(self.verifier.appraise(&AwsLc, &evidence, &device, 1_800_000_001)))
+        Ok(black_box(self.verifier.appraise(&AwsLc, &evidence, &device(), 1_800_000_001)))
+    }
+
+    /// The device attests again, ten entries later, and shows these.
+    fn again(&self, event_log: &[u8], ima_log: &[u8], ten: &[u8], rounds: u32) -> Result<Duration> {
+        let decoded = |octets: &[u8]| Evidence::decode(octets);
+        let first = decoded(&self.octets)?.verify(&AwsLc, &self.lak_public, &self.challenge)?;
+        let history = ImaHistory::of(&first).context("no list was proven")?;
+        let (device, now) = (device(), 1_800_000_001);
+        let (_, judged) = self.verifier.appraise_after(&AwsLc, &first, &device, now, None);
+        let entries = history.mark().entries;
+        let list = ima::Log::decode(&[ima_log, ten].concat())?;
+        let part = list.octets_from(usize::try_from(entries)?);
+        let (parts, runtime, _) = signed(event_log, &list, &self.challenge.selection, &self.lak)?;
+        let octets = Evidence::encode_from(&parts, event_log, (entries, part), &runtime, &[]);
+        best(rounds, || {
+            let evidence = decoded(&octets)?;
+            let (lak, history) = (&self.lak_public, Some(&history));
+            let evidence = evidence.verify_after(&AwsLc, lak, &self.challenge, history)?;
+            let known = judged.as_ref();
+            black_box(self.verifier.appraise_after(&AwsLc, &evidence, &device, now, known));
+            Ok(())
+        })
     }
 
     /// The signature check and the hashing that every verifier has to do.
@@ -338,6 +345,39 @@ impl Case {
         let key = self.lak.spki_der();
         Ok(AwsLc.verify(self.lak.algorithm(), key, &self.attest, &self.signature_der)?)
     }
+}
+
+fn device() -> DeviceFacts {
+    DeviceFacts {
+        id: "dev-bench".into(),
+        tenant: "default".into(),
+        onboarded: Some(true),
+        endorsed: Some(true),
+        element_kind: Some("tpm2".into()),
+        evidence_at: Some(1_800_000_000),
+    }
+}
+
+/// A quote of what the logs lead to, the run-time claims that it binds, and its signature in DER.
+fn signed(
+    event_log: &[u8],
+    list: &ima::Log,
+    selection: &PcrSelection,
+    lak: &SoftSigner,
+) -> Result<(QuoteParts, Vec<u8>, Vec<u8>)> {
+    let mut pcrs = EventLog::decode(event_log)?.replay(&AwsLc, SHA256);
+    pcrs.set(10, list.replay_pcr10(&AwsLc, SHA256));
+    let composite = pcrs.composite(&AwsLc, SHA256, &selection.pcrs).context("a PCR is missing")?;
+    let runtime = RuntimeClaims {
+        agent_version: "0.1.0".into(),
+        command_line: COMMAND_LINE.into(),
+        ..RuntimeClaims::default()
+    }
+    .encode();
+    let attest = quote(&binding(&AwsLc, &NONCE, &runtime), selection, composite.as_bytes())?;
+    let der = lak.sign(&attest)?;
+    let signature = tpmt_ecdsa(&der)?;
+    Ok((QuoteParts { attest, signature }, runtime, der))
 }
 
 /// The shortest of some rounds: what it costs when nothing else disturbs.

@@ -41,6 +41,7 @@ fn lab() -> anyhow::Result<()> {
     println!("{:>24} {:>14} {:>14} {:>8} {:>12}", "", "ours", "raw crypto", "ratio", "target");
     row("appraisal", cost.appraisal, Some(cost.raw), 4_000.0);
     row("ten entries more", cost.more, Some(cost.raw_more), 300.0);
+    row("the same, all appraised", cost.again, Some(cost.raw_more), 300.0);
     row("boot log", cost.boot_log, None, 100.0);
     if let Some(python) = std::env::var_os("TOUCHSTONE_KEYLIME") {
         keylime(&python, &folder, cost.appraisal)?;
