@@ -378,3 +378,27 @@ fn the_original_template_of_a_kernel_is_read() {
     // evmctl takes no lists that mix it with others, so no buffers are measured.
     measured.check("ima", HashAlgorithm::Sha1);
 }
+
+#[test]
+fn typed_digests_of_a_kernel_without_signatures_are_read() {
+    let measured = Measured::with("ima_template=ima-ngv2 ima_hash=sha256", &everything());
+    measured.check("ima-ngv2", HashAlgorithm::Sha256);
+    measured.has_keys();
+    assert_eq!(measured.of("/data/text").file_digest().unwrap().kind, DigestKind::Content);
+    // The template has no field for what is there.
+    assert_eq!(measured.verdict("/data/bin/signed"), Err(SignatureFault::Absent));
+}
+
+/// A kernel that has SHA-512 only as a module, as Debian's, says so and takes its default instead.
+#[test]
+fn files_that_a_kernel_hashed_with_sha512_are_read() {
+    let measured = Measured::with("ima_template=ima-ng ima_hash=sha512", &everything());
+    let console = std::fs::read(measured.folder.path().join("ima/console.log")).unwrap();
+    let console = String::from_utf8_lossy(&console).into_owned();
+    let hash = if console.contains("going to use default hash algorithm") {
+        HashAlgorithm::Sha256
+    } else {
+        HashAlgorithm::Sha512
+    };
+    measured.check("ima-ng", hash);
+}
