@@ -50,6 +50,9 @@ pub(crate) fn bench(no_install: bool, peers: bool) -> Result<()> {
     cargo("bench")
         .args(["--quiet", "--locked", "--package", "touchstone", "--bench", "cms"])
         .run("the benchmark of envelopes")?;
+    cargo("bench")
+        .args(["--quiet", "--locked", "--package", "touchstone-fleet", "--bench", "audit"])
+        .run("the benchmark of the audit log")?;
     let mut bench = cargo("run");
     bench
         .args(["--release", "--locked", "--package", "touchstone-system", "--bin"])

@@ -97,6 +97,7 @@ fn demo(no_install: bool, keep: bool, screenshots: Option<std::path::PathBuf>) -
 
 fn test(no_install: bool, args: &[String]) -> Result<()> {
     packages::require(packages::Use::Test, no_install)?;
+    packages::peers()?;
     build_programs(Profile::Rig)?;
     let mut test = cargo("test");
     test.args(["--workspace", "--no-fail-fast"]).args(args);

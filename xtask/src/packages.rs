@@ -1,8 +1,8 @@
 //! The system packages that the demo and the tests need: why, what is missing, and installing it.
 //! Debian 12 and 13 and Ubuntu 24.04 have all of them under these names.
 
-use crate::run::{Step, on_path};
-use anyhow::{Result, bail};
+use crate::run::{Step, on_path, root};
+use anyhow::{Context, Result, bail};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -40,6 +40,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "mosquitto", why: "the broker that the device speaks to", uses: BOTH },
     Package { name: "rsyslog", why: "the SIEM that events are sent to", uses: BOTH },
     Package { name: "rsyslog-gnutls", why: "mutual TLS for rsyslog", uses: BOTH },
+    Package { name: "rsyslog-relp", why: "RELP for rsyslog", uses: &[Use::Test] },
     Package { name: "openssl", why: "a second opinion on OCSP, CMS, TLS and certificates", uses: BOTH },
     Package { name: "curl", why: "a second opinion on EST and HTTPS", uses: BOTH },
     Package { name: "tpm2-tools", why: "a second opinion on the TPM", uses: &[Use::Test] },
@@ -61,7 +62,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "default-jdk-headless", why: "compiling and running the program that calls it", uses: &[Use::Test] },
     Package { name: "gnutls-bin", why: "certtool: GnuTLS' opinion on certificates and CRLs", uses: &[Use::Test] },
     Package { name: "libnss3-tools", why: "certutil: NSS' opinion on certificates and CRLs", uses: &[Use::Test] },
-    Package { name: "python3-venv", why: "Keylime's verifier, for `bench --peers`", uses: &[Use::Test] },
+    Package { name: "python3-venv", why: "OTLP receivers, and Keylime's verifier for `bench --peers`", uses: &[Use::Test] },
     Package { name: "rpm", why: "packages and a database of rpm", uses: &[Use::Test] },
     Package { name: "iproute2", why: "network namespaces for the quarantine's tests", uses: &[Use::Test] },
     Package { name: "chromium", why: "pictures of the console", uses: &[Use::Screenshots] },
@@ -94,6 +95,60 @@ pub(crate) fn require(what_for: Use, no_install: bool) -> Result<()> {
     let mut args = vec!["install", "--yes", "--quiet", "--no-install-recommends"];
     args.extend(&names);
     apt(&args)?.run("apt-get install").and(update)
+}
+
+/// Packages that conflict with one above: unpacked under `target/peers`, not installed.
+const UNPACKED: &[(&str, &str)] =
+    &[("syslog-ng-core", "a SIEM that is not rsyslog, and which refuses to be beside it")];
+/// What the tests' OTLP receivers are, from PyPI.
+const OTLP: &[&str] = &["rotel==0.0.1a15", "opentelemetry-proto==1.38.0"];
+
+/// Makes the peers that are no installed packages, once: unpacked ones, and environments of Python.
+pub(crate) fn peers() -> Result<()> {
+    let folder = root().join("target/peers");
+    for (package, why) in UNPACKED {
+        let into = folder.join(package);
+        if !into.is_dir() {
+            eprintln!("xtask: unpacking {package}: {why}");
+            unpack(package, &into).with_context(|| format!("{package} was not unpacked"))?;
+        }
+    }
+    let into = folder.join("otlp");
+    if !into.is_dir() {
+        eprintln!("xtask: an environment of Python with OTLP receivers");
+        let made = folder.join(format!("otlp.{}", std::process::id()));
+        Step::new("python3").args(["-m", "venv", "--copies"]).arg(&made).run("python3 -m venv")?;
+        Step::new(made.join("bin/python"))
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args(OTLP)
+            .run("installing OTLP receivers from PyPI")?;
+        std::fs::rename(&made, &into)?;
+    }
+    Ok(())
+}
+
+/// Downloads a package with what it needs beyond what is installed, and unpacks all of it.
+fn unpack(package: &str, into: &Path) -> Result<()> {
+    let archives = into.with_extension("archives");
+    std::fs::create_dir_all(archives.join("partial"))?;
+    let option = format!("Dir::Cache::Archives={}", archives.display());
+    apt(&["install", "--yes", "--quiet", "--no-install-recommends", "--download-only"])?
+        .args(["-o", &option, package])
+        .run("apt-get install --download-only")?;
+    let half = into.with_extension("half");
+    std::fs::create_dir_all(&half)?;
+    for entry in std::fs::read_dir(&archives)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|ending| ending == "deb") {
+            Step::new("dpkg-deb")
+                .arg("--extract")
+                .arg(&path)
+                .arg(&half)
+                .run("dpkg-deb --extract")?;
+        }
+    }
+    std::fs::rename(&half, into)?;
+    Ok(())
 }
 
 fn installed(name: &str) -> bool {

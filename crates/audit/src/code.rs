@@ -22,6 +22,10 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// All of them, the worst first.
+    pub const ALL: &[Self] =
+        &[Self::Alert, Self::Critical, Self::Error, Self::Warning, Self::Notice, Self::Info];
+
     /// The number in a syslog message.
     pub const fn number(self) -> u8 {
         match self {
@@ -91,8 +95,22 @@ codes! {
     DeviceReleased, "device.released", Notice, "a device lifted its quarantine";
     DeviceSilent, "device.silent", Warning, "a device sends no evidence any more";
     DeviceHeard, "device.heard", Notice, "a device that was silent sends evidence again";
+    EvidenceSent, "attest.evidence.sent", Info, "a device was measured, and its evidence sent";
     EvidenceRefused, "attest.evidence.refused", Warning, "evidence did not parse or verify";
     VerdictChanged, "attest.verdict.changed", Notice, "the trust tier of a device changed";
+    CodeChanged, "code.changed", Critical, "code in memory is not what its file says";
+    CodeMapped, "code.mapped", Warning, "code was mapped that no signed file accounts for";
+    ProcessStarted, "process.started", Notice, "a program started";
+    ProcessTraced, "process.traced", Warning, "a process took hold of another";
+    ProcessSuspect, "process.suspect", Warning, "a process runs what it should not";
+    ConfigChanged, "config.changed", Notice, "the configuration of a device changed";
+    ResponseProposed, "respond.proposed", Notice, "a countermeasure waits for approval";
+    ResponseApproved, "respond.approved", Notice, "a countermeasure was approved";
+    ResponseApplied, "respond.applied", Warning, "a countermeasure was applied";
+    ResponseUndone, "respond.undone", Notice, "a countermeasure was undone";
+    ResponseReverted, "respond.reverted", Warning, "a countermeasure ended because nobody renewed it";
+    ResponseRefused, "respond.refused", Warning, "an interlock did not let a countermeasure happen";
+    ResponseFailed, "respond.failed", Error, "a countermeasure could not be applied or undone";
     CertIssued, "cert.issued", Notice, "a certificate was issued";
     CertRefused, "cert.refused", Warning, "a certificate was not issued";
     CertRevoked, "cert.revoked", Warning, "a certificate was revoked";
@@ -116,8 +134,10 @@ codes! {
     AuditRecovered, "audit.recovered", Warning, "an entry that was never acknowledged was cut off";
     AuditSigned, "audit.signed", Info, "the head of the audit log was signed";
     AuditUnsigned, "audit.unsigned", Error, "the head of the audit log could not be signed";
-    AuditExportLost, "audit.export.lost", Error, "entries did not reach the syslog collector";
-    AuditExportResumed, "audit.export.resumed", Notice, "entries reach the syslog collector again";
+    AuditContinued, "audit.continued", Info, "the audit log goes on in a new part";
+    AuditPruned, "audit.pruned", Notice, "the oldest part of the audit log was removed";
+    AuditExportLost, "audit.export.lost", Error, "entries may not have reached a collector";
+    AuditExportResumed, "audit.export.resumed", Notice, "entries reach a collector again";
 }
 
 impl Code {

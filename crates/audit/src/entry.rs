@@ -98,7 +98,18 @@ pub struct Entry {
 
 impl Entry {
     /// The entry that follows `head`.
+    #[cfg(test)]
     pub(crate) fn after(head: &Head, crypto: &dyn Crypto, time: u64, event: &Event) -> Self {
+        Self::written(head, crypto, time, event).0
+    }
+
+    /// The entry that follows `head`, and its line.
+    pub(crate) fn written(
+        head: &Head,
+        crypto: &dyn Crypto,
+        time: u64,
+        event: &Event,
+    ) -> (Self, String) {
         let mut entry = Self {
             v: VERSION,
             seq: head.seq + 1,
@@ -111,9 +122,12 @@ impl Entry {
             prev: head.hash.to_hex(),
             hash: "0".repeat(HASH_DIGITS),
         };
-        let line = entry.line();
+        let mut line = entry.line();
         entry.hash = hash_of(crypto, hashed_part(&line).unwrap_or_default()).to_hex();
-        entry
+        line.truncate(line.len().saturating_sub(HASH_DIGITS + 2));
+        line.push_str(&entry.hash);
+        line.push_str("\"}");
+        (entry, line)
     }
 
     /// The line, without its end.
@@ -231,6 +245,8 @@ mod tests {
     #[test]
     fn a_line_reads_back() {
         let entry = entry();
+        let event = Event::new(Code::FlowCut, "plant", "device:17").with("why", "a \"reason\"\n");
+        assert_eq!(Entry::written(&Head::EMPTY, &AwsLc, 7, &event).1, entry.line());
         assert_eq!(Entry::decode(&AwsLc, entry.line().as_bytes()), Ok(entry.clone()));
         assert_eq!(entry.head().to_string().parse(), Ok(entry.head()));
         assert_eq!((entry.seq, entry.prev()), (1, "0".repeat(64).as_str()));

@@ -21,8 +21,21 @@ pub enum Error {
     Broken(Broken),
     /// An earlier write failed and could not be taken back; open the log again.
     Stopped,
-    /// An event says that a head was signed; only signing one makes such an entry.
+    /// An event says that a head was signed or that a part begins; only doing so makes such an
+    /// entry.
     Reserved,
+    /// The line after an entry is not what was written.
+    Damaged {
+        /// That entry.
+        after: u64,
+        /// What is wrong with the line.
+        flaw: Flaw,
+    },
+    /// What is known of the log stands before the first entry that is here.
+    Incomplete {
+        /// That first entry.
+        first: u64,
+    },
     /// The head was not signed.
     Unsigned(CheckpointFault),
 }
@@ -36,6 +49,8 @@ impl Error {
             Self::Broken(broken) => broken.flaw.code(),
             Self::Stopped => "audit.stopped",
             Self::Reserved => "audit.reserved",
+            Self::Damaged { flaw, .. } => flaw.code(),
+            Self::Incomplete { .. } => "audit.parts.incomplete",
             Self::Unsigned(fault) => fault.code(),
         }
     }
@@ -54,7 +69,15 @@ impl fmt::Display for Error {
             Self::Stopped => f.write_str(
                 "an earlier write failed and could not be taken back; restart to recover",
             ),
-            Self::Reserved => f.write_str("only the log itself tells that its head was signed"),
+            Self::Reserved => {
+                f.write_str("only the log itself tells that its head was signed or a part begins")
+            }
+            Self::Damaged { after, flaw } => write!(f, "the line after entry {after}: {flaw}"),
+            Self::Incomplete { first } => write!(
+                f,
+                "what is known of the log lies before entry {first}, the first one here; give the \
+                 earlier parts, too"
+            ),
             Self::Unsigned(fault) => write!(f, "the head of the log is not signed: {fault}"),
         }
     }
@@ -72,7 +95,9 @@ impl std::error::Error for Error {
 /// Where a log is broken, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broken {
-    /// The line, from 1 on.
+    /// Which of the parts that were read, from 0 on.
+    pub part: usize,
+    /// The line in it, from 1 on.
     pub line: u64,
     /// What is wrong with it.
     pub flaw: Flaw,
@@ -133,6 +158,8 @@ pub enum Flaw {
         /// That size.
         known: u64,
     },
+    /// It says that a part begins here, and that is not where one can, or not after these entries.
+    Continuation,
     /// More entries than a notary lets pass are behind the last signed head.
     Unsigned {
         /// The entry up to which the log is signed; 0 if it never was.
@@ -158,6 +185,7 @@ impl Flaw {
             Self::OtherTree => "audit.tree.other",
             Self::Shorter { .. } => "audit.tree.cut",
             Self::OtherRoot { .. } => "audit.tree.rewritten",
+            Self::Continuation => "audit.parts.other",
             Self::Unsigned { .. } => "audit.tree.unsigned",
         }
     }
@@ -203,6 +231,10 @@ impl fmt::Display for Flaw {
                 f,
                 "the first {known} entries are not those of the known checkpoint: the log was \
                  written anew"
+            ),
+            Self::Continuation => f.write_str(
+                "a part of a log that begins here does not go on from the part before: one was \
+                 removed or replaced",
             ),
             Self::Unsigned { signed: 0 } => {
                 f.write_str("no head of this log was ever signed by its key")

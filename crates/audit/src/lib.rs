@@ -5,8 +5,9 @@
 //! [`Head`] can tell that the end was cut off. Every minute, every thousand entries and at each
 //! critical one, a [`Notary`] signs the root of the Merkle tree over the lines: a [`Checkpoint`],
 //! which becomes an entry itself, so that nobody without the key can write the log anew. [`Log`]
-//! answers only after the entry is on the disk. [`verify()`] reads a log that somebody else wrote, and [`Syslog`] says the same entries in
-//! RFC 5424. What this is not: a place that decides what is worth telling, or that sends it.
+//! answers only after the entry is on the disk. [`verify()`] reads a log that somebody else wrote,
+//! [`Tail`] follows one, and a [`Reporter`] says the same entries in the formats of collectors. What
+//! this is not: a place that decides what is worth telling, or that sends it.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -41,18 +42,22 @@
 
 mod checkpoint;
 mod code;
+mod encode;
 mod entry;
 mod error;
 mod log;
-mod syslog;
+mod parts;
+mod tail;
 mod tree;
 mod verify;
 
 pub use checkpoint::{Checkpoint, CheckpointFault, LogKey, MAX_NOTE, Notary};
 pub use code::{Code, Severity};
+pub use encode::{Class, Format, MAX_MESSAGE, ParseFormatError, Reporter, frame};
 pub use entry::{Entry, Event, Head, ParseHeadError};
 pub use error::{Broken, Error, Flaw};
 pub use log::{Log, Recovery, SIGN_EVERY};
-pub use syslog::{Syslog, frame};
+pub use parts::{Part, parts};
+pub use tail::Tail;
 pub use tree::Tree;
-pub use verify::{Entries, Known, Report, verify};
+pub use verify::{Entries, Known, Report, verify, verify_parts};

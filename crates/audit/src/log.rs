@@ -1,14 +1,18 @@
-//! Keeping a log: append, flush to the disk, then answer.
+//! Keeping a log: append, flush to the disk, then answer. Many entries share one flush.
+//!
+//! A disk that is full is an error of the append: nothing of it stays in the log, no entry that was
+//! answered for is touched, and the next append tries again.
 
 use crate::entry::{Entry, Event, Head};
 use crate::error::Error;
-use crate::verify::{CHECKPOINT, Entries, Known, walk};
+use crate::parts::{self, parts};
+use crate::verify::{CHECKPOINT, Entries, Known, PEAKS, SIGNED, UPTO, walk};
 use crate::{Code, Notary, Severity, Tree};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use touchstone_crypto::Crypto;
+use touchstone_crypto::{Crypto, Digest};
 
 /// Entries after which a head is signed at the latest.
 pub const SIGN_EVERY: u64 = 1_000;
@@ -22,6 +26,10 @@ pub struct Log {
     crypto: Arc<dyn Crypto>,
     head: Head,
     tree: Tree,
+    /// The number of the first entry of the part that is written.
+    first: u64,
+    /// Up to which entry a head was signed.
+    signed: u64,
     unsigned: Unsigned,
     length: u64,
     stopped: bool,
@@ -40,7 +48,8 @@ impl Unsigned {
     fn add(&mut self, entry: &Entry) {
         if entry.code == Code::AuditSigned.name() {
             *self = Self::default();
-        } else if entry.code != Code::AuditUnsigned.name() {
+        } else if ![Code::AuditUnsigned.name(), Code::AuditContinued.name()].contains(&&*entry.code)
+        {
             self.entries += 1;
             self.since.get_or_insert(entry.time);
             self.critical |= entry.severity <= Severity::Critical;
@@ -59,72 +68,150 @@ pub struct Recovery {
 }
 
 impl Log {
-    /// Opens the log, or starts it, readable for its owner alone. It is read to its end: what is
-    /// not what was written is an error, and the log stays as it is. `now` in Unix seconds.
+    /// Opens the log, or starts it, readable for its owner alone. The part that is written is read to
+    /// its end: what is not what was written is an error, and the log stays as it is. `now` in Unix
+    /// seconds.
     pub fn open(path: &Path, crypto: Arc<dyn Crypto>, now: u64) -> Result<(Self, Recovery), Error> {
-        let shown = path.display();
-        let file = open_private(path).map_err(Error::io(format_args!("open {shown}")))?;
-        file.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => Error::Locked,
-            TryLockError::Error(source) => Error::Io { what: format!("lock {shown}"), source },
-        })?;
-        let mut entries = Entries::new(&file, &*crypto);
+        let file =
+            open_private(path).map_err(Error::io(format_args!("open {}", path.display())))?;
+        lock(&file, path)?;
         let mut unsigned = Unsigned::default();
-        for entry in entries.by_ref() {
-            unsigned.add(&entry?);
-        }
-        let report = walk(&mut entries, &Known::default())?;
-        let tree = entries.tree;
-        let (head, length, stopped) = (report.head, report.length, false);
-        let path: PathBuf = path.into();
-        let mut log = Self { file, path, crypto, head, tree, unsigned, length, stopped };
+        let mut entries = Entries::new(&file, &*crypto);
+        walk(&mut entries, &Known::default(), |entry| unsigned.add(entry))?;
+        let report = entries.state.conclude(&Known::default(), entries.length, entries.torn)?;
+        let tree = entries.state.tree;
+        let mut log = Self {
+            file,
+            path: path.into(),
+            crypto,
+            head: report.head,
+            tree,
+            first: report.first,
+            signed: report.signed,
+            unsigned,
+            length: report.length,
+            stopped: false,
+        };
+        log.forget_half_begun()?;
         if report.torn > 0 {
+            let shown = path.display();
             log.cut().map_err(Error::io(format_args!("cut the torn end of {shown}")))?;
             let event = Event::new(Code::AuditRecovered, "", "audit").with("octets", report.torn);
             log.append(now, &event)?;
         } else {
             // The name of a new file must survive as its content will.
-            let folder = log.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            let folder = folder.unwrap_or(Path::new("."));
-            File::open(folder)
-                .and_then(|folder| folder.sync_all())
-                .map_err(Error::io(format_args!("flush {}", folder.display())))?;
+            sync_folder(path)?;
         }
         Ok((log, Recovery { entries: report.entries, torn: report.torn }))
     }
 
+    /// A part that was about to begin when the last writer ended has two names; it keeps this one.
+    fn forget_half_begun(&self) -> Result<(), Error> {
+        use std::os::unix::fs::MetadataExt;
+        let name = parts::name(&self.path, self.first);
+        let id = |path: &Path| std::fs::metadata(path).map(|data| (data.dev(), data.ino())).ok();
+        if id(&name).is_some_and(|half| Some(half) == id(&self.path)) {
+            std::fs::remove_file(&name)
+                .map_err(Error::io(format_args!("remove {}", name.display())))?;
+        }
+        Ok(())
+    }
+
     /// Writes an entry; when this returns, it is on the disk. `time` in Unix seconds.
-    /// [`Code::AuditSigned`] is for [`sign`](Self::sign) alone.
+    /// [`Code::AuditSigned`] and [`Code::AuditContinued`] are for the log itself.
     pub fn append(&mut self, time: u64, event: &Event) -> Result<Entry, Error> {
-        refuse_signed(std::slice::from_ref(event))?;
+        refuse_reserved(event)?;
         self.tell(time, event)
     }
 
     fn tell(&mut self, time: u64, event: &Event) -> Result<Entry, Error> {
-        let entry = Entry::after(&self.head, &*self.crypto, time, event);
-        self.write(&[&entry])?;
+        let (entry, mut line) = Entry::written(&self.head, &*self.crypto, time, event);
+        line.push('\n');
+        self.write(std::slice::from_ref(&entry), &line)?;
         Ok(entry)
     }
 
-    /// Writes several entries with one flush: all of them are on the disk, or none is.
-    pub fn append_all(&mut self, time: u64, events: &[Event]) -> Result<Vec<Entry>, Error> {
-        refuse_signed(events)?;
+    /// Writes several entries, each with its time, with one flush: all of them are on the disk, or
+    /// none is.
+    pub fn append_all(&mut self, events: &[(u64, Event)]) -> Result<Vec<Entry>, Error> {
+        for (_, event) in events {
+            refuse_reserved(event)?;
+        }
         let mut head = self.head;
         let mut entries = Vec::with_capacity(events.len());
-        for event in events {
-            let entry = Entry::after(&head, &*self.crypto, time, event);
+        let mut lines = String::new();
+        for (time, event) in events {
+            let (entry, line) = Entry::written(&head, &*self.crypto, *time, event);
             head = entry.head();
             entries.push(entry);
+            lines.push_str(&line);
+            lines.push('\n');
         }
-        self.write(&entries.iter().collect::<Vec<_>>())?;
+        self.write(&entries, &lines)?;
         Ok(entries)
+    }
+
+    /// Begins a new part of the log, which goes on from the last entry; where the part before is
+    /// now. It never leaves the log without its current part, whenever the machine stops.
+    pub fn begin_part(&mut self, now: u64) -> Result<PathBuf, Error> {
+        if self.stopped {
+            return Err(Error::Stopped);
+        }
+        let peaks: Vec<String> = self.tree.peaks().iter().map(Digest::to_hex).collect();
+        let event = Event::new(Code::AuditContinued, "", "audit")
+            .with(PEAKS, peaks.join(" "))
+            .with(SIGNED, self.signed);
+        let (entry, mut line) = Entry::written(&self.head, &*self.crypto, now, &event);
+        line.push('\n');
+        let (old, next) = (parts::name(&self.path, self.first), self.path.with_extension("next"));
+        let begun = self.replace(&line, &old, &next);
+        let file = begun.map_err(|error| {
+            // The part that was written stays the current one; neither name matters any more.
+            let _ = std::fs::remove_file(&next);
+            let _ = self.forget_half_begun();
+            Error::Io { what: format!("begin a part of {}", self.path.display()), source: error }
+        })?;
+        (self.file, self.first, self.length) = (file, entry.seq, 0);
+        self.took(std::slice::from_ref(&entry), &line);
+        Ok(old)
+    }
+
+    fn replace(&self, line: &str, old: &Path, next: &Path) -> std::io::Result<File> {
+        let mut file = open_private(next)?;
+        file.set_len(0)?;
+        file.try_lock()?;
+        file.write_all(line.as_bytes())?;
+        file.sync_all()?;
+        std::fs::hard_link(&self.path, old)?;
+        let folder = File::open(parts::folder(&self.path))?;
+        folder.sync_all()?;
+        std::fs::rename(next, &self.path)?;
+        folder.sync_all()?;
+        Ok(file)
+    }
+
+    /// Removes the oldest part, if there is one beside the current, and says so in the log; the
+    /// numbers of its entries.
+    pub fn prune(&mut self, now: u64) -> Result<Option<(u64, u64)>, Error> {
+        let older = parts(&self.path)?;
+        let Some(oldest) = older.first() else { return Ok(None) };
+        let next = older.get(1).map_or(self.first, |part| part.first);
+        let (from, upto) = (oldest.first, next.saturating_sub(1));
+        // The log says so first: a part that is missing without a word was removed by somebody else.
+        let event = Event::new(Code::AuditPruned, "", "audit").with("from", from).with(UPTO, upto);
+        self.append(now, &event)?;
+        let shown = oldest.path.display();
+        std::fs::remove_file(&oldest.path).map_err(Error::io(format_args!("remove {shown}")))?;
+        sync_folder(&self.path)?;
+        Ok(Some((from, upto)))
     }
 
     /// Whether a head has to be signed by now: a minute after an entry, after a thousand, and at
     /// each critical one.
     pub fn is_due(&self, now: u64) -> bool {
         let Unsigned { entries, critical, .. } = self.unsigned;
-        let late = self.due_at().is_some_and(|due| due <= now);
+        // A clock that was set back must not put the next signature off.
+        let late = self.unsigned.since.is_some_and(|since| since.abs_diff(now) >= SIGN_WITHIN);
         critical || late || entries >= SIGN_EVERY
     }
 
@@ -160,18 +247,17 @@ impl Log {
         &self.path
     }
 
-    fn write(&mut self, entries: &[&Entry]) -> Result<(), Error> {
+    /// Octets of the part that is written.
+    pub const fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn write(&mut self, entries: &[Entry], lines: &str) -> Result<(), Error> {
         if self.stopped {
             return Err(Error::Stopped);
         }
-        let Some(last) = entries.last() else { return Ok(()) };
-        let mut lines = String::new();
-        let mut tree = self.tree.clone();
-        for entry in entries {
-            let line = entry.line();
-            tree.push(&*self.crypto, line.as_bytes());
-            lines.push_str(&line);
-            lines.push('\n');
+        if entries.is_empty() {
+            return Ok(());
         }
         let written = self.file.write_all(lines.as_bytes()).and_then(|()| self.file.sync_data());
         if let Err(source) = written {
@@ -179,13 +265,21 @@ impl Log {
             self.stopped = self.cut().is_err();
             return Err(Error::Io { what: format!("write {}", self.path.display()), source });
         }
-        self.head = last.head();
-        self.tree = tree;
-        for entry in entries {
+        self.took(entries, lines);
+        Ok(())
+    }
+
+    /// What is on the disk now.
+    fn took(&mut self, entries: &[Entry], lines: &str) {
+        for (entry, line) in entries.iter().zip(lines.lines()) {
+            if entry.code == Code::AuditSigned.name() {
+                self.signed = self.tree.size();
+            }
+            self.tree.push(&*self.crypto, line.as_bytes());
             self.unsigned.add(entry);
+            self.head = entry.head();
         }
         self.length += u64::try_from(lines.len()).unwrap_or(u64::MAX);
-        Ok(())
     }
 
     /// Back to the last whole line.
@@ -196,10 +290,26 @@ impl Log {
     }
 }
 
-/// An entry that only looks like a signed head would break the log.
-fn refuse_signed(events: &[Event]) -> Result<(), Error> {
-    let signed = events.iter().any(|event| event.code() == Code::AuditSigned);
-    if signed { Err(Error::Reserved) } else { Ok(()) }
+/// An entry that only looks like a signed head or the beginning of a part would break the log.
+fn refuse_reserved(event: &Event) -> Result<(), Error> {
+    let reserved = matches!(event.code(), Code::AuditSigned | Code::AuditContinued);
+    if reserved { Err(Error::Reserved) } else { Ok(()) }
+}
+
+fn lock(file: &File, path: &Path) -> Result<(), Error> {
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => Error::Locked,
+        TryLockError::Error(source) => {
+            Error::Io { what: format!("lock {}", path.display()), source }
+        }
+    })
+}
+
+fn sync_folder(path: &Path) -> Result<(), Error> {
+    let folder = parts::folder(path);
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(Error::io(format_args!("flush {}", folder.display())))
 }
 
 fn open_private(path: &Path) -> std::io::Result<File> {

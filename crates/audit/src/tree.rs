@@ -21,6 +21,17 @@ impl Tree {
         Self::default()
     }
 
+    /// The tree of `size` leaves whose complete subtrees have those roots, the largest first; `None`
+    /// if a tree of that size has another number of them.
+    pub fn from_peaks(size: u64, peaks: Vec<Digest>) -> Option<Self> {
+        (u32::try_from(peaks.len()) == Ok(size.count_ones())).then_some(Self { size, peaks })
+    }
+
+    /// The roots of its complete subtrees, the largest first.
+    pub fn peaks(&self) -> &[Digest] {
+        &self.peaks
+    }
+
     /// How many leaves it has.
     pub const fn size(&self) -> u64 {
         self.size

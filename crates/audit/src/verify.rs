@@ -5,10 +5,15 @@ use crate::error::{Broken, Error, Flaw};
 use crate::log::SIGN_EVERY;
 use crate::{Checkpoint, CheckpointFault, Code, LogKey, Tree};
 use std::io::{BufRead, BufReader, Read};
-use touchstone_crypto::Crypto;
+use touchstone_crypto::{Crypto, Digest};
 
 /// The detail of an entry that holds a signed head.
 pub(crate) const CHECKPOINT: &str = "checkpoint";
+/// The details of an entry that begins a part: the tree before it, and up to where it was signed.
+pub(crate) const PEAKS: &str = "peaks";
+pub(crate) const SIGNED: &str = "signed";
+/// The detail of an entry that tells of a part that was removed: its last entry.
+pub(crate) const UPTO: &str = "to";
 
 /// What is known of a log from elsewhere.
 #[derive(Clone, Debug, Default)]
@@ -24,13 +29,17 @@ pub struct Known<'a> {
 /// What is known of a log that is whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// How many entries there are.
+    /// The number of the first entry: 1, unless earlier parts were left out.
+    pub first: u64,
+    /// Entries up to this one were removed by the log's own writer, who says so in the log.
+    pub pruned: u64,
+    /// How many entries there are, those of earlier parts with them.
     pub entries: u64,
     /// Its end: remember it in order to notice later that the log was cut.
     pub head: Head,
     /// Up to which entry its heads were signed; by whom is checked only with a key.
     pub signed: u64,
-    /// The octets of its whole lines.
+    /// The octets of the whole lines of the last part.
     pub length: u64,
     /// Octets of a last line without an end: a write that was cut short, or is under way.
     pub torn: u64,
@@ -39,49 +48,100 @@ pub struct Report {
 /// Reads a log to its end, or to the first line that is not what was written. With what is known
 /// from before, also says whether the log still leads up to it.
 pub fn verify(log: impl Read, crypto: &dyn Crypto, known: &Known<'_>) -> Result<Report, Error> {
-    let mut entries = Entries::new(log, crypto);
-    walk(&mut entries, known)
+    verify_parts([log], crypto, known)
 }
 
-/// [`verify`], for who wants to go on from there.
+/// [`verify`] for a log in several parts, the oldest first.
+pub fn verify_parts<R: Read>(
+    parts: impl IntoIterator<Item = R>,
+    crypto: &dyn Crypto,
+    known: &Known<'_>,
+) -> Result<Report, Error> {
+    let mut state = State::default();
+    let (mut length, mut torn) = (0, 0);
+    for (part, log) in parts.into_iter().enumerate() {
+        if torn > 0 {
+            // Only the part that is being written can have an unfinished line.
+            let (part, line) = (state.part, state.line + 1);
+            return Err(Error::Broken(Broken { part, line, flaw: Flaw::NotAnEntry }));
+        }
+        let mut entries = Entries::after(log, crypto, State { part, ..state });
+        walk(&mut entries, known, |_| ())?;
+        Entries { state, length, torn, .. } = entries;
+    }
+    state.conclude(known, length, torn)
+}
+
+/// Reads one part to its end, compares it with what is known, and shows every entry to `seen`.
 pub(crate) fn walk(
     entries: &mut Entries<'_, impl Read>,
     known: &Known<'_>,
-) -> Result<Report, Error> {
-    let broken = |line, flaw| Err(Error::Broken(Broken { line, flaw }));
+    mut seen: impl FnMut(&Entry),
+) -> Result<(), Error> {
     while let Some(entry) = entries.next() {
         let entry = entry?;
-        let line = entries.line;
-        if let Some(head) = known.head.filter(|head| head.seq == entry.seq)
-            && entry.head() != head
-        {
-            return broken(line, Flaw::Rewritten { known: head });
+        entries.compare(&entry, known).map_err(|flaw| entries.state.broken(flaw))?;
+        seen(&entry);
+    }
+    Ok(())
+}
+
+/// How far a log was read.
+#[derive(Clone, Debug)]
+pub(crate) struct State {
+    part: usize,
+    line: u64,
+    /// The number of the first entry; 0 before any.
+    first: u64,
+    pruned: u64,
+    pub(crate) head: Head,
+    pub(crate) tree: Tree,
+    signed: u64,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        let (head, tree) = (Head::EMPTY, Tree::new());
+        Self { part: 0, line: 0, first: 0, pruned: 0, head, tree, signed: 0 }
+    }
+}
+
+impl State {
+    /// What is to be said of a log that was read to its end.
+    pub(crate) fn conclude(
+        &self,
+        known: &Known<'_>,
+        length: u64,
+        torn: u64,
+    ) -> Result<Report, Error> {
+        let Self { head, signed, pruned, .. } = *self;
+        let first = self.first.max(1);
+        let beyond =
+            |flaw| Err(Error::Broken(Broken { part: self.part, line: self.line + 1, flaw }));
+        if let Some(known) = known.head.filter(|known| known.seq > head.seq) {
+            return beyond(Flaw::CutOff { known });
         }
-        if let Some(checkpoint) = known.checkpoint.as_ref().filter(|known| known.size == entry.seq)
-            && entries.tree.root(entries.crypto) != checkpoint.root
-        {
-            return broken(line, Flaw::OtherRoot { known: checkpoint.size });
+        if let Some(known) = known.checkpoint.as_ref().filter(|known| known.size > head.seq) {
+            return beyond(Flaw::Shorter { known: known.size });
         }
-        if let (Some(key), Some(note)) = (known.key, note_of(&entry))
-            && let Err(fault) = key.open(entries.crypto, note)
-        {
-            return broken(line, Flaw::Checkpoint(fault));
+        // The hash of the entry before the first one is here, too, and the root up to it.
+        let heads = known.head.iter().map(|head| head.seq);
+        let sizes = known.checkpoint.iter().map(|checkpoint| checkpoint.size);
+        if first > 1 && heads.chain(sizes).any(|known| known + 1 < first) {
+            return Err(Error::Incomplete { first });
         }
+        // A page of entries may be written between two looks at whether a head is due.
+        let too_many = signed == 0 && head.seq > 0 || head.seq - signed > 2 * SIGN_EVERY;
+        if known.key.is_some() && too_many {
+            return beyond(Flaw::Unsigned { signed });
+        }
+        Ok(Report { first, pruned, entries: head.seq, head, signed, length, torn })
     }
-    let end = entries.line + 1;
-    let Entries { head, length, torn, signed, .. } = *entries;
-    if let Some(known) = known.head.filter(|known| known.seq > head.seq) {
-        return broken(end, Flaw::CutOff { known });
+
+    /// The flaw of the line that was read last.
+    fn broken(&self, flaw: Flaw) -> Error {
+        Error::Broken(Broken { part: self.part, line: self.line, flaw })
     }
-    if let Some(known) = known.checkpoint.as_ref().filter(|known| known.size > head.seq) {
-        return broken(end, Flaw::Shorter { known: known.size });
-    }
-    // A page of entries may be written between two looks at whether a head is due.
-    let too_many = signed == 0 && head.seq > 0 || head.seq - signed > 2 * SIGN_EVERY;
-    if known.key.is_some() && too_many {
-        return broken(end, Flaw::Unsigned { signed });
-    }
-    Ok(Report { entries: head.seq, head, signed, length, torn })
 }
 
 /// The signed head that an entry holds.
@@ -93,27 +153,26 @@ fn note_of(entry: &Entry) -> Option<&str> {
 /// The entries of a log, each checked against the one before; ends at the first fault.
 pub struct Entries<'a, R> {
     log: BufReader<R>,
-    pub(crate) crypto: &'a dyn Crypto,
-    head: Head,
-    pub(crate) tree: Tree,
-    signed: u64,
-    line: u64,
-    length: u64,
-    torn: u64,
+    crypto: &'a dyn Crypto,
+    pub(crate) state: State,
+    pub(crate) length: u64,
+    pub(crate) torn: u64,
     buf: Vec<u8>,
     done: bool,
 }
 
 impl<'a, R: Read> Entries<'a, R> {
-    /// The entries of `log`.
+    /// The entries of `log`: a whole log, or a part of one.
     pub fn new(log: R, crypto: &'a dyn Crypto) -> Self {
+        Self::after(log, crypto, State::default())
+    }
+
+    /// The entries of the part that follows what was read.
+    fn after(log: R, crypto: &'a dyn Crypto, state: State) -> Self {
         Self {
             log: BufReader::with_capacity(64 * 1024, log),
             crypto,
-            head: Head::EMPTY,
-            tree: Tree::new(),
-            signed: 0,
-            line: 0,
+            state: State { line: 0, ..state },
             length: 0,
             torn: 0,
             buf: Vec::new(),
@@ -127,45 +186,108 @@ impl<'a, R: Read> Entries<'a, R> {
         let mut line = self.log.by_ref().take(limit);
         let read = line.read_until(b'\n', &mut self.buf).map_err(Error::io("read the log"))?;
         let read = u64::try_from(read).unwrap_or(u64::MAX);
-        let Some((b'\n', line)) = self.buf.split_last() else {
-            if read == limit {
-                return Err(self.broken(Flaw::TooLong));
-            }
+        let whole = self.buf.last() == Some(&b'\n');
+        if !whole && read < limit {
             self.torn = read;
             return Ok(None);
-        };
-        let entry = Entry::decode(self.crypto, line).map_err(|flaw| self.broken(flaw))?;
-        let expected = self.head.seq + 1;
-        if entry.seq != expected {
-            return Err(self.broken(Flaw::Sequence { expected, found: entry.seq }));
         }
-        if entry.prev() != self.head.hash.to_hex() {
-            return Err(self.broken(Flaw::Unchained));
+        self.state.line += 1;
+        self.length += read;
+        let entry = if whole { self.entry() } else { Err(Flaw::TooLong) };
+        entry.map(Some).map_err(|flaw| self.state.broken(flaw))
+    }
+
+    /// The entry of the line in the buffer, taken into account.
+    fn entry(&mut self) -> Result<Entry, Flaw> {
+        let line = self.buf.strip_suffix(b"\n").unwrap_or(&self.buf);
+        let entry = Entry::decode(self.crypto, line)?;
+        let state = &mut self.state;
+        if entry.code == Code::AuditContinued.name() {
+            state.begin_part(&entry)?;
+        }
+        let expected = state.head.seq + 1;
+        if entry.seq != expected {
+            return Err(Flaw::Sequence { expected, found: entry.seq });
+        }
+        if entry.prev() != state.head.hash.to_hex() {
+            return Err(Flaw::Unchained);
         }
         if let Some(note) = note_of(&entry) {
-            self.signed = self.signed_by(note).map_err(|flaw| self.broken(flaw))?;
+            state.signed = state.signed_by(self.crypto, note)?;
         }
-        self.tree.push(self.crypto, line);
-        self.head = entry.head();
-        self.line += 1;
-        self.length += read;
-        Ok(Some(entry))
+        if entry.code == Code::AuditPruned.name() {
+            let upto = entry.detail.get(UPTO).and_then(|upto| upto.parse().ok()).unwrap_or(0);
+            state.pruned = state.pruned.max(upto);
+        }
+        state.tree.push(self.crypto, line);
+        state.head = entry.head();
+        if state.first == 0 {
+            state.first = entry.seq;
+        }
+        Ok(entry)
+    }
+
+    /// Compares the entry that was read last with what is known.
+    fn compare(&self, entry: &Entry, known: &Known<'_>) -> Result<(), Flaw> {
+        if let Some(head) = known.head {
+            let before = head.seq + 1 == entry.seq && entry.prev() != head.hash.to_hex();
+            if before || head.seq == entry.seq && entry.head() != head {
+                return Err(Flaw::Rewritten { known: head });
+            }
+        }
+        if let Some(checkpoint) = known.checkpoint.as_ref().filter(|known| known.size == entry.seq)
+            && self.state.tree.root(self.crypto) != checkpoint.root
+        {
+            return Err(Flaw::OtherRoot { known: checkpoint.size });
+        }
+        match (known.key, note_of(entry)) {
+            (Some(key), Some(note)) => {
+                key.open(self.crypto, note).map(drop).map_err(Flaw::Checkpoint)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl State {
+    /// Takes over what the first entry of a part says of the entries before it; where those were
+    /// read, it has to be the same.
+    fn begin_part(&mut self, entry: &Entry) -> Result<(), Flaw> {
+        let flaw = Flaw::Continuation;
+        if self.line != 1 {
+            return Err(flaw);
+        }
+        let (size, tree) = tree_of(entry).ok_or(flaw)?;
+        let number = |name: &str| entry.detail.get(name)?.parse::<u64>().ok();
+        let signed = number(SIGNED).filter(|signed| *signed <= size).ok_or(flaw)?;
+        let hash = Digest::parse(&format!("sha256:{}", entry.prev())).map_err(|_| flaw)?;
+        let head = Head { seq: size, hash };
+        if self.first == 0 {
+            (self.head, self.tree, self.signed) = (head, tree, signed);
+            return Ok(());
+        }
+        let same = self.head == head && self.tree == tree && self.signed == signed;
+        if same { Ok(()) } else { Err(flaw) }
     }
 
     /// The size that a signed head states, if it is the head of what was read so far.
-    fn signed_by(&self, note: &str) -> Result<u64, Flaw> {
+    fn signed_by(&self, crypto: &dyn Crypto, note: &str) -> Result<u64, Flaw> {
         let checkpoint = Checkpoint::of_note(note).map_err(Flaw::Checkpoint)?;
         if checkpoint.size == 0 {
             return Err(Flaw::Checkpoint(CheckpointFault::Form));
         }
-        let same =
-            checkpoint.size == self.tree.size() && checkpoint.root == self.tree.root(self.crypto);
+        let same = checkpoint.size == self.tree.size() && checkpoint.root == self.tree.root(crypto);
         if same { Ok(checkpoint.size) } else { Err(Flaw::OtherTree) }
     }
+}
 
-    fn broken(&self, flaw: Flaw) -> Error {
-        Error::Broken(Broken { line: self.line + 1, flaw })
-    }
+/// The tree before the entry that begins a part, and its size.
+fn tree_of(entry: &Entry) -> Option<(u64, Tree)> {
+    let size = entry.seq.checked_sub(1)?;
+    let peaks = entry.detail.get(PEAKS)?.split_ascii_whitespace();
+    let peaks: Option<Vec<Digest>> =
+        peaks.map(|peak| Digest::parse(&format!("sha256:{peak}")).ok()).collect();
+    Some((size, Tree::from_peaks(size, peaks?)?))
 }
 
 impl<R: Read> Iterator for Entries<'_, R> {

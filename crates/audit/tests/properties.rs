@@ -4,12 +4,13 @@
 use proptest::prelude::*;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use touchstone_audit::{Code, Entries, Event, Known, Log, Syslog, frame, verify};
+use touchstone_audit::{Code, Entries, Event, Format, Known, Log, Reporter, frame, verify};
 use touchstone_crypto_awslc::AwsLc;
 
 fn event() -> impl Strategy<Value = Event> {
+    let reserved = [Code::AuditSigned, Code::AuditContinued];
     let codes: Vec<Code> =
-        Code::ALL.iter().copied().filter(|code| *code != Code::AuditSigned).collect();
+        Code::ALL.iter().copied().filter(|code| !reserved.contains(code)).collect();
     let code = prop::sample::select(codes);
     let detail = prop::collection::vec((any::<String>(), any::<String>()), 0..6);
     (code, any::<String>(), any::<String>(), detail).prop_map(|(code, tenant, subject, detail)| {
@@ -39,9 +40,12 @@ proptest! {
         let read: Vec<_> = Entries::new(file, &AwsLc).map(Result::unwrap).collect();
         prop_assert_eq!(&written, &read);
         for entry in &read {
-            let message = Syslog::new("h", "p", 1).message(entry);
-            prop_assert!(message.len() <= 8 * 1024);
-            prop_assert!(!message.chars().any(char::is_control));
+            for format in Format::ALL {
+                let line = Reporter::new("h", "p", "1", 1).syslog(*format, entry);
+                prop_assert!(line.len() <= 8 * 1024, "{}: {}", format, line.len());
+                prop_assert!(!line.chars().any(|c| c.is_control() && c != '\t'), "{}", line);
+            }
+            let message = Reporter::new("h", "p", "1", 1).encode(Format::Rfc5424, entry);
             let framed = frame(&message);
             let (length, rest) = unframe(&framed);
             prop_assert_eq!((length, rest), (message.len(), message.as_bytes()));

@@ -24,6 +24,7 @@ use crate::offloop::off_loop;
 use crate::respond::Responder;
 use crate::state::State;
 use crate::status::{self, Board, Fault};
+use crate::trail::Trail;
 use crate::update::Updates;
 use identity::Requested;
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::Notify;
+use touchstone_audit::{Code, Event};
 use touchstone_drive::Pulse;
 use touchstone_element_tpm2::Tpm;
 
@@ -56,6 +58,7 @@ pub struct Keeper {
     responder: Mutex<Responder>,
     known: Mutex<Known>,
     board: Board,
+    trail: Trail,
     /// Since when each answer is worked on.
     work: Mutex<BTreeMap<u64, Instant>>,
 }
@@ -88,6 +91,8 @@ impl Keeper {
             tracing::error!(code = error.code(), "the quarantine is not in force: {error}");
         }
         let updates = Updates::open(&config.update, &state, keys.counters(), unix())?;
+        let name = known.welcome.as_ref().map_or("device", |welcome| welcome.device.as_str());
+        let trail = Trail::open(&state, keys.counters(), name)?;
         let keeper = Self {
             config: config.clone(),
             state,
@@ -96,6 +101,7 @@ impl Keeper {
             responder: Mutex::new(responder),
             known: Mutex::new(known),
             board,
+            trail,
             work: Mutex::default(),
         };
         keeper.show();
@@ -106,6 +112,15 @@ impl Keeper {
     /// hangs its answer.
     pub fn answers_within(&self, patience: Duration) -> bool {
         lock(&self.work).values().all(|since| since.elapsed() < patience)
+    }
+
+    /// Writes into the device's audit log what happened to it.
+    fn tell(&self, event: Code, with: impl FnOnce(Event) -> Event) {
+        let (tenant, subject) = match &lock(&self.known).welcome {
+            Some(welcome) => (welcome.tenant.clone(), format!("device:{}", welcome.device)),
+            None => (String::new(), "device:new".to_owned()),
+        };
+        self.trail.tell(&with(Event::new(event, &tenant, &subject)));
     }
 
     /// The network half ended.

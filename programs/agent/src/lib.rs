@@ -21,6 +21,7 @@ pub mod respond;
 pub mod run;
 pub mod state;
 pub mod status;
+pub mod trail;
 pub mod update;
 
 #[cfg(test)]

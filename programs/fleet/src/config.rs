@@ -1,15 +1,19 @@
 //! The configuration file: raw TOML to a checked [`Config`], every fault told at once.
 //! What this is not: a reader of the files it names; `Trust::load` in `verifier` is.
 
+mod audit;
+mod collector;
 mod operator;
 
+pub use audit::{Audit, LogKeyPlace};
+pub use collector::{Collector, Place, Protocol, Tls};
 pub use operator::{OperatorEntry, Role};
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use touchstone_evidence::PcrSelection;
-use touchstone_settings::{Faults, SecretReference, Section};
+use touchstone_settings::{Faults, Section};
 
 /// What `--print-default` prints, and what a new installation starts from.
 pub const DEFAULT: &str = include_str!("config/default.toml");
@@ -37,8 +41,10 @@ pub struct Config {
     pub certificate_lifetime: Duration,
     /// What may be open at once.
     pub limits: Limits,
-    /// Where events are shipped to.
-    pub syslog: Option<Syslog>,
+    /// The audit log.
+    pub audit: Audit,
+    /// Who gets every entry of it.
+    pub collectors: Vec<Collector>,
     /// Operators beyond the one that `init` creates.
     pub operators: Vec<OperatorEntry>,
 }
@@ -147,19 +153,6 @@ pub struct Limits {
     pub connections: usize,
 }
 
-/// `[syslog]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Syslog {
-    /// `host:port` to connect to.
-    pub target: String,
-    /// The name that the server's certificate must bear.
-    pub server_name: String,
-    /// Roots of the server's certificate; the fleet's own CA otherwise.
-    pub roots: Option<PathBuf>,
-    /// The client certificate and its key; issued by the fleet's own CA otherwise.
-    pub identity: Option<(PathBuf, SecretReference)>,
-}
-
 /// Reads and checks `text`; relative paths are taken from `base`.
 pub fn read(file: &str, text: &str, base: &Path) -> Result<Config, Faults> {
     touchstone_settings::read(file, text, |root| config(root, base))
@@ -179,10 +172,8 @@ fn config(root: &Section<'_>, base: &Path) -> Option<Config> {
         within(section, "certificate_lifetime", lifetime, 60, 366 * 86400)
     });
     let limits = optional(root, "limits", Limits::default(), limits);
-    let syslog = match root.optional_section("syslog") {
-        Some(section) => syslog(&section, base).map(Some),
-        None => Some(None),
-    };
+    let audit = optional(root, "audit", Audit::default(), audit::read);
+    let collectors = collectors(root, base);
     let operators: Vec<Option<OperatorEntry>> =
         root.sections("operator").iter().map(|section| operator::read(section, base)).collect();
     Some(Config {
@@ -196,7 +187,8 @@ fn config(root: &Section<'_>, base: &Path) -> Option<Config> {
         appraisal: appraisal?,
         certificate_lifetime: lifetime?,
         limits: limits?,
-        syslog: syslog?,
+        audit: audit?,
+        collectors: collectors?,
         operators: operators.into_iter().collect::<Option<_>>()?,
     })
 }
@@ -356,33 +348,24 @@ fn limits(section: &Section<'_>) -> Option<Limits> {
     })
 }
 
-fn syslog(section: &Section<'_>, base: &Path) -> Option<Syslog> {
-    let target: Option<String> = section.required("target");
-    let server_name: Option<Option<String>> = section.optional("server_name");
-    let roots: Option<Option<PathBuf>> = section.optional("roots");
-    let certificate: Option<Option<PathBuf>> = section.optional("certificate");
-    let key: Option<Option<SecretReference>> = section.optional("key");
-    let target = target?;
-    let host = target.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok());
-    let Some((host, _)) = host else {
-        section.refuse("target", "write it as `host:port`, such as `syslog.example:6514`");
-        return None;
-    };
-    let identity = match (certificate?, key?) {
-        (Some(certificate), Some(key)) => Some((base.join(certificate), key.under(base))),
-        (None, None) => None,
-        _ => {
-            section.refuse("certificate", "`certificate` and `key` come together or not at all");
-            return None;
+fn collectors(root: &Section<'_>, base: &Path) -> Option<Vec<Collector>> {
+    let syslog = root.optional_section("syslog").map(|section| collector::syslog(&section, base));
+    let sections = root.sections("collector");
+    let mut named = sections.iter().map(|section| (section, collector::read(section, base)));
+    let mut collectors: Vec<Collector> = syslog.into_iter().collect::<Option<_>>()?;
+    let mut good = true;
+    for (section, collector) in named.by_ref() {
+        let Some(collector) = collector else {
+            good = false;
+            continue;
+        };
+        if collectors.iter().any(|other| other.name == collector.name) {
+            section.refuse("name", "another collector has this name; give each their own");
+            good = false;
         }
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    Some(Syslog {
-        server_name: server_name?.unwrap_or(host),
-        target,
-        roots: roots?.map(|path| base.join(path)),
-        identity,
-    })
+        collectors.push(collector);
+    }
+    good.then_some(collectors)
 }
 
 fn within(
@@ -420,7 +403,7 @@ mod tests {
         assert!(
             config.device.listen.ip().is_loopback() && config.console.listen.ip().is_loopback()
         );
-        assert_eq!(config.syslog, None);
+        assert_eq!((config.collectors.len(), config.audit), (0, Audit::default()));
     }
 
     #[test]
@@ -441,8 +424,10 @@ mod tests {
         }
         let config = check(&text).unwrap();
         assert_eq!(config.operators[0].role, Role::Viewer);
-        let (_, key) = config.syslog.unwrap().identity.unwrap();
-        assert_eq!(key.path(), Path::new("/etc/touchstone/fleet-syslog.key"));
+        let names: Vec<&str> = config.collectors.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(names, ["soc", "lake", "splunk", "local"]);
+        let key = config.collectors[0].secrets().next().unwrap();
+        assert_eq!(key.path(), Path::new("/etc/touchstone/fleet-collector.key"));
     }
 
     #[test]
@@ -486,5 +471,38 @@ mod tests {
         assert!(check(&half).unwrap_err().to_string().contains("come together or not at all"));
         let no_port = format!("{DEFAULT}\n[syslog]\ntarget = 'host'\n");
         assert!(check(&no_port).unwrap_err().to_string().contains("`host:port`"));
+        assert!(faults("keep = 17179869184", "keep = 70000000").contains("twice as much"));
+        assert!(faults("# key = \"audit\"", "key = \"audit\"").contains("come together"));
+    }
+
+    #[test]
+    fn a_collector_that_could_not_be_spoken_to_is_refused() {
+        let told = |section: &str| {
+            let text = format!("{DEFAULT}\n[[collector]]\nname = 'a'\n{section}\n");
+            check(&text).unwrap_err().to_string()
+        };
+        for (section, words) in [
+            ("protocol = 'kafka'\ntarget = 'h:1'", "protocols are `syslog`, `relp`"),
+            ("protocol = 'relp'\ntarget = 'h'", "`host:port`"),
+            ("protocol = 'relp'\ntarget = 'h:1'\ntls = false", "of this machine only"),
+            ("protocol = 'relp'\ntarget = '10.0.0.1:1'\ntls = false", "of this machine only"),
+            ("protocol = 'otlp'\ntarget = 'h:1'", "write it as a URL"),
+            ("protocol = 'otlp'\ntarget = 'http://h:1'", "of this machine only"),
+            ("protocol = 'otlp'\ntarget = 'https://h'\nformat = 'cef'", "carries otlp"),
+            ("protocol = 'hec'\ntarget = 'https://h'", "Splunk wants a token"),
+            (
+                "protocol = 'file'\ntarget = 'f'\n[[collector]]\nname = 'a'\nprotocol = 'file'\ntarget = 'g'",
+                "another collector has this name",
+            ),
+        ] {
+            let told = told(section);
+            assert!(told.contains(words), "{section}: {told}");
+        }
+        let text = format!(
+            "{DEFAULT}\n[[collector]]\nname = 'a'\nprotocol = 'otlp'\ntarget = 'http://127.0.0.1:4318'\n"
+        );
+        let config = check(&text).unwrap();
+        let (address, path) = ("127.0.0.1:4318".to_owned(), "/v1/logs".to_owned());
+        assert_eq!(config.collectors[0].place, Place::Network { address, path, tls: None });
     }
 }

@@ -3,27 +3,27 @@
 use crate::api::device::Bodies;
 use crate::api::{device, est, ocsp, operator};
 use crate::authority::{Authority, For};
-use crate::config::{Config, Role, Syslog as Target};
+use crate::config::{Collector, Config, LogKeyPlace, Place, Role};
 use crate::fleet::Fleet;
 use crate::judge::Judge;
 use crate::serve::{self, Plain, stopped};
 use crate::sessions::Sessions;
-use crate::ship::{self, Shipper};
+use crate::ship::{self, Route, Secure, Shipper};
 use crate::state::StateDir;
 use crate::store::{Db, NewEvent, Operator, Store};
 use crate::trust::{self, Trust};
 use crate::{Error, clock, console, secure, trail};
 use axum::Router;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use touchstone_audit::{Code, Head, Notary};
-use touchstone_crypto::SignatureAlgorithm;
+use touchstone_audit::{Code, Head, Notary, Reporter};
+use touchstone_crypto::{SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::AwsLc;
-use touchstone_drive::{Pulse, TlsStream};
-use touchstone_tls::{ClientSetup, Identity, ServerName};
+use touchstone_drive::Pulse;
+use touchstone_element::{Element, ElementSigner, KeyAlgorithm, KeySpec, KeyUse};
 
 /// Room for bodies that are being read: sixteen of the largest.
 const BODIES: usize = 16;
@@ -119,8 +119,8 @@ pub fn check(config: &Config, trust: &Trust) -> Vec<Error> {
         faults.extend(opened.err());
     }
     let secrets = config.operators.iter().map(|entry| &entry.token);
-    let syslog = config.syslog.iter().filter_map(|target| target.identity.as_ref());
-    for secret in secrets.chain(syslog.map(|(_, key)| key)) {
+    let collectors = config.collectors.iter().flat_map(Collector::secrets);
+    for secret in secrets.chain(collectors) {
         faults.extend(secret.read().err().map(Error::file(&secret.path())));
     }
     faults
@@ -144,8 +144,13 @@ pub async fn start(
     references(&config, &trust, &store).await?;
     let notary = notary(&config, state)?;
     let log_key = notary.key().to_string();
+    let keep = trail::Keep {
+        part: config.audit.part,
+        all: config.audit.keep,
+        readers: config.collectors.iter().map(|collector| ship::reader(&collector.name)).collect(),
+    };
     let (head, audit) =
-        trail::start(store.clone(), state.audit_log(), notary, stop.clone()).await?;
+        trail::start(store.clone(), state.audit_log(), notary, keep, stop.clone()).await?;
     let judge =
         Judge::new(config.clone(), store.clone(), Arc::clone(&authority), Arc::clone(&trust), key);
     let fleet = Arc::new(Fleet {
@@ -166,8 +171,8 @@ pub async fn start(
     tasks.spawn(audit);
     let pulse = Pulse::new(PATIENCE);
     tasks.spawn(look_after(Arc::clone(&fleet), pulse.clone()));
-    if let Some(target) = fleet.config.syslog.clone() {
-        ship(&fleet, target, head, state, &mut tasks).await?;
+    for collector in &fleet.config.collectors {
+        ship(&fleet, collector, head.clone(), state, &mut tasks).await?;
     }
     let words = format!("fleet {} started", fleet.config.name);
     let event = NewEvent::new(Code::ServiceStarted, "fleet", words)
@@ -179,9 +184,25 @@ pub async fn start(
 
 /// Who signs the heads of the audit log. The key that others check them with lies beside the log.
 fn notary(config: &Config, state: &StateDir) -> Result<Notary, Error> {
-    let key = state.key("audit.key", SignatureAlgorithm::EcdsaP256Sha256)?;
+    let key: Arc<dyn Signer> = match &config.audit.key {
+        LogKeyPlace::File => Arc::new(state.key("audit.key", SignatureAlgorithm::EcdsaP256Sha256)?),
+        LogKeyPlace::Element { at, name } => {
+            let words = |error: &dyn std::fmt::Display| Error::Crypto {
+                what: "the key of the audit log",
+                reason: format!("{at}: {error}"),
+            };
+            let mut element = at.open(&state.file("elements")).map_err(|error| words(&error))?;
+            if element.public_key(name).map_err(|error| words(&error))?.is_none() {
+                let spec = KeySpec::new(KeyUse::Sign, KeyAlgorithm::P256);
+                element.create_key(name, &spec).map_err(|error| words(&error))?;
+                tracing::info!(key = %name, element = %at, "made a key");
+            }
+            let signer = ElementSigner::new(Arc::new(Mutex::new(element)), name);
+            Arc::new(signer.map_err(|error| words(&error))?)
+        }
+    };
     let name = trail::origin(&config.name);
-    let notary = Notary::new(&AwsLc, &name, Arc::new(key))
+    let notary = Notary::new(&AwsLc, &name, key)
         .map_err(|fault| Error::content(&state.file("audit.key"), fault.to_string()))?;
     state.write("audit.pub", format!("{}\n", notary.key()).as_bytes())?;
     Ok(notary)
@@ -296,51 +317,35 @@ async fn look_after(fleet: Arc<Fleet>, pulse: Pulse) {
     }
 }
 
-/// Ships the audit log to a syslog server.
+/// Ships the audit log to a collector.
 async fn ship(
     fleet: &Arc<Fleet>,
-    target: Target,
+    collector: &Collector,
     head: watch::Receiver<Head>,
     state: &StateDir,
     tasks: &mut JoinSet<()>,
 ) -> Result<(), Error> {
-    let roots = match &target.roots {
-        Some(path) => trust::certificates(path)?,
-        None => vec![fleet.authority.root().clone()],
-    };
-    let roots: Vec<Vec<u8>> = roots.iter().map(|root| root.der().to_vec()).collect();
-    let identity = if let Some((path, key)) = &target.identity {
-        let chain = trust::read(path, 1 << 20)?;
-        let key_pem = key.read().map_err(Error::file(&key.path()))?;
-        Identity::from_pem(&chain, key_pem.as_bytes())
-            .map_err(|error| Error::content(path, error.to_string()))?
-    } else {
-        let (authority, store) = (&fleet.authority, &fleet.store);
-        secure::identity(authority, store, For::Client, &fleet.config.name, &[]).await?
-    };
-    // Syslog servers of today's distributions may not know TLS 1.3.
-    let tls = ClientSetup::new(&roots)
-        .identity(identity)
-        .with_tls12()
-        .build()
-        .map_err(Error::crypto("the TLS configuration for syslog"))?;
-    let name = ServerName::parse(&target.server_name)
-        .map_err(Error::crypto("the syslog server's name"))?;
-    let voice =
-        touchstone_audit::Syslog::new(&ship::hostname(), "touchstone-fleet", std::process::id());
-    let connect = move || {
-        let (tls, name, target) = (tls.clone(), name.clone(), target.target.clone());
-        async move {
-            let tcp = tokio::net::TcpStream::connect(&target).await?;
-            TlsStream::connect(tcp, &tls, &name).await.map_err(std::io::Error::other)
+    let secure = match &collector.place {
+        Place::Network { tls: Some(tls), .. } => {
+            let (authority, store) = (&fleet.authority, &fleet.store);
+            let own = if tls.identity.is_none() {
+                let name = &fleet.config.name;
+                Some(secure::identity(authority, store, For::Client, name, &[]).await?)
+            } else {
+                None
+            };
+            Some(Secure::new(tls, fleet.authority.root().der(), own)?)
         }
+        _ => None,
     };
+    let (program, version) = ("touchstone-fleet", env!("CARGO_PKG_VERSION"));
+    let reporter = Reporter::new(&ship::hostname(), program, version, std::process::id());
     let shipper = Shipper {
         store: fleet.store.clone(),
         log: state.audit_log(),
-        voice,
+        name: collector.name.clone(),
         pace: ship::Pace::default(),
-        connect,
+        route: Route::new(collector, reporter, secure)?,
     };
     tasks.spawn(shipper.run(head, fleet.stop.clone()));
     Ok(())

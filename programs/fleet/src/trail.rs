@@ -17,13 +17,27 @@ use touchstone_crypto_awslc::AwsLc;
 /// Its name among the readers of events.
 pub const READER: &str = "audit";
 /// Events written with one flush.
-const PAGE: u32 = 200;
+const PAGE: u32 = 500;
 /// The longest line of the log.
 const LINE: u64 = 2 << 20;
 /// Where an entry says which event it is.
 const EVENT: &str = "event";
 /// How long nothing is done when nothing is due.
 const IDLE: Duration = Duration::from_hours(1);
+/// How long to wait after a write that failed; after each further one twice as long.
+const PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// What is kept of the log.
+#[derive(Clone, Debug)]
+pub struct Keep {
+    /// Octets after which it goes on in a new part.
+    pub part: u64,
+    /// Octets of all parts: beyond, the oldest one goes.
+    pub all: u64,
+    /// Who should have read a part before it goes.
+    pub readers: Vec<String>,
+}
 
 /// What a log of this fleet is called in its signed heads: no blanks, no plus signs.
 pub fn origin(fleet: &str) -> String {
@@ -37,17 +51,12 @@ pub async fn start(
     store: Store,
     path: PathBuf,
     notary: Notary,
+    keep: Keep,
     stop: watch::Receiver<bool>,
 ) -> Result<(watch::Receiver<Head>, impl Future<Output = ()> + Send + 'static), Error> {
-    let open = path.clone();
-    let opened = tokio::task::spawn_blocking(move || open_log(&open)).await;
-    let (log, last) = opened.map_err(|_| Error::Closed)??;
-    // The entry may be on the disk although the note of it is not.
-    if let Some(seq) = last {
-        store.call(move |db| db.set_cursor(READER, seq)).await?;
-    }
+    let log = reopen(&store, &path).await?;
     let (told, head) = watch::channel(log.head());
-    Ok((head, write(store, log, notary, told, stop)))
+    Ok((head, write(store, log, notary, keep, told, stop)))
 }
 
 fn open_log(path: &Path) -> Result<(Log, Option<u64>), Error> {
@@ -59,8 +68,19 @@ fn open_log(path: &Path) -> Result<(Log, Option<u64>), Error> {
     Ok((log, last_event(path)?))
 }
 
-/// The event that the last entry with one tells of.
+/// The event that the last entry with one tells of: in the part that is written, or else before it.
 fn last_event(path: &Path) -> Result<Option<u64>, Error> {
+    let older = touchstone_audit::parts(path).map_err(|error| failed(&error))?;
+    let older = older.iter().rev().map(|part| part.path.as_path());
+    for path in [path].into_iter().chain(older) {
+        if let Some(event) = last_event_in(path)? {
+            return Ok(Some(event));
+        }
+    }
+    Ok(None)
+}
+
+fn last_event_in(path: &Path) -> Result<Option<u64>, Error> {
     let mut file = File::open(path).map_err(Error::file(path))?;
     let len = file.metadata().map_err(Error::file(path))?.len();
     let mut tail = Vec::new();
@@ -75,41 +95,55 @@ fn last_event(path: &Path) -> Result<Option<u64>, Error> {
 
 async fn write(
     store: Store,
-    mut log: Log,
+    log: Log,
     notary: Notary,
+    keep: Keep,
     told: watch::Sender<Head>,
     mut stop: watch::Receiver<bool>,
 ) {
+    let path = log.path().to_owned();
+    let mut writing = Some(log);
     let mut news = store.events();
     let mut started = false;
+    let mut pause = PAUSE;
     loop {
         news.borrow_and_update();
-        let written = match page(&store, log).await {
-            // Signed at once after the start, so that no log is without a signature, and at the end.
-            Ok((same, more)) => {
-                let now = !started || !more && *stop.borrow();
-                sign(same, &notary, now).await.map(|log| (log, more))
-            }
-            Err(error) => Err(error),
+        let ending = *stop.borrow();
+        // Signed at once after the start, so that no log is without a signature, and at the end.
+        let wrote = match writing.take() {
+            Some(log) => step(&store, log, &notary, &keep, !started, ending).await,
+            None => reopen(&store, &path).await.map(|log| (log, true)),
         };
-        match written {
-            Ok((same, wrote)) => {
-                log = same;
+        match wrote {
+            Ok((log, wrote)) => {
+                pause = PAUSE;
                 started |= log.head().seq > 0;
                 told.send_replace(log.head());
+                writing = Some(log);
                 if wrote {
                     continue;
                 }
             }
+            // The events stay in the database until they are in the log: nothing is lost, and
+            // with room on the disk the log goes on.
             Err(error) => {
-                tracing::error!(code = error.code(), %error, "the audit log can not be written");
-                return;
+                tracing::error!(code = error.code(), %error, again_in = ?pause, "the audit log waits");
+                if ending {
+                    return;
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    () = crate::serve::stopped(&mut stop) => {}
+                }
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                continue;
             }
         }
-        if *stop.borrow() {
+        if ending {
             return;
         }
-        let due = log.due_at().map(|due| Duration::from_secs(due.saturating_sub(clock::now())));
+        let due = writing.as_ref().and_then(Log::due_at);
+        let due = due.map(|due| Duration::from_secs(due.saturating_sub(clock::now())));
         tokio::select! {
             told = news.changed() => if told.is_err() { return },
             () = tokio::time::sleep(due.unwrap_or(IDLE)) => {}
@@ -117,6 +151,60 @@ async fn write(
             () = crate::serve::stopped(&mut stop) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     }
+}
+
+/// One page, one signature if it is due, one part; whether there may be more to write.
+async fn step(
+    store: &Store,
+    log: Log,
+    notary: &Notary,
+    keep: &Keep,
+    first: bool,
+    ending: bool,
+) -> Result<(Log, bool), Error> {
+    let (log, wrote) = page(store, log).await?;
+    let log = sign(log, notary, first || ending && !wrote).await?;
+    if log.length() < keep.part {
+        return Ok((log, wrote));
+    }
+    Ok((part(store, log, keep).await?, wrote))
+}
+
+/// Goes on in a new part, and lets the oldest go if too much is kept.
+async fn part(store: &Store, mut log: Log, keep: &Keep) -> Result<Log, Error> {
+    let mut places = Vec::new();
+    for reader in keep.readers.clone() {
+        places.push(store.call(move |db| db.cursor(&reader)).await?);
+    }
+    let (all, behind) = (keep.all, places.into_iter().min().unwrap_or(u64::MAX));
+    let work = move || {
+        log.begin_part(clock::now()).map_err(|error| failed(&error))?;
+        let kept = |log: &Log| {
+            let older = touchstone_audit::parts(log.path()).map_err(|error| failed(&error))?;
+            Ok::<u64, Error>(older.iter().map(|part| part.length).sum::<u64>() + log.length())
+        };
+        while kept(&log)? > all {
+            let gone = log.prune(clock::now()).map_err(|error| failed(&error))?;
+            let Some((from, to)) = gone else { break };
+            if to > behind {
+                tracing::error!(from, to, "a collector missed entries that are not kept any more");
+            }
+        }
+        Ok(log)
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|_| Error::Closed)?
+}
+
+/// The log, and the place of its last entry noted, from what is on the disk: the entry may be there
+/// although the note of it is not.
+async fn reopen(store: &Store, path: &Path) -> Result<Log, Error> {
+    let path = path.to_owned();
+    let opened = tokio::task::spawn_blocking(move || open_log(&path)).await;
+    let (log, last) = opened.map_err(|_| Error::Closed)??;
+    if let Some(seq) = last {
+        store.call(move |db| db.set_cursor(READER, seq)).await?;
+    }
+    Ok(log)
 }
 
 /// Signs the head if that is due, or if all has to be signed `now`. Without its key the log goes on:
@@ -151,11 +239,10 @@ async fn page(store: &Store, mut log: Log) -> Result<(Log, bool), Error> {
         .await?;
     let Some(last) = events.last().map(|event| event.seq) else { return Ok((log, false)) };
     let work = move || {
-        for together in events.chunk_by(|a, b| a.time == b.time) {
-            let time = together.first().map_or(0, |event| event.time);
-            let entries: Vec<Event> = together.iter().map(entry).collect();
-            log.append_all(time, &entries).map_err(|error| failed(&error))?;
-        }
+        // One flush for all of them.
+        let entries: Vec<(u64, Event)> =
+            events.iter().map(|event| (event.time, entry(event))).collect();
+        log.append_all(&entries).map_err(|error| failed(&error))?;
         Ok::<Log, Error>(log)
     };
     let log = tokio::task::spawn_blocking(work).await.map_err(|_| Error::Closed)??;
@@ -171,16 +258,7 @@ fn entry(event: &types::Event) -> Event {
         Some(_) => format!("device:{}", event.subject),
         None => event.subject.clone(),
     };
-    let severity = [
-        Severity::Alert,
-        Severity::Critical,
-        Severity::Error,
-        Severity::Warning,
-        Severity::Notice,
-        Severity::Info,
-    ]
-    .into_iter()
-    .find(|severity| severity.name() == event.severity);
+    let severity = Severity::ALL.iter().copied().find(|severity| severity.name() == event.severity);
     let mut entry = Event::new(code, &event.tenant, &subject)
         .severity(severity.unwrap_or(code.severity()))
         .with(EVENT, event.seq)
@@ -207,6 +285,10 @@ mod tests {
         Notary::new(&AwsLc, &origin("my plant"), Arc::new(key)).unwrap()
     }
 
+    fn keep() -> Keep {
+        Keep { part: 1 << 20, all: 1 << 30, readers: Vec::new() }
+    }
+
     async fn settled(store: &Store, seq: u64) {
         for _ in 0..500 {
             if store.call(|db| db.cursor(READER)).await.unwrap() >= seq {
@@ -231,7 +313,7 @@ mod tests {
         happen(&store, "dev-1").await;
         let notary = notary();
         let (mut head, work) =
-            start(store.clone(), path.clone(), notary.clone(), stop).await.unwrap();
+            start(store.clone(), path.clone(), notary.clone(), keep(), stop).await.unwrap();
         let work = tokio::spawn(work);
         head.wait_for(|head| head.seq == 2).await.unwrap();
         happen(&store, "dev-2").await;
@@ -247,7 +329,7 @@ mod tests {
         }
         let (_end, stop) = watch::channel(false);
         let (mut head, work) =
-            start(again.clone(), path.clone(), notary.clone(), stop).await.unwrap();
+            start(again.clone(), path.clone(), notary.clone(), keep(), stop).await.unwrap();
         tokio::spawn(work);
         settled(&again, 3).await;
         head.wait_for(|head| head.seq == 6).await.unwrap();
@@ -263,5 +345,31 @@ mod tests {
         let signed = "audit.signed";
         assert_eq!(told, [signed, signed, signed, "device:dev-1", "device:dev-2", "device:dev-3"]);
         assert!(log.lines().nth(4).unwrap().contains("\"event\":\"3\""), "{log}");
+    }
+
+    #[tokio::test]
+    async fn the_log_goes_on_in_parts_and_keeps_what_it_should() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("audit.jsonl");
+        let store = Store::start(Db::in_memory("default").unwrap()).unwrap();
+        let (_end, stop) = watch::channel(false);
+        let keep = Keep { part: 2_000, all: 6_000, readers: vec!["collector:slow".into()] };
+        let notary = notary();
+        let (mut head, work) =
+            start(store.clone(), path.clone(), notary.clone(), keep, stop).await.unwrap();
+        tokio::spawn(work);
+        for at in 0..60 {
+            happen(&store, &format!("dev-{at}")).await;
+            settled(&store, at + 1).await;
+        }
+        head.wait_for(|head| head.seq > 60).await.unwrap();
+        let older = touchstone_audit::parts(&path).unwrap();
+        assert!((1..=4).contains(&older.len()), "{older:?}");
+        let all = older.into_iter().map(|part| part.path).chain([path.clone()]);
+        let known = Known { key: Some(notary.key()), ..Known::default() };
+        let files = all.map(|path| File::open(path).unwrap());
+        let report = touchstone_audit::verify_parts(files, &AwsLc, &known).unwrap();
+        assert!(report.first > 1 && report.pruned + 1 == report.first, "{report:?}");
+        assert_eq!(last_event(&path).unwrap(), Some(60));
     }
 }

@@ -13,6 +13,7 @@ pub(crate) struct Answer {
     schema: &'static str,
     data: Map<String, Value>,
     text: String,
+    raw: String,
     octets: Zeroizing<Vec<u8>>,
     words: Vec<String>,
 }
@@ -25,6 +26,7 @@ impl Answer {
             schema,
             data: Map::new(),
             text: String::new(),
+            raw: String::new(),
             octets: Zeroizing::default(),
             words: Vec::new(),
         }
@@ -58,6 +60,12 @@ impl Answer {
     /// Octets that are the data, as they are; in JSON the member `hex`.
     pub(crate) fn octets(mut self, octets: &[u8]) -> Self {
         self.octets = Zeroizing::new(octets.to_vec());
+        self
+    }
+
+    /// Lines of data that are safe for terminals and have to stay as they are.
+    pub(crate) fn lines_as_they_are(mut self, lines: &str) -> Self {
+        self.raw.push_str(lines);
         self
     }
 
@@ -132,6 +140,7 @@ fn show(answer: Answer, json: bool) -> io::Result<()> {
         writeln!(out)?;
     } else {
         out.write_all(plain(&answer.text).as_bytes())?;
+        out.write_all(answer.raw.as_bytes())?;
         out.write_all(&answer.octets)?;
     }
     out.flush()?;

@@ -1,6 +1,7 @@
 //! The words of the command line. What they do is in the module of each noun.
 
 mod appraise;
+mod audit;
 mod ca;
 mod cert;
 mod cms;
@@ -10,6 +11,7 @@ mod reference;
 mod scep;
 
 pub(crate) use appraise::{Appraise, Here};
+pub(crate) use audit::{Audit, Filter};
 pub(crate) use ca::{Ca, IssueCa};
 pub(crate) use cert::{Cert, Ocsp, VerifyCert};
 pub(crate) use cms::{Cipher, Cms, Held};
@@ -294,41 +296,6 @@ pub(crate) struct Words {
     /// Claims and countermeasures that a product adds: a file in TOML
     #[arg(long = "schema", value_name = "FILE")]
     pub(crate) words: Vec<PathBuf>,
-}
-
-#[derive(Subcommand, Debug)]
-pub(crate) enum Audit {
-    /// Check that a log is whole: nothing changed, removed, put in, or cut off
-    #[command(after_help = "\
-Examples:
-  touchstone audit verify /var/lib/touchstone-fleet/audit.jsonl
-  touchstone audit verify audit.jsonl --head 1042:5f1c..
-  touchstone audit verify audit.jsonl --key audit.pub --checkpoint kept.note
-  touchstone audit verify audit.jsonl --ask-fleet --token file:op.token
-
-Only whoever knows the head of the log from elsewhere can tell that its end was cut off: note the
-head that this prints, keep a signed head (the detail `checkpoint` of an event `audit.signed`, which
-the SIEM has), or ask the running fleet. With the key of the log, signed heads are checked, so that
-nobody else can have written the log anew.")]
-    Verify {
-        /// The log
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-        /// A head that is known from before, as this verb prints it: `seq:hash`
-        #[arg(long, value_name = "HEAD", conflicts_with = "ask_fleet")]
-        head: Option<touchstone_audit::Head>,
-        /// A signed head that was kept (a C2SP checkpoint); needs --key
-        #[arg(long, value_name = "FILE", requires = "key")]
-        checkpoint: Option<PathBuf>,
-        /// Who signs the heads of the log: `audit.pub` of the fleet
-        #[arg(long, value_name = "FILE", conflicts_with = "ask_fleet")]
-        key: Option<PathBuf>,
-        /// Ask the fleet for the head and the key, and check that the log leads up to it
-        #[arg(long)]
-        ask_fleet: bool,
-        #[command(flatten)]
-        fleet: Fleet,
-    },
 }
 
 /// Who signs.

@@ -19,6 +19,11 @@ fn write(folder: &Path, entries: u64) -> Head {
     log.head()
 }
 
+fn notary() -> Notary {
+    let key = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256).unwrap();
+    Notary::new(&AwsLc, "plant/audit", Arc::new(key)).unwrap()
+}
+
 #[test]
 fn a_whole_log_is_good_and_its_head_is_told() {
     let here = folder(&[]);
@@ -58,12 +63,19 @@ fn a_cut_end_shows_by_a_known_head_or_by_asking_the_fleet() {
     let ran = run(here.path(), &["audit", "verify", "audit.jsonl", "--head", &known]).expect(1);
     assert!(ran.err.contains("the end was cut off"), "{}", ran.err);
 
-    let body = format!("{{\"entries\":{},\"head\":\"{}\"}}", head.seq, head.hash.to_hex());
-    let (url, asked) = fleet("200 OK", &body);
-    let arguments = ["audit", "verify", "audit.jsonl", "--ask-fleet", "--fleet", &url];
-    let ran = run(here.path(), &[&arguments[..], &["--token", "file:op.token"]].concat()).expect(1);
-    assert!(asked.join().unwrap().starts_with("GET /api/v1/audit/head "));
-    assert!(ran.err.contains("audit.chain.cut"), "{}", ran.err);
+    let ask = |body: &str, code| {
+        let (url, asked) = fleet("200 OK", body);
+        let arguments = ["audit", "verify", "audit.jsonl", "--ask-fleet", "--fleet", &url];
+        let ran = run(here.path(), &[&arguments[..], &["--token", "file:op.token"]].concat());
+        assert!(asked.join().unwrap().starts_with("GET /api/v1/audit/head "));
+        ran.expect(code).err
+    };
+    let (seq, hash, key) = (head.seq, head.hash.to_hex(), notary().key().to_string());
+    let body = format!("{{\"entries\":{seq},\"head\":\"{hash}\",\"key\":\"{key}\"}}");
+    assert!(ask(&body, 1).contains("audit.chain.cut"));
+    // Without a key it cannot be told who signed, and nothing is good then.
+    let words = ask(&format!("{{\"entries\":{seq},\"head\":\"{hash}\"}}"), 3);
+    assert!(words.contains("holds no key"), "{words}");
 }
 
 #[test]
@@ -83,8 +95,7 @@ fn an_unfinished_line_is_told_and_a_missing_log_is_no_answer() {
 #[test]
 fn a_signed_head_shows_that_nobody_wrote_the_log_anew() {
     let here = folder(&[]);
-    let key = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256).unwrap();
-    let notary = Notary::new(&AwsLc, "plant/audit", Arc::new(key)).unwrap();
+    let notary = notary();
     write(here.path(), 3);
     let path = here.path().join("audit.jsonl");
     let (mut log, _) = Log::open(&path, Arc::new(AwsLc), 0).unwrap();
@@ -113,4 +124,79 @@ fn a_signed_head_shows_that_nobody_wrote_the_log_anew() {
     assert!(ran.err.contains("audit.checkpoint.signature"), "{}", ran.err);
     std::fs::write(here.path().join("audit.pub"), "nonsense").unwrap();
     run(here.path(), &verify).expect(3);
+}
+
+/// A log in three parts: entries 1 to 3, 4 to 7, 8 to 11.
+fn write_parts(folder: &Path) {
+    for _ in 0..3 {
+        write(folder, 3);
+        let (mut log, _) = Log::open(&folder.join("audit.jsonl"), Arc::new(AwsLc), 0).unwrap();
+        if log.head().seq < 9 {
+            log.begin_part(9).unwrap();
+        }
+    }
+}
+
+#[test]
+fn parts_are_read_as_one_log_and_a_missing_one_is_told() {
+    let here = folder(&[]);
+    write_parts(here.path());
+    let ran = run(here.path(), &["audit", "verify", "audit.jsonl", "--json"]).expect(0);
+    let json = ran.json("touchstone.audit.verify/2");
+    assert_eq!((&json["entries"], &json["parts"]), (&11.into(), &3.into()));
+    let first = here.path().join("audit.000000000001.jsonl");
+    let text = std::fs::read_to_string(&first).unwrap();
+    std::fs::write(&first, text.replace("device:17", "device:18")).unwrap();
+    let ran = run(here.path(), &["audit", "verify", "audit.jsonl"]).expect(1);
+    assert!(ran.err.starts_with("audit.000000000001.jsonl:1: changed"), "{}", ran.err);
+    std::fs::remove_file(&first).unwrap();
+    let ran = run(here.path(), &["audit", "verify", "audit.jsonl"]).expect(1);
+    assert!(ran.err.contains("entries 1 to 3 are not here"), "{}", ran.err);
+    run(here.path(), &["audit", "verify", "audit.jsonl", "--from", "3"]).expect(1);
+    run(here.path(), &["audit", "verify", "audit.jsonl", "--from", "4"]).expect(0);
+    std::fs::remove_file(here.path().join("audit.000000000004.jsonl")).unwrap();
+    run(here.path(), &["audit", "verify", "audit.jsonl", "--from", "4"]).expect(1);
+}
+
+#[test]
+fn entries_are_shown_filtered_and_written_for_a_siem() {
+    let here = folder(&[]);
+    write_parts(here.path());
+    let show = |more: &[&str]| {
+        run(here.path(), &[&["audit", "show", "audit.jsonl"], more].concat()).expect(0)
+    };
+    let ran = show(&["--code", "flow.", "--from", "3", "--to", "6"]);
+    assert_eq!(ran.out.lines().count(), 3, "{}", ran.out);
+    assert!(ran.out.contains("1970-01-01T00:00:02Z warning  flow.cut"), "{}", ran.out);
+    assert_eq!(show(&["--severity", "error"]).out, "");
+    assert_eq!(show(&["--subject", "device:1"]).out, "");
+    let ran = show(&["--limit", "2", "--json"]);
+    let json = ran.json("touchstone.audit.show/1");
+    assert_eq!((json["entries"].as_array().unwrap().len(), &json["more"]), (2, &true.into()));
+    for format in ["rfc5424", "cef", "leef", "ocsf", "otlp", "hec"] {
+        let export = ["audit", "export", "audit.jsonl", "--format", format, "--hostname", "h"];
+        let ran = run(here.path(), &export).expect(0);
+        assert_eq!(ran.out.lines().count(), 11, "{format}: {}", ran.out);
+    }
+    run(here.path(), &["audit", "export", "audit.jsonl", "--format", "gelf"]).expect(2);
+    run(here.path(), &["audit", "show", "audit.jsonl", "--severity", "bad"]).expect(2);
+}
+
+#[test]
+fn what_a_siem_misses_or_has_twice_is_told() {
+    let here = folder(&[]);
+    write_parts(here.path());
+    let export = ["audit", "export", "audit.jsonl", "--format", "ocsf"];
+    let lines = run(here.path(), &export).expect(0).out;
+    let received = here.path().join("received");
+    let compare = ["audit", "compare", "audit.jsonl", "--received", "received"];
+    std::fs::write(&received, &lines).unwrap();
+    run(here.path(), &compare).expect(0);
+    let kept = |at: usize| ![1, 2, 3, 9].contains(&at);
+    let some = lines.lines().enumerate().filter(|(at, _)| kept(*at)).map(|(_, line)| line);
+    let some: Vec<&str> = some.chain(lines.lines().take(1)).collect();
+    std::fs::write(&received, some.join("\n")).unwrap();
+    let ran = run(here.path(), &compare).expect(1);
+    assert!(ran.out.starts_with("11 entries: 7 received, 4 missing, 1 again"), "{}", ran.out);
+    assert!(ran.out.ends_with("missing 2-4\nmissing 10\n"), "{}", ran.out);
 }

@@ -13,6 +13,7 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "tests fail loudly")]
 
 mod bouncycastle;
+mod collectors;
 mod material;
 mod pc;
 mod pcr_file;
@@ -22,6 +23,7 @@ mod swtpm;
 mod uki;
 
 pub use bouncycastle::BouncyCastle;
+pub use collectors::{Collector, Credentials};
 pub use material::{corpus, files, rig};
 pub use pc::Pc;
 pub use pcr_file::pcr_file;

@@ -4,6 +4,7 @@ use super::{Error, Keeper, lock, unix};
 use crate::link::{Reply, Report, Why};
 use crate::update::outcome::{Ending, Outcome};
 use crate::update::{LARGEST, inbox};
+use touchstone_audit::Code;
 
 impl Keeper {
     /// Opens and applies an envelope. True if it was installed.
@@ -12,7 +13,7 @@ impl Keeper {
             return Err(Error::Forbidden("an envelope without an order comes by hand"));
         }
         let outcome = lock(&self.updates).take(order, envelope, unix())?;
-        tell(&outcome);
+        self.tell_of(&outcome);
         Ok(Reply::Truth(outcome.result == Ending::Applied))
     }
 
@@ -30,12 +31,31 @@ impl Keeper {
             Why::Gone => "agent.update.gone",
         };
         let outcome = lock(&self.updates).refuse(order, component, version, code, words, unix())?;
-        tell(&outcome);
+        self.tell_of(&outcome);
         Ok(Reply::Done)
+    }
+
+    fn tell_of(&self, outcome: &Outcome) {
+        tell(outcome);
+        let happened = match outcome.result {
+            Ending::Applied => Code::UpdateApplied,
+            Ending::Refused { .. } => Code::UpdateRefused,
+            Ending::Failed { .. } => Code::UpdateFailed,
+        };
+        let (code, reason) = outcome.result.why();
+        self.tell(happened, |event| {
+            event
+                .with("component", &outcome.component)
+                .with("version", outcome.version)
+                .with("code", code)
+                .with("why", reason)
+        });
     }
 
     /// Empties the inbox, and says what the fleet must hear of next.
     pub(super) fn errands(&self) -> Result<Reply, Error> {
+        // It is asked for now and then also when nothing happens.
+        self.trail.settle();
         let installed = self.empty_inbox()?;
         let next = lock(&self.updates).unreported();
         let report = next.as_ref().map(|outcome| {
@@ -71,7 +91,7 @@ impl Keeper {
                 let code = "agent.update.too-long";
                 lock(&self.updates).refuse(0, "", 0, code, &reason, unix())?
             };
-            tell(&outcome);
+            self.tell_of(&outcome);
             // An envelope that stays would be taken again and again.
             found.put_aside(outcome.result.word()).map_err(Error::Inbox)?;
             installed |= outcome.result == Ending::Applied;

@@ -1,6 +1,6 @@
 //! Why the keeper says no.
 
-use crate::{collect, keys, respond, state, update};
+use crate::{collect, keys, respond, state, trail, update};
 
 /// Why the keeper says no.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +20,9 @@ pub enum Error {
     /// State.
     #[error(transparent)]
     State(#[from] state::Error),
+    /// The audit log.
+    #[error(transparent)]
+    Trail(#[from] trail::Error),
     /// The inbox can not be used.
     #[error("the inbox cannot be used: {0}")]
     Inbox(std::io::Error),
@@ -65,6 +68,7 @@ impl Error {
             Self::Respond(error) => error.code(),
             Self::Update(error) => error.code(),
             Self::State(error) => error.code(),
+            Self::Trail(error) => error.code(),
             Self::Inbox(_) => "agent.update.inbox",
             Self::Question { .. } => "agent.exchange.question",
             Self::Request(error) => error.code(),

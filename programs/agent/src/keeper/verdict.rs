@@ -7,6 +7,7 @@ use crate::link::Reply;
 use std::net::SocketAddr;
 use touchstone_appraise::ear::{Ear, verify_jwt};
 use touchstone_appraise::{Tier, VerifierKey};
+use touchstone_audit::Code;
 use touchstone_crypto::Verified;
 use touchstone_crypto_awslc::AwsLc;
 
@@ -34,6 +35,8 @@ impl Keeper {
         tracing::info!(device = %welcome.device, "onboarded");
         self.state.store_json(WELCOME, &welcome)?;
         known.welcome = Some(welcome);
+        drop(known);
+        self.tell(Code::DeviceOnboarded, |event| event);
         Ok(Reply::Done)
     }
 
@@ -87,6 +90,12 @@ impl Keeper {
     /// The countermeasure, or its end.
     fn obey(&self, ear: &Verified<Ear>) -> Result<(), Error> {
         let reason = reasons(ear).join("; ");
+        let (before, now) = (self.board.read().tier, ear.status.to_string());
+        if before != now {
+            self.tell(Code::VerdictChanged, |event| {
+                event.with("from", before).with("tier", now).with("why", &reason)
+            });
+        }
         match ear.status {
             Tier::Contraindicated => {
                 if self.board.read().tier != Tier::Contraindicated.to_string() {
@@ -96,10 +105,12 @@ impl Keeper {
                     && lock(&self.responder).quarantine(&self.management(), &reason, unix())?
                 {
                     tracing::warn!("in quarantine; the way to the fleet stays open");
+                    self.tell(Code::DeviceQuarantined, |event| event.with("why", &reason));
                 }
             }
             Tier::Affirming if lock(&self.responder).release()? => {
                 tracing::info!("out of quarantine");
+                self.tell(Code::DeviceReleased, |event| event);
             }
             _ => {}
         }
