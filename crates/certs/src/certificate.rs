@@ -3,6 +3,7 @@
 
 mod describe;
 
+pub(crate) use describe::describe_key;
 pub use describe::{ExtensionInfo, oid_name};
 
 use crate::extensions::{self, Extensions};

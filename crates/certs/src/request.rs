@@ -119,6 +119,11 @@ impl CertificateRequest {
         &self.spki
     }
 
+    /// The key: `ec-p256`, `rsa-2048`, or the name or number of what it is.
+    pub fn key_description(&self) -> String {
+        crate::certificate::describe_key(self.spki_der())
+    }
+
     /// The alternative names asked for.
     pub fn alternative_names(&self) -> &[AlternativeName] {
         &self.names

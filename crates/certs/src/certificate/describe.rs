@@ -25,18 +25,7 @@ pub struct ExtensionInfo {
 impl Certificate {
     /// Its key: `rsa-2048`, `ec-p256`, or the name or number of what it is.
     pub fn key_description(&self) -> String {
-        let Ok(spki) = SubjectPublicKeyInfoRef::from_der(self.spki_der()) else {
-            return String::from("unreadable");
-        };
-        if let Some(bits) = crate::path::rsa_bits(&spki) {
-            return format!("rsa-{bits}");
-        }
-        match spki.algorithm.parameters_oid() {
-            Ok(rfc5912::SECP_256_R_1) => String::from("ec-p256"),
-            Ok(rfc5912::SECP_384_R_1) => String::from("ec-p384"),
-            Ok(rfc5912::SECP_521_R_1) => String::from("ec-p521"),
-            _ => named(spki.algorithm.oid),
-        }
+        describe_key(self.spki_der())
     }
 
     /// How it says that it was signed, by its name or number.
@@ -94,6 +83,22 @@ impl Certificate {
             critical: *critical,
         })
         .collect()
+    }
+}
+
+/// A public key in a word: `ec-p256`, `rsa-2048`, `id-ml-dsa-65`.
+pub(crate) fn describe_key(spki_der: &[u8]) -> String {
+    let Ok(spki) = SubjectPublicKeyInfoRef::from_der(spki_der) else {
+        return String::from("unreadable");
+    };
+    if let Some(bits) = crate::path::rsa_bits(&spki) {
+        return format!("rsa-{bits}");
+    }
+    match spki.algorithm.parameters_oid() {
+        Ok(rfc5912::SECP_256_R_1) => String::from("ec-p256"),
+        Ok(rfc5912::SECP_384_R_1) => String::from("ec-p384"),
+        Ok(rfc5912::SECP_521_R_1) => String::from("ec-p521"),
+        _ => named(spki.algorithm.oid),
     }
 }
 
