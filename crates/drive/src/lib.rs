@@ -5,6 +5,7 @@
 //!   [`serve_message`] is the other end of it.
 //! * [`blocking`]: the same two without a runtime.
 //! * [`element`]: secure elements, opened from settings, answering asks.
+//! * [`StapledStatus`] says whether a server's certificate still counts.
 //! * [`ServiceManager`] hears that the loops turn.
 //!
 //! What this is not: a place that judges. Asks go to whoever called, and so does what was heard.
@@ -51,6 +52,7 @@ mod owner;
 mod pump;
 mod serve;
 mod service;
+mod status;
 mod stream;
 
 pub use clock::now;
@@ -59,4 +61,5 @@ pub use owner::Reply;
 pub use pump::ConnectError;
 pub use serve::serve;
 pub use service::{Pulse, ServiceManager};
+pub use status::StapledStatus;
 pub use stream::TlsStream;

@@ -1,9 +1,10 @@
 //! rustls, and the only file that knows it.
 
-use crate::config::{ClientSetup, Common, ServerSetup, WallClock};
+use crate::config::{ClientSetup, Common, ServerSetup, Shown, StatusCheck, WallClock};
 use crate::error::{Alert, CertificateFault};
 use crate::name::Kind;
-use crate::{ClientAuth, ConfigError, Error, ServerName};
+use crate::{ClientAuth, ConfigError, Error, ServerName, StatusFault};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
@@ -46,6 +47,10 @@ pub(crate) fn client_config(setup: ClientSetup) -> Result<ClientConfig, ConfigEr
     let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
         .build()
         .map_err(|_| ConfigError::NoRoots)?;
+    let verifier: Arc<dyn ServerCertVerifier> = match setup.status {
+        Some(status) => Arc::new(WithStatus { verifier, status }),
+        None => verifier,
+    };
     let builder = rustls::ClientConfig::builder_with_details(provider, clock(&setup.common))
         .with_protocol_versions(versions(&setup.common))
         .map_err(|_| ConfigError::Provider)?
@@ -59,6 +64,71 @@ pub(crate) fn client_config(setup: ClientSetup) -> Result<ClientConfig, ConfigEr
     config.alpn_protocols = setup.common.alpn;
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
+}
+
+/// The library's verifier, and then the client's question about status.
+struct WithStatus {
+    verifier: Arc<WebPkiServerVerifier>,
+    status: Arc<dyn StatusCheck>,
+}
+
+impl ServerCertVerifier for WithStatus {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &rustls::pki_types::ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        // It looks at no response itself: it was given no way to judge one.
+        let verified =
+            self.verifier.verify_server_cert(leaf, intermediates, name, ocsp_response, now)?;
+        let certificates: Vec<&[u8]> =
+            std::iter::once(leaf).chain(intermediates).map(AsRef::as_ref).collect();
+        let shown = Shown {
+            certificates: &certificates,
+            ocsp_response: (!ocsp_response.is_empty()).then_some(ocsp_response),
+            at: now.as_secs(),
+        };
+        match self.status.check(&shown) {
+            Ok(()) => Ok(verified),
+            Err(StatusFault::Revoked) => {
+                Err(rustls::Error::InvalidCertificate(CertificateError::Revoked))
+            }
+            Err(fault) => Err(rustls::Error::InvalidCertificate(CertificateError::Other(
+                OtherError(Arc::new(fault)),
+            ))),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}
+
+impl fmt::Debug for WithStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("WithStatus")
+    }
 }
 
 pub(crate) fn server_config(setup: ServerSetup) -> Result<ServerConfig, ConfigError> {
@@ -133,7 +203,7 @@ impl fmt::Debug for Clock {
 // --- identities ---
 
 #[derive(Clone)]
-pub(crate) struct Identity(Arc<SingleCertAndKey>);
+pub(crate) struct Identity(Arc<CertifiedKey>);
 
 impl Identity {
     pub(crate) fn from_signer(
@@ -157,7 +227,7 @@ impl Identity {
         let chain = chain.iter().map(|der| CertificateDer::from(der.clone())).collect();
         let certified = CertifiedKey::new(chain, key);
         match certified.keys_match() {
-            Ok(()) => Ok(Self(Arc::new(SingleCertAndKey::from(certified)))),
+            Ok(()) => Ok(Self(Arc::new(certified))),
             Err(rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
                 Err(ConfigError::KeyMismatch)
             }
@@ -165,8 +235,14 @@ impl Identity {
         }
     }
 
+    pub(crate) fn with_ocsp_response(&self, response: &[u8]) -> Self {
+        let mut certified = (*self.0).clone();
+        certified.ocsp = Some(response.to_vec());
+        Self(Arc::new(certified))
+    }
+
     fn resolver(self) -> Arc<SingleCertAndKey> {
-        self.0
+        Arc::new(SingleCertAndKey::from((*self.0).clone()))
     }
 }
 
@@ -362,6 +438,10 @@ fn certificate_fault(fault: &CertificateError) -> CertificateFault {
         C::InvalidPurpose | C::InvalidPurposeContext { .. } => CertificateFault::WrongPurpose,
         C::BadSignature => CertificateFault::BadSignature,
         C::Revoked => CertificateFault::Revoked,
+        C::Other(OtherError(why)) => match why.downcast_ref::<StatusFault>() {
+            Some(fault) => CertificateFault::Status(*fault),
+            None => CertificateFault::Unacceptable,
+        },
         _ => CertificateFault::Unacceptable,
     }
 }

@@ -1,6 +1,6 @@
 //! How to be a client or a server. A configuration is made once and shared by many sessions.
 
-use crate::{ConfigError, Identity, backend};
+use crate::{ConfigError, Identity, StatusFault, backend};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,24 +75,50 @@ macro_rules! common {
     };
 }
 
+/// What a server has shown, when its chain and its name have been found good.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// Its certificates in DER, its own first.
+    pub certificates: &'a [&'a [u8]],
+    /// The OCSP response that it stapled (RFC 6066 §8, RFC 8446 §4.4.2.1), DER.
+    pub ocsp_response: Option<&'a [u8]>,
+    /// The time of day, in Unix seconds.
+    pub at: u64,
+}
+
+/// Whether a server's certificate still counts. A session asks; whoever knows of revocation judges.
+pub trait StatusCheck: Send + Sync {
+    /// `Err` ends the handshake.
+    fn check(&self, shown: &Shown<'_>) -> Result<(), StatusFault>;
+}
+
 /// What a client wants; [`build`](Self::build) makes a [`ClientConfig`] of it.
 #[derive(Clone)]
 pub struct ClientSetup {
     pub(crate) roots: Vec<Vec<u8>>,
     pub(crate) identity: Option<Identity>,
+    pub(crate) status: Option<Arc<dyn StatusCheck>>,
     pub(crate) common: Common,
 }
 
 impl ClientSetup {
     /// A client that trusts servers under these roots (certificates in DER), and nothing else.
     pub fn new(roots: &[Vec<u8>]) -> Self {
-        Self { roots: roots.to_vec(), identity: None, common: Common::default() }
+        let (roots, common) = (roots.to_vec(), Common::default());
+        Self { roots, identity: None, status: None, common }
     }
 
     /// Shows this identity to servers that ask for one.
     #[must_use]
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);
+        self
+    }
+
+    /// Also asks whether the server's certificate still counts, beyond its chain and its name.
+    #[must_use]
+    pub fn status_check(mut self, check: Arc<dyn StatusCheck>) -> Self {
+        self.status = Some(check);
         self
     }
 
@@ -129,6 +155,13 @@ impl ServerSetup {
     /// A server with this identity.
     pub fn new(identity: Identity, client_auth: ClientAuth) -> Self {
         Self { identity, client_auth, common: Common::default() }
+    }
+
+    /// The same with another identity, or with something else stapled to it.
+    #[must_use]
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = identity;
+        self
     }
 
     common!();

@@ -112,7 +112,51 @@ pub enum CertificateFault {
     Revoked,
     /// A critical extension that is not understood, or another rule of RFC 5280.
     Unacceptable,
+    /// Whether it still counts is not known, or it does not.
+    Status(StatusFault),
 }
+
+/// Why a certificate does not count by its status (RFC 6960).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StatusFault {
+    /// It is revoked.
+    Revoked,
+    /// It says that its status is always stapled (RFC 7633), or the client insists, and it is not.
+    NotStapled,
+    /// What is stapled holds no more, or not yet.
+    Stale,
+    /// What is stapled does not parse, is about another certificate, or is by nobody who may say so.
+    Unbelievable,
+    /// The responder does not know the certificate.
+    Unknown,
+}
+
+impl StatusFault {
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Revoked => "tls.certificate.revoked",
+            Self::NotStapled => "tls.status.not-stapled",
+            Self::Stale => "tls.status.stale",
+            Self::Unbelievable => "tls.status.unbelievable",
+            Self::Unknown => "tls.status.unknown",
+        }
+    }
+}
+
+impl fmt::Display for StatusFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Revoked => "is revoked",
+            Self::NotStapled => "has to come with its status stapled to it, and comes without",
+            Self::Stale => "comes with a status that does not hold now; is the clock right?",
+            Self::Unbelievable => "comes with a status that cannot be believed",
+            Self::Unknown => "is not known to its issuer's responder",
+        })
+    }
+}
+
+impl std::error::Error for StatusFault {}
 
 /// A fatal alert from the peer, as its number (RFC 8446 §6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -199,6 +243,7 @@ impl CertificateFault {
             Self::BadSignature => "tls.certificate.signature",
             Self::Revoked => "tls.certificate.revoked",
             Self::Unacceptable => "tls.certificate.unacceptable",
+            Self::Status(fault) => fault.code(),
         }
     }
 }
@@ -215,6 +260,7 @@ impl fmt::Display for CertificateFault {
             Self::BadSignature => "has a signature that does not verify",
             Self::Revoked => "is revoked",
             Self::Unacceptable => "has an extension or a form that is not accepted",
+            Self::Status(fault) => return fault.fmt(f),
         })
     }
 }

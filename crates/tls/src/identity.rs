@@ -21,6 +21,13 @@ impl Identity {
         let chain = backend::certificates_from_pem(chain)?;
         backend::Identity::from_pem_key(&chain, key).map(Self)
     }
+
+    /// The same, with this OCSP response (DER) about its first certificate stapled to it: a server
+    /// shows it to every client that asks for it (RFC 6066 §8, RFC 8446 §4.4.2.1).
+    #[must_use]
+    pub fn with_ocsp_response(self, response: &[u8]) -> Self {
+        Self(self.0.with_ocsp_response(response))
+    }
 }
 
 impl fmt::Debug for Identity {

@@ -40,8 +40,10 @@ mod name;
 mod session;
 
 pub use backend::certificates_from_pem;
-pub use config::{ClientAuth, ClientConfig, ClientSetup, ServerConfig, ServerSetup};
-pub use error::{Alert, CertificateFault, ConfigError, Error};
+pub use config::{
+    ClientAuth, ClientConfig, ClientSetup, ServerConfig, ServerSetup, Shown, StatusCheck,
+};
+pub use error::{Alert, CertificateFault, ConfigError, Error, StatusFault};
 pub use identity::Identity;
 pub use name::ServerName;
 pub use session::{Event, Session};
