@@ -73,14 +73,15 @@ impl Edge {
         }))
     }
 
-    /// Takes connections for as long as the program runs.
-    pub async fn serve(&self, listener: TcpListener, tls: ServerConfig) {
+    /// Takes connections for as long as the program runs. `tls` is asked for each, so that what is
+    /// stapled is of now.
+    pub async fn serve(&self, listener: TcpListener, tls: impl Fn() -> ServerConfig) {
         let edge = self.clone();
         let handle = move |shaken, peer| {
             let edge = edge.clone();
             async move { edge.connection(shaken, peer).await }
         };
-        touchstone_drive::serve(listener, WAITING, move || tls.clone(), handle, pending()).await;
+        touchstone_drive::serve(listener, WAITING, tls, handle, pending()).await;
     }
 
     async fn connection(

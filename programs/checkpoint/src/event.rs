@@ -11,7 +11,7 @@ pub struct Event<'a> {
     pub schema: &'static str,
     /// Unix seconds.
     pub time: u64,
-    /// `admitted`, `refused`, `cut`, `closed`, `feed`, `peer`, `service`.
+    /// `admitted`, `refused`, `cut`, `closed`, `feed`, `peer`, `service`, `status`.
     pub event: &'static str,
     /// The stable code.
     pub code: &'a str,

@@ -21,6 +21,7 @@ pub mod feed;
 pub mod listen;
 pub mod refusal;
 pub mod run;
+pub mod staple;
 
 #[cfg(test)]
 mod tests;

@@ -4,14 +4,18 @@ use crate::config::Config;
 use crate::edge::{Edge, serve_status, unix};
 use crate::event::Event;
 use crate::listen::listen;
+use crate::staple::Stapling;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use touchstone_appraise::VerifierKey;
-use touchstone_drive::{Pulse, ServiceManager};
+use touchstone_crypto_awslc::AwsLc;
+use touchstone_drive::{Pulse, ServiceManager, StapledStatus};
 use touchstone_tls::{
     ClientAuth, ClientConfig, ClientSetup, Identity, ServerConfig, ServerName, ServerSetup,
     certificates_from_pem,
@@ -19,6 +23,9 @@ use touchstone_tls::{
 
 /// A checkpoint that has not looked for stale flows for so long hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// For so many seconds the status that the fleet staples is believed beyond its end.
+const STATUS_GRACE: u64 = 60;
 
 /// Why the checkpoint does not run.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +79,10 @@ impl Error {
 /// What the files of the configuration hold.
 pub struct Material {
     server: ServerConfig,
+    /// The same without anything stapled, and who is asked for what is.
+    plain: ServerSetup,
+    identity: Identity,
+    stapling: Option<Stapling>,
     client: ClientConfig,
     fleet_name: ServerName,
     verifiers: Vec<VerifierKey>,
@@ -86,18 +97,22 @@ impl Material {
         let key = config.key.read().map_err(unreadable)?;
         let identity = Identity::from_pem(&chain, key.as_bytes()).map_err(unusable(&at))?;
         let device_roots = roots(&config.device_roots)?;
-        let server = ServerSetup::new(identity.clone(), ClientAuth::Required(device_roots))
-            .handshake_timeout(config.limits.handshake)
-            .build()
-            .map_err(unusable(&config.certificate))?;
-        let client = ClientSetup::new(&roots(&config.fleet.roots)?)
-            .identity(identity)
+        let plain = ServerSetup::new(identity.clone(), ClientAuth::Required(device_roots))
+            .handshake_timeout(config.limits.handshake);
+        let server = plain.clone().build().map_err(unusable(&config.certificate))?;
+        let stapling =
+            Stapling::of(&certificates_from_pem(&chain).map_err(unusable(&config.certificate))?);
+        let fleet_roots = roots(&config.fleet.roots)?;
+        let status = StapledStatus::new(Arc::new(AwsLc), &fleet_roots).with_grace(STATUS_GRACE);
+        let client = ClientSetup::new(&fleet_roots)
+            .identity(identity.clone())
+            .status_check(Arc::new(status))
             .build()
             .map_err(unusable(&config.fleet.roots))?;
         let fleet_name =
             ServerName::parse(&config.fleet.name).map_err(unusable(&config.fleet.roots))?;
         let verifiers = vec![verifier(&config.verifier)?];
-        Ok(Self { server, client, fleet_name, verifiers })
+        Ok(Self { server, plain, identity, stapling, client, fleet_name, verifiers })
     }
 }
 
@@ -120,10 +135,25 @@ async fn serve(config: &Config, material: Material) -> Result<(), Error> {
     let pulse = Pulse::new(PATIENCE);
     let manager = ServiceManager::of_this_process()?;
     let feed = listen(edge.clone(), config.fleet.clone(), material.client, material.fleet_name);
+    let (in_force, current) = watch::channel(material.server);
+    let (plain, identity) = (material.plain, material.identity);
+    let staples = async move {
+        let make = move |stapled: Option<&[u8]>| match stapled {
+            Some(octets) => {
+                plain.clone().identity(identity.clone().with_ocsp_response(octets)).build()
+            }
+            None => plain.clone().build(),
+        };
+        match material.stapling {
+            Some(stapling) => stapling.keep(in_force, make).await,
+            None => std::future::pending().await,
+        }
+    };
     let at = listener.local_addr()?;
     told(manager.ready(&format!("admits devices at {at}")));
     tokio::select! {
-        () = edge.serve(listener, material.server) => {}
+        () = edge.serve(listener, move || current.borrow().clone()) => {}
+        () = staples => {}
         () = edge.keep_time(&pulse) => {}
         () = manager.keep_alive(std::slice::from_ref(&pulse)) => {}
         () = serve_status(edge.clone(), status) => {}

@@ -106,7 +106,7 @@ impl World {
         let listener = TcpListener::bind(config.listen).await.unwrap();
         let address = listener.local_addr().unwrap();
         let taking = edge.clone();
-        tokio::spawn(async move { taking.serve(listener, server).await });
+        tokio::spawn(async move { taking.serve(listener, move || server.clone()).await });
         let timed = edge.clone();
         tokio::spawn(async move { timed.keep_time(&Pulse::new(Duration::MAX)).await });
         let name = ServerName::parse("fleet.example").unwrap();

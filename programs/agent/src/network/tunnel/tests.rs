@@ -108,7 +108,7 @@ impl World {
         edge.hear(&Line::Heartbeat { seq: 1 });
         let (tls, listener) = (self.server("checkpoint.example"), any().await);
         let address = listener.local_addr().unwrap();
-        tokio::spawn(async move { edge.serve(listener, tls).await });
+        tokio::spawn(async move { edge.serve(listener, move || tls.clone()).await });
         address
     }
 
