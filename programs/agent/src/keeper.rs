@@ -81,7 +81,7 @@ impl Keeper {
         let keys = Keys::open(&config.element, &state)?;
         let known = Known {
             welcome: state.load_json(WELCOME)?,
-            ldevid: keys.ldevid()?,
+            ldevid: keys.usable_ldevid()?,
             requested: None,
             nonce: None,
             reporting: None,

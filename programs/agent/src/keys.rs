@@ -85,9 +85,15 @@ pub struct Ldevid {
 }
 
 impl Ldevid {
-    /// Half of its life is over.
-    pub const fn is_due(&self, now: u64) -> bool {
-        now >= self.not_before + (self.not_after.saturating_sub(self.not_before)) / 2
+    /// Half of its life is over, and up to a sixth more: each certificate has its own moment, so that
+    /// a fleet is not asked by all of its devices at once.
+    pub fn is_due(&self, now: u64) -> bool {
+        let life = self.not_after.saturating_sub(self.not_before);
+        let tail = self.serial.get(self.serial.len().saturating_sub(4)..).unwrap_or_default();
+        // Serial numbers are random; one that is not spreads nothing.
+        let part = u64::from_str_radix(tail, 16).unwrap_or(0);
+        let spread = (life / 6).saturating_mul(part) / 0x1_0000;
+        now >= self.not_before.saturating_add(life / 2).saturating_add(spread)
     }
 }
 
@@ -130,6 +136,29 @@ impl Keys {
     /// The fleet's certificate, if there is one.
     pub fn ldevid(&self) -> Result<Option<Ldevid>, Error> {
         Ok(self.state.load_json(FILE)?)
+    }
+
+    /// The fleet's certificate, if there is one and its key is there. Another one is forgotten: the
+    /// maker's identity remains, and a new certificate comes by it.
+    pub fn usable_ldevid(&self) -> Result<Option<Ldevid>, Error> {
+        let found = match self.ldevid() {
+            Err(Error::State(state::Error::Damaged { path, reason })) => {
+                tracing::error!("{}: {reason}; enrolling anew", path.display());
+                self.forget()?;
+                return Ok(None);
+            }
+            found => found?,
+        };
+        let Some(ldevid) = found else { return Ok(None) };
+        let key = self.tpm()?.public_key(&ldevid.key)?;
+        let chain = self.fleet_chain(&ldevid).ok();
+        let leaf = chain.and_then(|chain| Certificate::decode(chain.first()?).ok());
+        if key.zip(leaf).is_some_and(|(key, leaf)| key.spki_der == leaf.spki_der()) {
+            return Ok(Some(ldevid));
+        }
+        tracing::error!(key = ldevid.key, "the certificate's key is not there; enrolling anew");
+        self.forget()?;
+        Ok(None)
     }
 
     /// The fleet's certificate with those of its issuers, in DER.

@@ -18,14 +18,15 @@ pub mod tunnel;
 pub use error::{Error, Refusal};
 
 use crate::config::Config;
-use crate::link::{Ask, Forget, Key, Line, Reply, Standing, State};
+use crate::link::{Ask, Forget, Key, Line, Refused, Reply, Standing, State};
 use crate::run::runtime;
+use enrolment::Pace;
 use fleet::Client;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use touchstone_crypto::Crypto;
@@ -106,6 +107,9 @@ pub struct Network {
     line: Line,
     client: Client,
     shown: Option<(Key, String)>,
+    /// When a certificate is asked for again, and why the fleet gave none.
+    pace: Pace,
+    refusal: Option<Refused>,
     pass: watch::Sender<Option<Pass>>,
     found: watch::Sender<State>,
     pulse: Pulse,
@@ -118,6 +122,8 @@ impl Network {
             line,
             client,
             shown: None,
+            pace: Pace::default(),
+            refusal: None,
             pass: watch::channel(None).0,
             found: watch::channel(State::default()).0,
             pulse: Pulse::new(PATIENCE),
@@ -133,7 +139,7 @@ impl Network {
                     pause = FIRST_PAUSE;
                     self.found.send_modify(|found| {
                         found.reached = Some(true);
-                        found.fault = None;
+                        found.fault.clone_from(&self.refusal);
                     });
                     next
                 }
@@ -174,9 +180,9 @@ impl Network {
             Ok(concluded) => concluded,
             Err(error) => return self.refused(error, &standing).await,
         };
-        let affirming = self.ask_truth(Ask::Verdict(concluded.ear_jwt.clone())).await?;
+        let may_ask = self.ask_truth(Ask::Verdict(concluded.ear_jwt.clone())).await?;
         self.pass(&standing, &concluded.ear_jwt).await?;
-        if affirming && self.certify(&device, &standing).await? {
+        if may_ask && self.certify(&device, &standing).await? {
             // The result must name the new key.
             return Ok(Duration::ZERO);
         }
@@ -260,6 +266,9 @@ impl Network {
     /// Gets a certificate where there is none, renews one that is half over. True if there is a new
     /// one.
     async fn certify(&mut self, device: &str, standing: &Standing) -> Result<bool, Error> {
+        if !self.pace.is_due(Instant::now()) {
+            return Ok(false);
+        }
         let renew = match &standing.serial {
             // Only the maker's identity may ask for a first one.
             None => {
@@ -270,9 +279,22 @@ impl Network {
             Some(_) => return Ok(false),
         };
         tracing::debug!(device, renew, "a certificate is due");
-        enrolment::enroll(&mut self.client, &self.line, renew).await?;
-        self.shown = None;
-        Ok(true)
+        match enrolment::enroll(&mut self.client, &self.line, renew).await {
+            Ok(()) => {
+                self.pace.granted();
+                self.refusal = None;
+                self.shown = None;
+                Ok(true)
+            }
+            // The fleet is there and says no: what it has for us beside a certificate is not to wait.
+            Err(error @ enrolment::Error::Fleet(fleet::Error::Refused { .. })) => {
+                tracing::warn!(code = error.code(), "{error}");
+                self.pace.refused(Instant::now(), jittered(self.interval.max(FIRST_PAUSE)));
+                self.refusal = Some(Error::from(error).as_refused());
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn ask(&self, ask: Ask) -> Result<Reply, Error> {

@@ -41,7 +41,8 @@ struct World {
     ca: SoftSigner,
     root: Certificate,
     maker_key: Vec<u8>,
-    _tpm: Swtpm,
+    config: String,
+    tpm: Swtpm,
 }
 
 impl World {
@@ -84,7 +85,8 @@ nft = "/bin/true"
         let config = Config::read("agent.toml", &text).unwrap();
         let board = Board::default();
         let keeper = Keeper::start(&config, board.clone()).unwrap();
-        Self { keeper, board, verifier, ca, root, maker_key: maker.public.spki_der, _tpm: tpm }
+        let maker_key = maker.public.spki_der;
+        Self { keeper, board, verifier, ca, root, maker_key, config: text, tpm }
     }
 
     fn onboarded() -> Self {
@@ -287,6 +289,122 @@ fn a_certificate_is_kept_only_for_the_key_that_it_was_requested_for() {
         other => panic!("{other:?}"),
     }
     world.authenticates(Key::Fleet, request.spki_der(), 32);
+}
+
+/// A keeper on what another has left.
+fn taken_up(config: &str) -> Keeper {
+    Keeper::start(&Config::read("agent.toml", config).unwrap(), Board::default()).unwrap()
+}
+
+/// Gets certificates again and again, renews them and forgets them, until it is killed.
+fn enrol_for_ever(folder: &std::path::Path) {
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let ca = SoftSigner::from_pkcs8_pem(&read("ca.key")).unwrap();
+    let root = Certificate::from_pem(read("ca.pem").as_bytes()).unwrap().remove(0);
+    let keeper = taken_up(&read("agent.toml"));
+    for round in 0_u32.. {
+        let Reply::Standing(standing) = keeper.answer(Ask::Standing) else { panic!() };
+        let renew = standing.serial.is_some();
+        let Reply::Request { spki_der, .. } = keeper.answer(Ask::Request { renew }) else {
+            panic!("no request")
+        };
+        let issuer = Issuer::new(&root, &ca).unwrap();
+        let name = Name::common_name("dev-1").unwrap();
+        let leaf = Template::new(Kind::Device, name, now() - 60, now() + 3600)
+            .issue(&AwsLc, &issuer, &spki_der)
+            .unwrap();
+        let kept = keeper.answer(Ask::Certificate(vec![leaf.der().to_vec()]));
+        assert_eq!(kept, Reply::Done);
+        if round % 2 == 1 {
+            assert_eq!(keeper.answer(Ask::Forget(Forget::Certificate)), Reply::Done);
+        }
+    }
+}
+
+#[test]
+fn a_device_that_is_killed_while_it_enrols_always_has_an_identity() {
+    const TEST: &str = "a_device_that_is_killed_while_it_enrols_always_has_an_identity";
+    const FOLDER: &str = "TOUCHSTONE_ENROL_FOR_EVER";
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        return enrol_for_ever(folder.as_ref());
+    }
+    let World { keeper, ca, root, maker_key, config, tpm, .. } = World::onboarded();
+    drop(keeper);
+    let write = |name: &str, text: &str| std::fs::write(tpm.dir.path().join(name), text).unwrap();
+    write("ca.key", &ca.to_pkcs8_pem());
+    write("ca.pem", &root.to_pem().unwrap());
+    write("agent.toml", &config);
+    let (mut with, mut without) = (0, 0);
+    for round in 0..24_u64 {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", TEST, "--test-threads=1"])
+            .env(FOLDER, tpm.dir.path())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        // Each time a little later, so that every step is met.
+        std::thread::sleep(std::time::Duration::from_millis(60 + round * 17));
+        assert_eq!(child.try_wait().unwrap(), None, "it ended by itself");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let keeper = taken_up(&config);
+        let sign = |key, spki: &[u8]| {
+            let message = handshake("client", 32);
+            let reply = keeper.answer(Ask::Sign { key, message: message.clone() });
+            let Reply::Bytes(signature) = reply else { panic!("{key:?}: {reply:?}") };
+            AwsLc.verify(P256, spki, &message, &signature).unwrap();
+        };
+        sign(Key::Maker, &maker_key);
+        let Reply::Standing(standing) = keeper.answer(Ask::Standing) else { panic!() };
+        assert_eq!(standing.device.as_deref(), Some("dev-1"));
+        if standing.serial.is_some() {
+            let Reply::Identity(identity) = keeper.answer(Ask::Identity(Key::Fleet)) else {
+                panic!("round {round}: a certificate without its chain")
+            };
+            let leaf = Certificate::decode(&identity.chain[0]).unwrap();
+            sign(Key::Fleet, leaf.spki_der());
+            with += 1;
+        } else {
+            without += 1;
+        }
+        drop(keeper);
+    }
+    println!("killed {} times: {with} with a certificate, {without} without", with + without);
+    assert!(with > 0);
+}
+
+#[test]
+fn a_certificate_whose_key_is_gone_is_forgotten_and_the_makers_identity_remains() {
+    let world = World::onboarded();
+    let request = world.request(false);
+    let chain = world.issue(request.spki_der());
+    assert_eq!(world.keeper.answer(Ask::Certificate(chain)), Reply::Done);
+    let World { keeper, ca, root, maker_key, config, tpm, .. } = world;
+    drop(keeper);
+    let state = tpm.dir.path().join("agent");
+    {
+        let mut element = Tpm::connect_unix(tpm.socket(), state.join("element")).unwrap();
+        touchstone_element::Element::delete_key(&mut element, "ldevid-a").unwrap();
+    }
+    let keeper = taken_up(&config);
+    let Reply::Standing(standing) = keeper.answer(Ask::Standing) else { panic!() };
+    assert_eq!(standing.serial, None);
+    drop(keeper);
+    std::fs::write(state.join("ldevid.json"), "{ not json").unwrap();
+    let world = World {
+        keeper: taken_up(&config),
+        board: Board::default(),
+        verifier: soft(),
+        ca,
+        root,
+        maker_key,
+        config,
+        tpm,
+    };
+    assert_eq!(world.standing().serial, None);
+    world.authenticates(Key::Maker, &world.maker_key, 32);
+    world.request(false);
 }
 
 #[test]

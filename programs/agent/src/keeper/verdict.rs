@@ -40,7 +40,8 @@ impl Keeper {
         Ok(Reply::Done)
     }
 
-    /// Believes a result or not, and obeys it. True if it is affirming.
+    /// Believes a result or not, and obeys it. True if a certificate may be asked for by it: what a
+    /// warning is worth is for the fleet to say.
     pub(super) fn verdict(&self, token: &str) -> Result<Reply, Error> {
         let ear = self.believe(token)?;
         self.obey(&ear)?;
@@ -51,7 +52,7 @@ impl Keeper {
             status.issued = Some(ear.issued_at);
             status.attestations += 1;
         });
-        Ok(Reply::Truth(affirming))
+        Ok(Reply::Truth(matches!(ear.status, Tier::Affirming | Tier::Warning)))
     }
 
     /// The result is the fleet's, about us, and about the evidence that was given last.

@@ -31,7 +31,8 @@ pub enum Ask {
     },
     /// Evidence for this challenge.
     Evidence(Vec<u8>),
-    /// The verdict on the evidence that was given last: a signed result. Is it affirming?
+    /// The verdict on the evidence that was given last: a signed result. May a certificate be asked
+    /// for by it?
     Verdict(String),
     /// A certificate request: for the key that is certified, or for a new one.
     Request {

@@ -3,6 +3,7 @@
 use super::fleet::{self, Client};
 use crate::link::{Ask, Gone, Line, Refused, Reply};
 use hyper::Method;
+use std::time::{Duration, Instant};
 use touchstone_certs::Certificate;
 use touchstone_enroll::est::{self, Operation};
 
@@ -41,6 +42,35 @@ impl Error {
     /// Whether the fleet was not there at all.
     pub const fn is_unreachable(&self) -> bool {
         matches!(self, Self::Fleet(error) if error.is_unreachable())
+    }
+}
+
+/// The longest time between two requests that the fleet refuses.
+const LONGEST_PAUSE: Duration = Duration::from_mins(15);
+
+/// When a certificate may be asked for again. Attesting and healing go on meanwhile, at their pace.
+#[derive(Debug, Default)]
+pub struct Pace {
+    refused: u32,
+    until: Option<Instant>,
+}
+
+impl Pace {
+    /// Whether it is time.
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.until.is_none_or(|until| now >= until)
+    }
+
+    /// The fleet said no: ask again after `pause`, twice as long after the next no, and so on.
+    pub fn refused(&mut self, now: Instant, pause: Duration) {
+        let pause = pause.saturating_mul(2_u32.saturating_pow(self.refused)).min(LONGEST_PAUSE);
+        self.refused = self.refused.saturating_add(1);
+        self.until = now.checked_add(pause);
+    }
+
+    /// There is a certificate.
+    pub fn granted(&mut self) {
+        *self = Self::default();
     }
 }
 
@@ -88,4 +118,26 @@ async fn with_issuers(client: &mut Client, leaf: Certificate) -> Result<Vec<Cert
         }
     }
     Ok(chain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_is_refused_asks_less_and_less_often_and_never_stops() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let mut pace = Pace::default();
+        let mut now = start;
+        assert!(pace.is_due(now));
+        for expected in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900] {
+            pace.refused(now, second);
+            let almost = second * expected - Duration::from_millis(1);
+            assert!(!pace.is_due(now + almost), "{expected}");
+            now += second * expected;
+            assert!(pace.is_due(now), "{expected}");
+        }
+        pace.granted();
+        assert!(pace.is_due(start));
+    }
 }

@@ -12,14 +12,19 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
-use touchstone_drive::TlsStream;
+use touchstone_crypto_awslc::AwsLc;
+use touchstone_drive::{StapledStatus, TlsStream};
 use touchstone_tls::{ClientConfig, ClientSetup, Identity, ServerName, certificates_from_pem};
 
 /// From connecting to the end of the handshake; a TPM may take its time to sign.
 const CONNECT: Duration = Duration::from_secs(15);
+
+/// For so many seconds a stapled status is believed beyond its end: the clocks of devices are not good.
+const STATUS_GRACE: u64 = 300;
 
 /// From a request to the end of its answer.
 const ANSWER: Duration = Duration::from_mins(1);
@@ -139,7 +144,12 @@ impl Client {
 
     /// Shows this identity from the next connection on.
     pub fn identify(&mut self, identity: Identity) -> Result<(), Error> {
-        let setup = ClientSetup::new(&self.roots).identity(identity).handshake_timeout(CONNECT);
+        // What the fleet staples has to be good, and is there if its certificate says so (RFC 7633).
+        let status = StapledStatus::new(Arc::new(AwsLc), &self.roots).with_grace(STATUS_GRACE);
+        let setup = ClientSetup::new(&self.roots)
+            .identity(identity)
+            .status_check(Arc::new(status))
+            .handshake_timeout(CONNECT);
         let tls = setup.build().map_err(|error| self.no_tls(&error))?;
         self.tls = Some(tls);
         self.sender = None;
