@@ -52,6 +52,11 @@ const PACKAGES: &[Package] = &[
     Package { name: "p11-kit-modules", why: "the client's end of that", uses: &[Use::Test] },
     Package { name: "libtss2-dev", why: "the TSS in C, a second opinion on the TPM code", uses: &[Use::Test] },
     Package { name: "pkg-config", why: "finding the TSS in C", uses: &[Use::Test] },
+    Package {
+        name: "nginx-light",
+        why: "a server that staples the status of its certificate, which our client checks",
+        uses: &[Use::Test],
+    },
     Package { name: "tpm2-openssl", why: "OpenSSL's use of keys in the TPM", uses: &[Use::Test] },
     Package { name: "tpm2-abrmd", why: "a resource manager beside the kernel's", uses: &[Use::Test] },
     Package { name: "dbus-daemon", why: "the message bus that tpm2-abrmd is reached over", uses: &[Use::Test] },

@@ -114,6 +114,7 @@ codes! {
     CertIssued, "cert.issued", Notice, "a certificate was issued";
     CertRefused, "cert.refused", Warning, "a certificate was not issued";
     CertRevoked, "cert.revoked", Warning, "a certificate was revoked";
+    CertOverridden, "cert.overridden", Warning, "an operator decided about a device's certificates, whatever its verdict";
     FlowAdmitted, "flow.admitted", Info, "a checkpoint let a flow through";
     FlowRefused, "flow.refused", Warning, "a checkpoint did not let a flow through";
     FlowCut, "flow.cut", Warning, "a checkpoint cut an open flow";

@@ -1,6 +1,7 @@
 //! The HTTP interfaces: devices, operators, certificate status.
 
 pub mod auth;
+pub mod crl;
 pub(crate) mod detail;
 pub mod device;
 pub mod est;

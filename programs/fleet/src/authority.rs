@@ -1,30 +1,60 @@
-//! The embedded CA: a root, an issuing CA below it, and what it signs. Whether somebody deserves a
-//! certificate is decided elsewhere.
+//! The CA: roots, issuing CAs below them, and what they sign. Whether somebody deserves a certificate
+//! is decided elsewhere.
+//!
+//! Keys are in files or in elements ([`keys`]); several issuing CAs and roots stand beside each other
+//! while one takes over from another.
 
+mod chain;
+mod crl;
+mod keys;
+mod profile;
+mod responder;
+
+pub use crl::Published;
+pub use keys::CaKey;
+pub use profile::{Claimant, DEVICE, Misfit, Profile, WARNED};
+pub use responder::Status;
+
+use crate::config::{CaSettings, Config, CrlSettings, OcspListener};
 use crate::state::StateDir;
-use crate::store::{CertificateRow, NewCertificate, Status};
+use crate::store::NewCertificate;
 use crate::{Error, clock};
+use crl::Lists;
+use responder::Delegates;
 use std::net::IpAddr;
 use touchstone_appraise::Confirmation;
-use touchstone_certs::issue::{Issuer, Kind, Template};
-use touchstone_certs::ocsp::{self, Reason, Request, Responder};
-use touchstone_certs::{AlternativeName, Certificate, Name};
-use touchstone_crypto::{Crypto, HashAlgorithm, SignatureAlgorithm, Signer};
-use touchstone_crypto_awslc::{AwsLc, SoftSigner};
+use touchstone_certs::issue::{Kind, Template};
+use touchstone_certs::{AlternativeName, Certificate, Name, Purpose, TrustStore};
+use touchstone_crypto::{Crypto, HashAlgorithm};
+use touchstone_crypto_awslc::AwsLc;
+use touchstone_drive::element::Elements;
 
-const YEAR: u64 = 31_557_600;
 /// Clocks differ: a certificate is valid from so many seconds ago, or a tenth of its life.
 const BACKDATED: u64 = 60;
-/// For how long an OCSP answer holds, in seconds: a revocation is to be seen at once.
-const STATUS_HOLDS: u64 = 10;
-const ALGORITHM: SignatureAlgorithm = SignatureAlgorithm::EcdsaP256Sha256;
 
 /// The CA and its keys.
 pub struct Authority {
-    root: Certificate,
-    issuing: Certificate,
-    key: SoftSigner,
-    ocsp_url: Option<String>,
+    /// The one in force, and those before it.
+    roots: Vec<Certificate>,
+    links: Vec<Certificate>,
+    /// The one that issues, and others that answer for what they issued.
+    issuing: Vec<Issuing>,
+    profiles: Vec<Profile>,
+    ocsp: OcspListener,
+    crl: CrlSettings,
+    lists: Lists,
+}
+
+/// An issuing CA.
+pub struct Issuing {
+    /// Its name in the configuration.
+    pub name: String,
+    /// SHA-256 of its key, hexadecimal: what rows call it.
+    pub id: String,
+    /// Its certificate.
+    pub certificate: Certificate,
+    key: CaKey,
+    delegates: Delegates,
 }
 
 /// Whom a certificate is for.
@@ -38,6 +68,12 @@ pub enum For {
     Server,
     /// Some other client.
     Client,
+    /// Whoever answers for the CA by OCSP.
+    Responder,
+    /// A CA.
+    Authority,
+    /// Something else, by a profile of the configuration.
+    Other,
 }
 
 impl For {
@@ -48,123 +84,220 @@ impl For {
             Self::Checkpoint => "checkpoint",
             Self::Server => "server",
             Self::Client => "client",
+            Self::Responder => "ocsp",
+            Self::Authority => "ca",
+            Self::Other => "other",
         }
     }
 
     const fn kind(self) -> Kind {
         match self {
-            Self::Device => Kind::Device,
+            Self::Device | Self::Other => Kind::Device,
             Self::Checkpoint => Kind::Peer,
             Self::Server => Kind::Server,
             Self::Client => Kind::Client,
+            Self::Responder => Kind::OcspResponder,
+            Self::Authority => Kind::Intermediate { path_len: 0 },
         }
+    }
+}
+
+/// A certificate that was signed. It does not count before it is recorded.
+#[derive(Clone, Debug)]
+pub struct Issued {
+    /// The certificate.
+    pub certificate: Certificate,
+    what: For,
+    profile: String,
+    issuer: String,
+    crl: String,
+}
+
+impl Issuing {
+    fn new(name: &str, certificate: Certificate, key: CaKey) -> Self {
+        let id = sha256_hex(certificate.spki_der());
+        Self { name: name.to_owned(), id, certificate, key, delegates: Delegates::default() }
     }
 }
 
 impl Authority {
-    /// Opens the CA in the state directory, and makes it if it is not there.
-    pub fn open(state: &StateDir, name: &str, ocsp_url: Option<&str>) -> Result<Self, Error> {
-        let now = clock::now();
-        let root_key = state.key("root.key", ALGORITHM)?;
-        let key = state.key("issuing.key", ALGORITHM)?;
-        let root = certificate(state, "root.pem", &root_key, || {
-            Template::new(
-                Kind::Root,
-                subject(&format!("{name} root"))?,
-                now.saturating_sub(BACKDATED),
-                now + 30 * YEAR,
-            )
-            .self_sign(&AwsLc, &root_key)
-            .map_err(Error::crypto("the root certificate"))
-        })?;
-        let issuing = certificate(state, "issuing.pem", &key, || {
-            let issuer = Issuer::new(&root, &root_key).map_err(Error::crypto("the root"))?;
-            Template::new(
-                Kind::Intermediate { path_len: 0 },
-                subject(&format!("{name} issuing"))?,
-                now.saturating_sub(BACKDATED),
-                now + 15 * YEAR,
-            )
-            .issue(&AwsLc, &issuer, key.spki_der())
-            .map_err(Error::crypto("the issuing certificate"))
-        })?;
-        Ok(Self { root, issuing, key, ocsp_url: ocsp_url.map(str::to_owned) })
+    /// Opens the CA of the state directory, and makes what is not there.
+    pub async fn open(state: &StateDir, config: &Config) -> Result<Self, Error> {
+        let settings = &config.authority;
+        let elements = Elements { at: settings.elements.clone(), state: state.file("element") };
+        let cas: Vec<CaSettings> = settings
+            .roots
+            .iter()
+            .chain(settings.issuing.iter().map(|issuing| &issuing.ca))
+            .cloned()
+            .collect();
+        let mut keys = keys::open(state, &elements, &cas).await?.into_iter();
+        let mut roots = Vec::new();
+        for ca in &settings.roots {
+            roots.push(chain::root(state, &config.name, ca, keys.next().flatten()).await?);
+        }
+        let links = chain::links(state, &roots).await?;
+        let mut issuing = Vec::new();
+        for ca in &settings.issuing {
+            let key = keys.next().flatten().ok_or(Error::Closed)?;
+            issuing.push(chain::issuing(state, &config.name, ca, key, &roots, &links).await?);
+        }
+        Ok(Self {
+            roots: roots.into_iter().map(|root| root.certificate).collect(),
+            links,
+            issuing,
+            profiles: profile::all(settings)?,
+            ocsp: config.ocsp.clone(),
+            crl: config.crl.clone(),
+            lists: Lists::default(),
+        })
     }
 
-    /// The root.
-    pub fn root(&self) -> &Certificate {
-        &self.root
+    /// The roots: the one in force, and those before it.
+    pub fn roots(&self) -> &[Certificate] {
+        &self.roots
     }
 
-    /// The issuing CA's certificate.
-    pub fn issuing(&self) -> &Certificate {
+    /// The issuing CAs, the one that issues first.
+    pub fn issuing(&self) -> &[Issuing] {
         &self.issuing
     }
 
-    /// Signs a certificate for a key. It does not count before it is recorded.
-    pub fn issue(
+    /// Everything that a client needs to believe a certificate of ours (RFC 7030 §4.1.3).
+    pub fn certificates(&self) -> Vec<Certificate> {
+        let issuing = self.issuing.iter().map(|ca| &ca.certificate);
+        issuing.chain(&self.roots).chain(&self.links).cloned().collect()
+    }
+
+    /// A certificate of ours with its issuers, for whoever trusts one root only.
+    pub fn chain(&self, leaf: &Certificate) -> Vec<Certificate> {
+        let mut chain = vec![leaf.clone()];
+        let issuing = self.issuing.iter().map(|ca| &ca.certificate);
+        chain.extend(
+            issuing.filter(|ca| leaf.verify_signature(&AwsLc, ca.spki_der()).is_ok()).cloned(),
+        );
+        chain.extend(self.links.iter().filter(|link| self.is_of_root(link)).cloned());
+        chain
+    }
+
+    /// Whether a link is of the root in force, for those who know a former one.
+    fn is_of_root(&self, link: &Certificate) -> bool {
+        self.roots.first().is_some_and(|root| root.spki_der() == link.spki_der())
+    }
+
+    /// The profile of that name.
+    pub fn profile(&self, name: &str) -> Option<&Profile> {
+        self.profiles.iter().find(|profile| profile.name == name)
+    }
+
+    /// The certificates of the CA itself, as they are recorded.
+    pub fn own(&self) -> Vec<Issued> {
+        let root = self.roots.first().map(|root| sha256_hex(root.spki_der())).unwrap_or_default();
+        let own = |certificate: &Certificate, profile: &str| Issued {
+            certificate: certificate.clone(),
+            what: For::Authority,
+            profile: profile.to_owned(),
+            issuer: root.clone(),
+            crl: String::new(),
+        };
+        let roots = self.roots.iter().map(|root| own(root, "root"));
+        let links = self.links.iter().map(|link| own(link, "link"));
+        let issuing = self.issuing.iter().map(|ca| own(&ca.certificate, "issuing"));
+        roots.chain(links).chain(issuing).collect()
+    }
+
+    /// Signs a certificate for a key. Its issuing CA is the profile's, or the first.
+    pub async fn issue(
         &self,
-        what: For,
-        common_name: &str,
+        profile: &Profile,
+        subject: Name,
         names: Vec<AlternativeName>,
         spki: &[u8],
         lifetime: u64,
-    ) -> Result<Certificate, Error> {
+    ) -> Result<Issued, Error> {
+        let wanted = profile.issuing.as_deref();
+        let issuing = match wanted {
+            Some(name) => self.issuing.iter().find(|ca| ca.name == name),
+            None => self.issuing.first(),
+        };
+        let issuing = issuing.ok_or_else(|| Error::Unknown {
+            what: "issuing CA",
+            name: wanted.unwrap_or_default().to_owned(),
+        })?;
         let now = clock::now();
-        let issuer = Issuer::new(&self.issuing, &self.key).map_err(Error::crypto("the CA"))?;
-        let from = now.saturating_sub(BACKDATED.min(lifetime / 10)).max(self.issuing.not_before());
+        if issuing.certificate.not_after() <= now {
+            let words =
+                format!("the issuing CA `{}` is over; put a new one above it", issuing.name);
+            return Err(Error::Conflict(words));
+        }
+        let backdated = now.saturating_sub(BACKDATED.min(lifetime / 10));
+        let from = backdated.max(issuing.certificate.not_before());
         let mut template =
-            Template::new(what.kind(), subject(common_name)?, from, now.saturating_add(lifetime))
+            Template::new(profile.content.clone(), subject, from, now.saturating_add(lifetime))
                 .with_names(names);
-        if let Some(url) = &self.ocsp_url {
+        if let Some(url) = &self.ocsp.url {
             template = template.with_ocsp(url);
         }
-        template.issue(&AwsLc, &issuer, spki).map_err(Error::crypto("a certificate"))
+        let serial = new_serial()?;
+        let crl = self.crl.list_of(&issuing.name, &serial);
+        template.serial = Some(serial);
+        if let Some(url) = self.crl.url_of(&crl) {
+            template = template.with_crls(&[&url]);
+            template.delta_crl_urls.extend(self.crl.delta_url_of(&crl));
+        }
+        template.issuer_url = self.crl.issuer_url_of(&issuing.name);
+        let waiting = template
+            .to_be_signed(&AwsLc, &issuing.certificate, issuing.key.algorithm(), spki)
+            .map_err(Error::crypto("a certificate"))?;
+        let certificate = issuing.key.finish("a certificate", waiting).await?;
+        if issuing.certificate.constrains_names() {
+            self.within_constraints(issuing, &certificate)?;
+        }
+        Ok(Issued {
+            certificate,
+            what: profile.what,
+            profile: profile.name.clone(),
+            issuer: issuing.id.clone(),
+            crl,
+        })
     }
 
-    /// An OCSP answer (RFC 6960 §2.2), from what is recorded.
-    pub fn status(&self, request: &Request, rows: &[CertificateRow]) -> Result<Vec<u8>, Error> {
-        let now = clock::now();
-        let failed = |error| Error::crypto("an OCSP answer")(error);
-        Responder::new(&AwsLc, &self.issuing, &self.issuing, &self.key, now)
-            .map_err(failed)?
-            .respond(&AwsLc, request, now, now + STATUS_HOLDS, |serial| {
-                let row = rows.iter().find(|row| row.serial == serial);
-                match row.map(|row| &row.status) {
-                    None => ocsp::Status::Unknown,
-                    Some(Status::Good | Status::Expired) => ocsp::Status::Good,
-                    Some(Status::Revoked { at, reason }) => {
-                        ocsp::Status::Revoked { at: *at, reason: why(reason) }
-                    }
-                }
-            })
-            .map_err(failed)
+    /// What nobody would believe is not handed out (RFC 5280 §4.2.1.10).
+    fn within_constraints(&self, issuing: &Issuing, new: &Certificate) -> Result<(), Error> {
+        let trust = TrustStore::new(self.roots.clone());
+        let issuers = [std::slice::from_ref(&issuing.certificate), &self.links].concat();
+        let valid = trust.validate(&AwsLc, new, &issuers, clock::now(), Purpose::Any);
+        valid.map(drop).map_err(|error| {
+            Error::Conflict(format!("the issuing CA `{}` may not: {error}", issuing.name))
+        })
     }
 }
 
-/// The row of a certificate that was just signed.
-pub fn row(
-    certificate: &Certificate,
-    what: For,
-    device: Option<&str>,
-) -> Result<NewCertificate, Error> {
-    Ok(NewCertificate {
-        serial: certificate.serial(),
-        device: device.map(str::to_owned),
-        kind: what.name(),
-        subject: certificate.subject().to_owned(),
-        spki_sha256: sha256_hex(certificate.spki_der()),
-        jkt: thumbprint(certificate.spki_der())?,
-        der: certificate.der().to_vec(),
-        not_before: certificate.not_before(),
-        not_after: certificate.not_after(),
-    })
+impl Issued {
+    /// As it is recorded.
+    pub fn row(&self, device: Option<&str>) -> NewCertificate {
+        let certificate = &self.certificate;
+        NewCertificate {
+            serial: certificate.serial(),
+            device: device.map(str::to_owned),
+            kind: self.what.name(),
+            profile: self.profile.clone(),
+            issuer: self.issuer.clone(),
+            crl: self.crl.clone(),
+            subject: certificate.subject().to_owned(),
+            spki_sha256: sha256_hex(certificate.spki_der()),
+            jkt: thumbprint(certificate.spki_der()),
+            der: certificate.der().to_vec(),
+            not_before: certificate.not_before(),
+            not_after: certificate.not_after(),
+        }
+    }
 }
 
-/// RFC 7638 thumbprint of a key.
-pub fn thumbprint(spki: &[u8]) -> Result<String, Error> {
-    let confirmation = Confirmation::of(&AwsLc, spki).map_err(Error::crypto("a thumbprint"))?;
-    Ok(confirmation.jkt().unwrap_or_default().to_owned())
+/// RFC 7638 thumbprint of a key; empty for a kind of key that no result can be bound to.
+pub fn thumbprint(spki: &[u8]) -> String {
+    let confirmation = Confirmation::of(&AwsLc, spki).ok();
+    confirmation.and_then(|it| it.jkt().map(str::to_owned)).unwrap_or_default()
 }
 
 /// SHA-256 in hexadecimal.
@@ -183,86 +316,18 @@ pub fn alternative_name(text: &str) -> AlternativeName {
     }
 }
 
-fn why(reason: &str) -> Reason {
-    match reason {
-        "contraindicated" => Reason::PrivilegeWithdrawn,
-        "superseded" => Reason::Superseded,
-        _ => Reason::Unspecified,
-    }
+/// 16 random octets, positive and of one length (RFC 5280 §4.1.2.2).
+fn new_serial() -> Result<Vec<u8>, Error> {
+    let mut serial = vec![0; 16];
+    AwsLc.random(&mut serial).map_err(Error::crypto("a serial number"))?;
+    serial.first_mut().into_iter().for_each(|first| *first = *first & 0x3F | 0x40);
+    Ok(serial)
 }
 
-fn subject(common_name: &str) -> Result<Name, Error> {
-    Name::common_name(common_name).map_err(Error::crypto("a subject's name"))
-}
-
-/// The certificate in that file, which is made if it is not there. It has to be that of `key`.
-fn certificate(
-    state: &StateDir,
-    name: &str,
-    key: &SoftSigner,
-    make: impl FnOnce() -> Result<Certificate, Error>,
-) -> Result<Certificate, Error> {
-    let path = state.file(name);
-    let Some(pem) = state.read(name)? else {
-        let new = make()?;
-        let pem = new.to_pem().map_err(Error::crypto("a certificate"))?;
-        state.write(name, pem.as_bytes())?;
-        return Ok(new);
-    };
-    let found = Certificate::from_pem(pem.as_bytes())
-        .map_err(|error| Error::content(&path, error.to_string()))?
-        .into_iter()
-        .next();
-    match found {
-        Some(certificate) if certificate.spki_der() == key.spki_der() => Ok(certificate),
-        _ => Err(Error::content(&path, "not the certificate of the key beside it; restore both")),
-    }
+/// `CN=..`.
+pub fn common_name(text: &str) -> Result<Name, Error> {
+    Name::common_name(text).map_err(Error::crypto("a subject's name"))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use touchstone_certs::{Purpose, TrustStore};
-
-    #[test]
-    fn the_ca_is_made_once_and_what_it_signs_is_valid() {
-        let dir = tempfile::tempdir().unwrap();
-        let state = StateDir::open(dir.path()).unwrap();
-        let first = Authority::open(&state, "lab", Some("http://127.0.0.1/ocsp")).unwrap();
-        let again = Authority::open(&state, "lab", None).unwrap();
-        assert_eq!(first.root(), again.root());
-        assert_eq!(first.issuing(), again.issuing());
-        let key = SoftSigner::generate(ALGORITHM).unwrap();
-        let names = vec![alternative_name("urn:touchstone:device:dev-1")];
-        let cert = first.issue(For::Device, "dev-1", names, key.spki_der(), 3600).unwrap();
-        let trust = TrustStore::new(vec![first.root().clone()]);
-        let chain = trust
-            .validate(
-                &AwsLc,
-                &cert,
-                &[first.issuing().clone()],
-                clock::now(),
-                Purpose::DeviceIdentity,
-            )
-            .unwrap();
-        assert_eq!(chain.leaf().subject(), "CN=dev-1");
-        assert_eq!(cert.ocsp_urls(), ["http://127.0.0.1/ocsp"]);
-    }
-
-    #[test]
-    fn a_certificate_of_another_key_is_not_used() {
-        let dir = tempfile::tempdir().unwrap();
-        let state = StateDir::open(dir.path()).unwrap();
-        Authority::open(&state, "lab", None).unwrap();
-        std::fs::remove_file(state.file("root.key")).unwrap();
-        let error = Authority::open(&state, "lab", None).map(drop).unwrap_err();
-        assert!(error.to_string().contains("restore both"), "{error}");
-    }
-
-    #[test]
-    fn names_are_told_apart() {
-        assert!(matches!(alternative_name("::1"), AlternativeName::Ip(_)));
-        assert!(matches!(alternative_name("urn:a:b"), AlternativeName::Uri(_)));
-        assert!(matches!(alternative_name("broker"), AlternativeName::Dns(_)));
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! What the program does beside serving: make the state, issue certificates by hand, show keys.
 
-use crate::authority::{Authority, For, alternative_name, row};
-use crate::config::Config;
+use crate::authority::{Authority, For, alternative_name, common_name};
+use crate::config::{CaSettings, Config};
 use crate::console::secret;
 use crate::judge::public_key_pem;
 use crate::state::{StateDir, write_private};
@@ -10,6 +10,7 @@ use crate::{Error, clock};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use touchstone_certs::Certificate;
+use touchstone_certs::ocsp::Reason;
 use touchstone_crypto::{SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::SoftSigner;
 use zeroize::Zeroizing;
@@ -36,7 +37,7 @@ pub struct State {
 /// Makes the state directory with everything in it. What is there stays as it is.
 pub fn init(config: &Config) -> Result<State, Error> {
     let state = StateDir::open(&config.state_dir)?;
-    Authority::open(&state, &config.name, config.ocsp.url.as_deref())?;
+    waited(Authority::open(&state, config))?;
     let verifier = verifier_key(&state)?;
     state.write("verifier.pub", verifier.as_bytes())?;
     if state.read("operator.token")?.is_none() {
@@ -45,14 +46,19 @@ pub fn init(config: &Config) -> Result<State, Error> {
     }
     Db::open(&state.database(), &config.tenant)?;
     Ok(State {
-        roots: state.file("root.pem"),
-        issuing: state.file("issuing.pem"),
+        roots: state.file(&first(config.authority.roots.iter())),
+        issuing: state.file(&first(config.authority.issuing.iter().map(|one| &one.ca))),
         verifier_key: state.file("verifier.pub"),
         operator_token: state.operator_token(),
         database: state.database(),
         audit_log: state.audit_log(),
         state_dir: config.state_dir.clone(),
     })
+}
+
+/// The file of the first CA's certificate.
+fn first<'a>(mut cas: impl Iterator<Item = &'a CaSettings>) -> String {
+    cas.next().map(|ca| format!("{}.pem", ca.name)).unwrap_or_default()
 }
 
 /// The public key that attestation results are verified with, in PEM.
@@ -104,14 +110,23 @@ pub fn issue_certificate(config: &Config, order: &Order) -> Result<Issued, Error
         ));
     }
     let state = StateDir::open(&config.state_dir)?;
-    let authority = Authority::open(&state, &config.name, config.ocsp.url.as_deref())?;
     let key = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256)
         .map_err(Error::crypto("a new key"))?;
     let names = order.names.iter().map(|name| alternative_name(name)).collect();
     let lifetime = order.days.saturating_mul(86400);
-    let certificate = authority.issue(order.what, &order.name, names, key.spki_der(), lifetime)?;
+    let (authority, issued) = waited(async {
+        let authority = Authority::open(&state, config).await?;
+        let what = order.what.name();
+        let profile = authority
+            .profile(what)
+            .ok_or_else(|| Error::Unknown { what: "profile", name: what.to_owned() })?;
+        let subject = common_name(&order.name)?;
+        let issued = authority.issue(profile, subject, names, key.spki_der(), lifetime).await?;
+        Ok((authority, issued))
+    })?;
     let mut db = Db::open(&state.database(), &config.tenant)?;
-    db.add_certificate(&row(&certificate, order.what, None)?, clock::now())?;
+    db.add_certificate(&issued.row(None), clock::now())?;
+    let certificate = issued.certificate;
     std::fs::create_dir_all(&order.out_dir).map_err(Error::file(&order.out_dir))?;
     let place = |name: &str| order.out_dir.join(name);
     let issued = Issued {
@@ -122,10 +137,48 @@ pub fn issue_certificate(config: &Config, order: &Order) -> Result<Issued, Error
         roots: place("roots.pem"),
     };
     write_private(&issued.key, key.to_pkcs8_pem().as_bytes())?;
-    let chain = [pem(&certificate)?, pem(authority.issuing())?].concat();
+    let chain = authority.chain(&certificate).iter().map(pem).collect::<Result<String, _>>()?;
     public(&issued.certificate, &chain)?;
-    public(&issued.roots, &pem(authority.root())?)?;
+    let roots = authority.roots().iter().map(pem).collect::<Result<String, _>>()?;
+    public(&issued.roots, &roots)?;
     Ok(issued)
+}
+
+/// Waits for what an element may take its time for.
+fn waited<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Error::Network { what: "cannot start the runtime".into(), error })?
+        .block_on(work)
+}
+
+/// A certificate that was revoked by hand.
+#[derive(Debug, Serialize)]
+pub struct Revoked {
+    /// Its serial number.
+    pub serial: String,
+    /// Whose it was.
+    pub subject: String,
+    /// Why, in the words of RFC 5280 §5.3.1.
+    pub reason: String,
+}
+
+/// Revokes a certificate. A fleet that runs tells so at once, and lists it within seconds.
+pub fn revoke_certificate(config: &Config, serial: &str, reason: &str) -> Result<Revoked, Error> {
+    let reason = Reason::from_name(reason)
+        .filter(|reason| !matches!(reason, Reason::RemoveFromCrl | Reason::CertificateHold))
+        .ok_or_else(|| {
+            Error::Conflict(format!(
+                "`{reason}` is no reason; write keyCompromise, superseded, cessationOfOperation, \
+                 privilegeWithdrawn, affiliationChanged or unspecified"
+            ))
+        })?;
+    let state = StateDir::open(&config.state_dir)?;
+    let mut db = Db::open(&state.database(), &config.tenant)?;
+    let serial = serial.to_lowercase();
+    let row = db.revoke_certificate(&serial, reason.name(), clock::now())?;
+    Ok(Revoked { serial, subject: row.subject, reason: reason.name().to_owned() })
 }
 
 fn pem(certificate: &Certificate) -> Result<String, Error> {

@@ -2,13 +2,20 @@
 //! What this is not: a reader of the files it names; `Trust::load` in `verifier` is.
 
 mod audit;
+mod authority;
 mod collector;
+mod crl;
 mod operator;
 
 pub use audit::{Audit, LogKeyPlace};
+pub use authority::{
+    AuthoritySettings, CaSettings, IssuingSettings, KeyPlace, NamePattern, ProfileSettings, Proof,
+};
 pub use collector::{Collector, Place, Protocol, Tls};
+pub use crl::CrlSettings;
 pub use operator::{OperatorEntry, Role};
 
+use crate::store::VerdictRules;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,12 +40,16 @@ pub struct Config {
     pub console: ConsoleListener,
     /// The listener for certificate status.
     pub ocsp: OcspListener,
+    /// The CRLs.
+    pub crl: CrlSettings,
     /// Whom to believe, and what to require.
     pub trust: TrustFiles,
     /// The rhythm of attestation.
     pub appraisal: Appraisal,
-    /// How long an LDevID certificate is valid.
-    pub certificate_lifetime: Duration,
+    /// The CAs, and what they issue.
+    pub authority: AuthoritySettings,
+    /// How certificates follow the verdict.
+    pub verdict: VerdictRules,
     /// What may be open at once.
     pub limits: Limits,
     /// The audit log.
@@ -74,6 +85,8 @@ pub struct OcspListener {
     pub listen: SocketAddr,
     /// The responder's URL in issued certificates (RFC 5280 §4.2.2.1).
     pub url: Option<String>,
+    /// For how long an answer holds.
+    pub holds: Duration,
 }
 
 /// `[trust]`: files, not yet read.
@@ -165,12 +178,11 @@ fn config(root: &Section<'_>, base: &Path) -> Option<Config> {
     let device = root.section("device").and_then(|section| device(&section));
     let console = root.section("console").and_then(|section| console(&section));
     let ocsp = root.section("ocsp").and_then(|section| ocsp(&section));
+    let crl = optional(root, "crl", CrlSettings::default(), crl::read);
     let trust = root.section("trust").and_then(|section| trust(&section, base));
     let appraisal = optional(root, "appraisal", Appraisal::default(), appraisal);
-    let lifetime = optional(root, "ca", Duration::from_hours(24), |section| {
-        let lifetime = section.duration("certificate_lifetime", Duration::from_hours(24))?;
-        within(section, "certificate_lifetime", lifetime, 60, 366 * 86400)
-    });
+    let authority = authority::read(root);
+    let verdict = optional(root, "verdict", VerdictRules::default(), verdict);
     let limits = optional(root, "limits", Limits::default(), limits);
     let audit = optional(root, "audit", Audit::default(), audit::read);
     let collectors = collectors(root, base);
@@ -183,9 +195,11 @@ fn config(root: &Section<'_>, base: &Path) -> Option<Config> {
         device: device?,
         console: console?,
         ocsp: ocsp?,
+        crl: crl?,
         trust: trust?,
         appraisal: appraisal?,
-        certificate_lifetime: lifetime?,
+        authority: authority?,
+        verdict: verdict?,
         limits: limits?,
         audit: audit?,
         collectors: collectors?,
@@ -247,7 +261,9 @@ fn ocsp(section: &Section<'_>) -> Option<OcspListener> {
         section.refuse("url", "an OCSP responder is named by an http:// URL");
         return None;
     }
-    Some(OcspListener { listen: listen?, url: url? })
+    let holds = section.duration("holds", Duration::from_secs(10));
+    let holds = holds.and_then(|holds| within(section, "holds", holds, 2, 7 * 86400));
+    Some(OcspListener { listen: listen?, url: url?, holds: holds? })
 }
 
 fn trust(section: &Section<'_>, base: &Path) -> Option<TrustFiles> {
@@ -330,6 +346,24 @@ fn pcrs(section: &Section<'_>) -> Option<Vec<u32>> {
         return None;
     }
     Some(pcrs)
+}
+
+fn verdict(section: &Section<'_>) -> Option<VerdictRules> {
+    let default = VerdictRules::default();
+    let span = |key: &'static str, default: u64, most: u64| {
+        let span = section.duration(key, Duration::from_secs(default))?;
+        within(section, key, span, 0, most).map(|span| span.as_secs())
+    };
+    let warning_lifetime = span("warning_lifetime", default.warning_lifetime, 30 * 86400);
+    let revoke_after = section.integer("revoke_after", 1..=20, default.revoke_after.into());
+    let settle = span("settle", default.settle, 86400);
+    let settle_most = span("settle_most", default.settle_most, 86400);
+    Some(VerdictRules {
+        warning_lifetime: warning_lifetime?,
+        revoke_after: u32::try_from(revoke_after?).ok()?,
+        settle: settle?,
+        settle_most: settle_most?,
+    })
 }
 
 fn limits(section: &Section<'_>) -> Option<Limits> {

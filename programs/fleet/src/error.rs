@@ -64,6 +64,17 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// An element, or its key, did not do as asked.
+    #[error("{key}: {error}")]
+    Element {
+        /// The key, as the configuration or the element calls it.
+        key: String,
+        /// The element's own words.
+        error: touchstone_element::Error,
+    },
+    /// The CA's element has as much before it as there is room for.
+    #[error("the CA's element has too much to sign just now; try again in a moment")]
+    Busy,
     /// A listener or a connection failed.
     #[error("{what}: {error}")]
     Network {
@@ -88,6 +99,8 @@ impl Error {
             Self::Conflict(_) => "fleet.conflict",
             Self::Unready(_) => "fleet.unready",
             Self::Crypto { .. } => "fleet.crypto.failed",
+            Self::Element { error, .. } => error.code(),
+            Self::Busy => "fleet.authority.busy",
             Self::Network { .. } => "fleet.network.failed",
         }
     }
@@ -99,6 +112,11 @@ impl Error {
 
     pub(crate) fn content(path: &Path, words: impl Into<String>) -> Self {
         Self::Content { path: path.to_owned(), words: words.into() }
+    }
+
+    pub(crate) fn element(key: &str) -> impl FnOnce(touchstone_element::Error) -> Self {
+        let key = key.to_owned();
+        move |error| Self::Element { key, error }
     }
 
     pub(crate) fn crypto<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> Self {

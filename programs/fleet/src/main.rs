@@ -93,6 +93,21 @@ Writes NAME.pem (with its chain), NAME.key and roots.pem. Devices need none: the
         #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u64).range(1..=3650))]
         days: u64,
     },
+    /// Revoke a certificate that the fleet issued
+    #[command(after_help = "\
+Example:
+  touchstone-fleet revoke-certificate --serial 5f1c08.. --reason keyCompromise
+
+The next answer about its status says so, and the next CRL within seconds. A device is better kept out
+with `touchstone device override set ID --deny`: this revokes one certificate, and it may get another.")]
+    RevokeCertificate {
+        /// Its serial number, as `touchstone cert show` prints it
+        #[arg(long)]
+        serial: String,
+        /// Why: keyCompromise, superseded, cessationOfOperation, privilegeWithdrawn, ..
+        #[arg(long, default_value = "unspecified")]
+        reason: String,
+    },
     /// Print the public key that attestation results are verified with
     ShowVerifierKey,
     /// Print the description of the operator API
@@ -149,7 +164,7 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("fleet: {error} ({})", error.code());
             ExitCode::from(match error {
-                Error::Conflict(_) => 1,
+                Error::Conflict(_) | Error::Unknown { .. } => 1,
                 _ => COULD_NOT_TELL,
             })
         }
@@ -213,6 +228,15 @@ fn act(arguments: &Arguments, config: Config) -> Result<(), Error> {
                 println!("certificate  {}", issued.certificate.display());
                 println!("key          {}", issued.key.display());
                 println!("roots        {}", issued.roots.display());
+            }
+            Ok(())
+        }
+        Some(Command::RevokeCertificate { serial, reason }) => {
+            let revoked = commands::revoke_certificate(&config, serial, reason)?;
+            if arguments.json {
+                answer("touchstone.certificate.revoke/1", &revoked);
+            } else {
+                println!("revoked  {} of {}: {}", revoked.serial, revoked.subject, revoked.reason);
             }
             Ok(())
         }

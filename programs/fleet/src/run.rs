@@ -1,7 +1,7 @@
 //! From a configuration to a fleet that serves, and to its end.
 
 use crate::api::device::Bodies;
-use crate::api::{device, est, ocsp, operator};
+use crate::api::{crl, device, est, ocsp, operator};
 use crate::authority::{Authority, For};
 use crate::config::{Collector, Config, LogKeyPlace, Place, Role};
 use crate::fleet::Fleet;
@@ -29,6 +29,8 @@ use touchstone_element::{Element, ElementSigner, KeyAlgorithm, KeySpec, KeyUse};
 const BODIES: usize = 16;
 /// How often the fleet looks for devices that fell silent.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long it waits before it tries again what fails.
+const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// A fleet that has not looked for so long hangs: in the database, or on its disk.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often it forgets what nobody needs.
@@ -133,10 +135,10 @@ pub async fn start(
     state: &StateDir,
     stop: watch::Receiver<bool>,
 ) -> Result<Running, Error> {
-    let db = Db::open(&state.database(), &config.tenant)?;
+    let db = Db::open(&state.database(), &config.tenant)?.with_verdict_rules(config.verdict);
     let store = Store::start(db)?;
     policy(&trust, &store).await?;
-    let authority = Arc::new(Authority::open(state, &config.name, config.ocsp.url.as_deref())?);
+    let authority = authority(state, &config, &store).await?;
     let key = state.key("verifier.key", SignatureAlgorithm::EcdsaP256Sha256)?;
     let operators = operators(&config, state)?;
     store.call(move |db| db.replace_operators(&operators, clock::now())).await?;
@@ -171,6 +173,7 @@ pub async fn start(
     tasks.spawn(audit);
     let pulse = Pulse::new(PATIENCE);
     tasks.spawn(look_after(Arc::clone(&fleet), pulse.clone()));
+    tasks.spawn(publish(Arc::clone(&fleet)));
     for collector in &fleet.config.collectors {
         ship(&fleet, collector, head.clone(), state, &mut tasks).await?;
     }
@@ -180,6 +183,25 @@ pub async fn start(
         .with("policy", fleet.trust.verifier().policy_id());
     fleet.store.call(move |db| db.record_event(clock::now(), &event)).await?;
     Ok(Running { listening, fleet, pulse, tasks })
+}
+
+/// Opens the CA; what it made for itself is recorded before anything else is issued.
+async fn authority(
+    state: &StateDir,
+    config: &Config,
+    store: &Store,
+) -> Result<Arc<Authority>, Error> {
+    let authority = Authority::open(state, config).await?;
+    let own: Vec<_> = authority.own().iter().map(|issued| issued.row(None)).collect();
+    // Before there were several, there was the one that is now the last.
+    let oldest = authority.issuing().last().map(|ca| ca.id.clone()).unwrap_or_default();
+    let record = move |db: &mut Db| {
+        db.adopt_certificates(&oldest)?;
+        own.iter().try_for_each(|row| db.ensure_certificate(row, clock::now()))
+    };
+    store.call(record).await?;
+    authority.publish(store).await?;
+    Ok(Arc::new(authority))
 }
 
 /// Who signs the heads of the audit log. The key that others check them with lies beside the log.
@@ -256,7 +278,7 @@ async fn listen(fleet: &Arc<Fleet>, tasks: &mut JoinSet<()>) -> Result<Listening
     let router: Router<Arc<Fleet>> = device::router().merge(est::router());
     let router = router.with_state(Arc::clone(fleet));
     let mut roots = fleet.trust.device_roots.certificates().to_vec();
-    roots.push(fleet.authority.root().clone());
+    roots.extend(fleet.authority.roots().iter().cloned());
     let tls = secure_listener(fleet, roots).await?;
     tasks.spawn(serve::serve(devices, tls, router, connections, stop.clone()));
 
@@ -268,7 +290,7 @@ async fn listen(fleet: &Arc<Fleet>, tasks: &mut JoinSet<()>) -> Result<Listening
         tasks.spawn(serve::serve(people, Plain, router, connections, stop.clone()));
     }
 
-    let router = ocsp::router().with_state(Arc::clone(fleet));
+    let router = ocsp::router().merge(crl::router()).with_state(Arc::clone(fleet));
     tasks.spawn(serve::serve(status, Plain, router, connections, stop.clone()));
     Ok(listening)
 }
@@ -317,6 +339,25 @@ async fn look_after(fleet: Arc<Fleet>, pulse: Pulse) {
     }
 }
 
+/// Makes CRLs in time.
+async fn publish(fleet: Arc<Fleet>) {
+    let mut stop = fleet.stop.clone();
+    let mut pause = LOOK;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stopped(&mut stop) => return,
+        }
+        pause = match fleet.authority.publish(&fleet.store).await {
+            Ok(()) => LOOK,
+            Err(error) => {
+                tracing::error!(code = error.code(), %error, "a CRL was not made; the last one holds");
+                (pause * 2).min(LONGEST_PAUSE)
+            }
+        };
+    }
+}
+
 /// Ships the audit log to a collector.
 async fn ship(
     fleet: &Arc<Fleet>,
@@ -330,11 +371,11 @@ async fn ship(
             let (authority, store) = (&fleet.authority, &fleet.store);
             let own = if tls.identity.is_none() {
                 let name = &fleet.config.name;
-                Some(secure::identity(authority, store, For::Client, name, &[]).await?)
+                Some(secure::identity(authority, store, For::Client, name, &[]).await?.0)
             } else {
                 None
             };
-            Some(Secure::new(tls, fleet.authority.root().der(), own)?)
+            Some(Secure::new(tls, fleet.authority.roots(), own)?)
         }
         _ => None,
     };

@@ -8,7 +8,7 @@ use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use touchstone_crypto::SignatureAlgorithm;
+use touchstone_crypto::{SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::SoftSigner;
 use zeroize::Zeroizing;
 
@@ -96,15 +96,24 @@ impl StateDir {
 
     /// The key in that file, which is made if it is not there.
     pub fn key(&self, name: &str, algorithm: SignatureAlgorithm) -> Result<SoftSigner, Error> {
+        self.key_made_by(name, || SoftSigner::generate(algorithm))
+    }
+
+    /// The key in that file, or the one that is made now.
+    pub fn key_made_by(
+        &self,
+        name: &str,
+        make: impl FnOnce() -> Result<SoftSigner, touchstone_crypto::Error>,
+    ) -> Result<SoftSigner, Error> {
         let path = self.file(name);
         if let Some(pem) = self.read(name)? {
             return SoftSigner::from_pkcs8_pem(&pem).map_err(|error| {
                 Error::content(&path, format!("{error}; restore it from a backup"))
             });
         }
-        let key = SoftSigner::generate(algorithm).map_err(Error::crypto("a new key"))?;
+        let key = make().map_err(Error::crypto("a new key"))?;
         self.write(name, key.to_pkcs8_pem().as_bytes())?;
-        tracing::info!(key = %path.display(), algorithm = algorithm.name(), "made a key");
+        tracing::info!(key = %path.display(), algorithm = key.algorithm().name(), "made a key");
         Ok(key)
     }
 }
@@ -141,7 +150,6 @@ pub fn write_private(path: &Path, content: &[u8]) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use touchstone_crypto::Signer;
 
     #[test]
     fn a_key_is_made_once_and_nobody_else_reads_it() {

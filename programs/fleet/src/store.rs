@@ -14,15 +14,17 @@ mod operators;
 mod policies;
 mod references;
 mod results;
+mod standing;
 mod updates;
 
-pub use certificates::{CertificateRow, NewCertificate, Status};
+pub use certificates::{Added, CertificateRow, NewCertificate, Status};
 pub use claims::StoredClaims;
 pub use devices::{DeviceRow, Enrolled, NewDevice, Rules};
 pub use events::NewEvent;
 pub use operators::Operator;
 pub use references::NewReference;
 pub use results::{NewResult, Recorded, StoredResult};
+pub use standing::{NewOverride, Standing, VerdictRules};
 pub use updates::NewUpdate;
 
 use crate::Error;
@@ -38,6 +40,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("store/claims.sql"),
     include_str!("store/policies.sql"),
     include_str!("store/ima_history.sql"),
+    include_str!("store/authority.sql"),
 ];
 
 /// Calls that may wait for the database; more callers wait in line themselves.
@@ -47,6 +50,7 @@ const WAITING: usize = 256;
 pub struct Db {
     connection: Connection,
     tenant: String,
+    verdict: VerdictRules,
 }
 
 impl Db {
@@ -75,14 +79,21 @@ impl Db {
         connection.pragma_update(None, "cache_size", -8192)?;
         connection.set_prepared_statement_cache_capacity(64);
         migrate(&mut connection, MIGRATIONS)?;
-        Ok(Self { connection, tenant: tenant.to_owned() })
+        Ok(Self { connection, tenant: tenant.to_owned(), verdict: VerdictRules::default() })
+    }
+
+    /// The same, where certificates follow the verdict by these rules.
+    #[must_use]
+    pub fn with_verdict_rules(mut self, rules: VerdictRules) -> Self {
+        self.verdict = rules;
+        self
     }
 
     /// Does `work` in one transaction.
     fn write<T>(&mut self, work: impl FnOnce(&Write<'_>) -> Result<T, Error>) -> Result<T, Error> {
         let behavior = rusqlite::TransactionBehavior::Immediate;
         let tx = self.connection.transaction_with_behavior(behavior)?;
-        let write = Write { tx, tenant: &self.tenant };
+        let write = Write { tx, tenant: &self.tenant, verdict: &self.verdict };
         let done = work(&write)?;
         write.tx.commit()?;
         Ok(done)
@@ -93,6 +104,7 @@ impl Db {
 struct Write<'t> {
     tx: Transaction<'t>,
     tenant: &'t str,
+    verdict: &'t VerdictRules,
 }
 
 /// Runs the migrations that the file has not seen, each in a transaction of its own.

@@ -382,3 +382,58 @@ async fn what_held_is_not_known_any_more_when_a_device_falls_silent() {
     assert!(control["reason"].as_str().unwrap().starts_with("not shown any more in time; last: "));
     assert_eq!(lab.get(&format!("/api/v1/devices/{id}/claims"))["stale"], true);
 }
+
+#[tokio::test]
+async fn a_warning_gets_a_short_certificate_that_says_so_and_operators_decide_otherwise() {
+    let swtpm = Swtpm::manufactured();
+    let roots: String = ["issuercert.pem", "swtpm-localca-rootca-cert.pem"]
+        .map(|name| std::fs::read_to_string(swtpm.dir.path().join(name)).unwrap())
+        .concat();
+    let lab = Lab::configured(&roots, |folder, config| {
+        let policy = format!("{}{ASKS_FOR_MORE}", support::POLICY);
+        std::fs::write(folder.join("policy.txt"), policy).unwrap();
+        format!("{config}\n[verdict]\nwarning_lifetime = \"2m\"\n")
+    });
+    let mut device = Device::new(&swtpm, &lab, "gateway-15");
+    let id = device.onboard(&lab).await.unwrap()["device"].as_str().unwrap().to_owned();
+    let made = device.maker_identity();
+    assert_eq!(device.attest(&lab, &made).await.unwrap()["tier"], "warning");
+    let ldevid = device.enroll(&lab, &id, "ldevid-1").await.unwrap();
+    let names: Vec<&str> = ldevid.certificate.uris().collect();
+    assert!(names.contains(&"urn:touchstone:tier:warning"), "{names:?}");
+    assert!(ldevid.certificate.not_after() <= support::now() + 120, "ten minutes are for the good");
+
+    let path = format!("/api/v1/devices/{id}/override");
+    let token = lab.operator_token();
+    let decide = |token: &str, effect: &str, reason: &str| {
+        let body = serde_json::json!({ "effect": effect, "reason": reason, "seconds": 600 });
+        lab.api(token, &["--data-binary", &body.to_string()], &path)
+    };
+    assert_eq!(decide("0123456789abcdef-viewer", "deny", "stolen").0, 403);
+    for (effect, reason) in [("deny", ""), ("revoke", "stolen"), ("deny", "two\nlines")] {
+        let (status, problem) = decide(&token, effect, reason);
+        assert_eq!((status, problem["code"].as_str()), (400, Some("api.override")), "{problem}");
+    }
+    let (status, shown) = decide(&token, "deny", "stolen, see ticket 4711");
+    assert_eq!((status, shown["override"]["in_force"].as_bool()), (200, Some(true)), "{shown}");
+    assert_eq!(lab.ocsp_status(&ldevid.certificate.serial()), "revoked");
+    let refused = device.enroll(&lab, &id, "ldevid-2").await.err().unwrap();
+    assert_eq!((refused.0, refused.1.as_str()), (403, "est.override.denied"));
+    assert!(String::from_utf8(refused.2).unwrap().contains("stolen, see ticket 4711"));
+    assert_eq!(lab.api(&token, &["-X", "DELETE"], &path).0, 200);
+    assert_eq!(lab.api(&token, &["-X", "DELETE"], &path).0, 404, "once");
+
+    device.foreign_code = 1;
+    assert_eq!(device.attest(&lab, &made).await.unwrap()["tier"], "contraindicated");
+    let refused = device.enroll(&lab, &id, "ldevid-2").await.err().unwrap();
+    assert_eq!(refused.1, "est.verdict.not-affirming");
+    assert_eq!(decide(&token, "allow", "debugger on site until noon").0, 200);
+    let allowed = device.enroll(&lab, &id, "ldevid-2").await.unwrap();
+    device.attest(&lab, &made).await.unwrap();
+    assert_eq!(lab.ocsp_status(&allowed.certificate.serial()), "good", "nothing is revoked");
+    let list = lab.get("/api/v1/overrides");
+    assert_eq!(list["overrides"].as_array().unwrap().len(), 2);
+    assert_eq!(list["overrides"][0]["operator"], "admin");
+    let told = lab.codes().iter().filter(|code| *code == "cert.overridden").count();
+    assert_eq!(told, 3, "two decisions, and the end of one");
+}

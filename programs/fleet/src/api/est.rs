@@ -1,10 +1,11 @@
 //! Enrolment over Secure Transport (RFC 7030): cacerts, simpleenroll, simplereenroll.
 
+use crate::authority::DEVICE;
 use crate::fleet::Fleet;
 use crate::judge::NotIssued;
 use crate::serve::Peer;
 use axum::Router;
-use axum::extract::{Extension, Request, State};
+use axum::extract::{Extension, Path, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -24,13 +25,14 @@ pub fn router() -> Router<Arc<Fleet>> {
         .route("/.well-known/est/cacerts", get(cacerts))
         .route("/.well-known/est/simpleenroll", post(enroll))
         .route("/.well-known/est/simplereenroll", post(reenroll))
+        .route("/.well-known/est/{label}/cacerts", get(cacerts))
+        .route("/.well-known/est/{label}/simpleenroll", post(enroll_by))
+        .route("/.well-known/est/{label}/simplereenroll", post(reenroll_by))
 }
 
 /// RFC 7030 §4.1.
 async fn cacerts(State(fleet): State<Arc<Fleet>>) -> Response {
-    let authority = &fleet.authority;
-    let certificates = [authority.issuing().clone(), authority.root().clone()];
-    certs(&certificates, est::CERTS_TYPE)
+    certs(&fleet.authority.certificates(), est::CERTS_TYPE)
 }
 
 /// RFC 7030 §4.2.1.
@@ -39,7 +41,7 @@ async fn enroll(
     Extension(peer): Extension<Peer>,
     request: Request,
 ) -> Response {
-    certify(&fleet, &peer, request, false).await
+    certify(&fleet, &peer, request, DEVICE, false).await
 }
 
 /// RFC 7030 §4.2.2.
@@ -48,10 +50,35 @@ async fn reenroll(
     Extension(peer): Extension<Peer>,
     request: Request,
 ) -> Response {
-    certify(&fleet, &peer, request, true).await
+    certify(&fleet, &peer, request, DEVICE, true).await
 }
 
-async fn certify(fleet: &Arc<Fleet>, peer: &Peer, request: Request, again: bool) -> Response {
+/// RFC 7030 §3.2.2: the label is the profile.
+async fn enroll_by(
+    State(fleet): State<Arc<Fleet>>,
+    Extension(peer): Extension<Peer>,
+    Path(label): Path<String>,
+    request: Request,
+) -> Response {
+    certify(&fleet, &peer, request, &label, false).await
+}
+
+async fn reenroll_by(
+    State(fleet): State<Arc<Fleet>>,
+    Extension(peer): Extension<Peer>,
+    Path(label): Path<String>,
+    request: Request,
+) -> Response {
+    certify(&fleet, &peer, request, &label, true).await
+}
+
+async fn certify(
+    fleet: &Arc<Fleet>,
+    peer: &Peer,
+    request: Request,
+    profile: &str,
+    again: bool,
+) -> Response {
     let headers = request.headers().clone();
     let body = match fleet.bodies.read(request, LARGEST).await {
         Ok(body) => body,
@@ -61,7 +88,11 @@ async fn certify(fleet: &Arc<Fleet>, peer: &Peer, request: Request, again: bool)
         // Once begun it is finished, even if the client goes away: what is recorded was issued.
         Ok(request) => {
             let (judge, peer) = (Arc::clone(&fleet.judge), peer.clone());
-            let work = tokio::spawn(async move { judge.certify(&peer, request, again).await });
+            let profile = profile.to_owned();
+            let work =
+                tokio::spawn(
+                    async move { judge.certify_by(&profile, &peer, request, again).await },
+                );
             work.await.unwrap_or(Err(NotIssued::Failed))
         }
         Err(error) => Err(NotIssued::Malformed { code: error.code(), text: error.to_string() }),

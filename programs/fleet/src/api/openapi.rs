@@ -44,6 +44,39 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
             "DeviceClaims",
         )
     },
+    read(
+        "/api/v1/devices/{id}/override",
+        "What operators decided about a device's certificates",
+        &[],
+        "OverrideList",
+    ),
+    Endpoint {
+        method: "post",
+        role: Some("operator"),
+        body: Some("application/json"),
+        ..read(
+            "/api/v1/devices/{id}/override",
+            "Decide about a device's certificates for a while, whatever its verdict says",
+            &[],
+            "OverrideShow",
+        )
+    },
+    Endpoint {
+        method: "delete",
+        role: Some("operator"),
+        ..read(
+            "/api/v1/devices/{id}/override",
+            "End the decision in force about a device's certificates",
+            &[],
+            "OverrideShow",
+        )
+    },
+    read(
+        "/api/v1/overrides",
+        "What operators decided about certificates of every device",
+        &[],
+        "OverrideList",
+    ),
     read("/api/v1/updates", "Update envelopes that were handed in", &[], "UpdateList"),
     Endpoint {
         method: "post",
@@ -150,6 +183,9 @@ fn register(generator: &mut SchemaGenerator) {
     add::<types::DeviceList>(generator);
     add::<types::DeviceShow>(generator);
     add::<types::DeviceClaims>(generator);
+    add::<types::OverrideShow>(generator);
+    add::<types::OverrideList>(generator);
+    add::<types::OverrideOrder>(generator);
     add::<types::UpdateOrder>(generator);
     add::<types::UpdateList>(generator);
     add::<types::ReferenceImport>(generator);

@@ -3,13 +3,14 @@
 use super::auth::{Hand, Viewer};
 use super::problem::{Good, Refusal};
 use super::types::{
-    AuditHead, ConsoleLink, DeviceClaims, DeviceList, DeviceShow, EventList, ReferenceImport,
-    ReferenceList, Update, UpdateList, UpdateOrder, WhoAmI,
+    AuditHead, ConsoleLink, DeviceClaims, DeviceList, DeviceShow, EventList, OverrideList,
+    OverrideOrder, OverrideShow, ReferenceImport, ReferenceList, Update, UpdateList, UpdateOrder,
+    WhoAmI,
 };
 use super::{detail, openapi, stream};
 use crate::authority::sha256_hex;
 use crate::fleet::Fleet;
-use crate::store::NewUpdate;
+use crate::store::{Db, NewOverride, NewUpdate};
 use crate::trust::LARGEST_REFERENCE;
 use crate::{Error, clock};
 use axum::Router;
@@ -22,6 +23,10 @@ use std::sync::Arc;
 
 /// Octets of an update envelope.
 const LARGEST_UPDATE: usize = 64 << 20;
+/// Octets of an operator's decision.
+const LARGEST_ORDER: usize = 16 << 10;
+/// How long a decision may hold, in seconds.
+const LONGEST_OVERRIDE: u64 = 30 * 86400;
 /// Events in one answer.
 const MOST_EVENTS: u32 = 1000;
 
@@ -32,6 +37,8 @@ pub fn router() -> Router<Arc<Fleet>> {
         .route("/api/v1/devices", get(devices))
         .route("/api/v1/devices/{id}", get(device))
         .route("/api/v1/devices/{id}/claims", get(claims))
+        .route("/api/v1/devices/{id}/override", get(overrides).post(decide).delete(end_override))
+        .route("/api/v1/overrides", get(all_overrides))
         .route("/api/v1/updates", get(updates).post(hand_in_update))
         .route("/api/v1/references", get(references).post(import_reference))
         .route("/api/v1/events", get(events))
@@ -100,6 +107,71 @@ async fn claims(
         claims,
         omitted: stored.omitted,
     }))
+}
+
+async fn overrides(
+    State(fleet): State<Arc<Fleet>>,
+    _: Viewer,
+    Path(id): Path<String>,
+) -> Result<Good<OverrideList>, Refusal> {
+    let overrides = fleet.store.call(move |db| db.overrides(Some(&id), clock::now())).await?;
+    Ok(Good(OverrideList { overrides }))
+}
+
+async fn all_overrides(
+    State(fleet): State<Arc<Fleet>>,
+    _: Viewer,
+) -> Result<Good<OverrideList>, Refusal> {
+    let overrides = fleet.store.call(|db| db.overrides(None, clock::now())).await?;
+    Ok(Good(OverrideList { overrides }))
+}
+
+/// Certificates of a device, whatever its verdict says: for a while, and for a reason.
+async fn decide(
+    State(fleet): State<Arc<Fleet>>,
+    Hand(operator): Hand,
+    Path(device): Path<String>,
+    request: Request,
+) -> Result<Good<OverrideShow>, Refusal> {
+    let body = fleet.bodies.read(request, LARGEST_ORDER).await?;
+    let bad = |words: String| {
+        let next = "send effect `allow` or `deny`, a reason of 4 to 400 characters, and seconds \
+                    up to 2592000 (30 days)";
+        Refusal::new(StatusCode::BAD_REQUEST, "api.override", words, next)
+    };
+    let order: OverrideOrder =
+        serde_json::from_slice(&body).map_err(|error| bad(format!("not a decision: {error}")))?;
+    let effect = match order.effect.as_str() {
+        "allow" => "allow",
+        "deny" => "deny",
+        other => return Err(bad(format!("no effect is named `{other}`"))),
+    };
+    let reason = order.reason.trim();
+    if !(4..=400).contains(&reason.chars().count()) || reason.chars().any(char::is_control) {
+        return Err(bad("the reason is empty, too long, or not plain text".to_owned()));
+    }
+    if !(1..=LONGEST_OVERRIDE).contains(&order.seconds) {
+        return Err(bad(format!("{} seconds are not a time that it may hold", order.seconds)));
+    }
+    let now = clock::now();
+    let new = NewOverride {
+        device,
+        effect,
+        reason: reason.to_owned(),
+        operator: operator.name,
+        expires: now.saturating_add(order.seconds),
+    };
+    let decided = fleet.store.call(move |db| db.add_override(&new, now)).await?;
+    Ok(Good(OverrideShow { decided }))
+}
+
+async fn end_override(
+    State(fleet): State<Arc<Fleet>>,
+    Hand(operator): Hand,
+    Path(device): Path<String>,
+) -> Result<Good<OverrideShow>, Refusal> {
+    let end = move |db: &mut Db| db.end_override(&device, &operator.name, clock::now());
+    Ok(Good(OverrideShow { decided: fleet.store.call(end).await? }))
 }
 
 async fn updates(State(fleet): State<Arc<Fleet>>, _: Viewer) -> Result<Good<UpdateList>, Refusal> {

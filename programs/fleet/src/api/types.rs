@@ -32,6 +32,8 @@ bodies! {
     DeviceList = "touchstone.device.list/1";
     DeviceShow = "touchstone.device.show/1";
     DeviceClaims = "touchstone.device.claims/1";
+    OverrideShow = "touchstone.device.override.show/1";
+    OverrideList = "touchstone.device.override.list/1";
     UpdateOrder = "touchstone.update.order/1";
     UpdateList = "touchstone.update.list/1";
     ReferenceImport = "touchstone.reference.import/1";
@@ -119,6 +121,58 @@ pub struct AttestResult {
     pub next: f64,
     /// Orders that wait for the device.
     pub orders: u64,
+}
+
+/// What an operator decided about a device's certificates, whatever the verdict says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Override {
+    /// Its number.
+    pub id: u64,
+    /// The device.
+    pub device: String,
+    /// `allow`: certificates are issued, and none is revoked. `deny`: none is issued.
+    pub effect: String,
+    /// Why.
+    pub reason: String,
+    /// Who decided.
+    pub operator: String,
+    /// When.
+    pub created: u64,
+    /// Until when it holds.
+    pub expires: u64,
+    /// When it was ended before that.
+    pub ended: Option<u64>,
+    /// Who ended it.
+    pub ended_by: Option<String>,
+    /// Whether it holds now.
+    pub in_force: bool,
+}
+
+/// A decision to be.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OverrideOrder {
+    /// `allow` or `deny`.
+    pub effect: String,
+    /// Why, in words that others understand later.
+    pub reason: String,
+    /// For how many seconds.
+    pub seconds: u64,
+}
+
+/// One decision.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct OverrideShow {
+    /// The decision.
+    #[serde(rename = "override")]
+    pub decided: Override,
+}
+
+/// Decisions, newest first.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct OverrideList {
+    /// The decisions.
+    pub overrides: Vec<Override>,
 }
 
 /// What a device is asked to do.

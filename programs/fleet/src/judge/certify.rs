@@ -1,13 +1,14 @@
-//! Who gets a certificate: a device whose last verdict is affirming and fresh, for a key that its
-//! TPM vouches for.
+//! Who gets a certificate: whoever the profile is for. A device's LDevID is for one whose last verdict
+//! is affirming and fresh, and for a key that its TPM vouches for.
 
 use super::identify::Person;
 use super::{Judge, No};
-use crate::authority::{For, alternative_name, row, sha256_hex};
+use crate::authority::{Claimant, DEVICE, Misfit, Profile, WARNED, alternative_name, sha256_hex};
+use crate::config::Proof;
 use crate::serve::Peer;
-use crate::store::DeviceRow;
+use crate::store::{Added, CertificateRow, DeviceRow, Standing};
 use crate::{Error, clock};
-use touchstone_certs::{Certificate, CertificateRequest};
+use touchstone_certs::{AlternativeName, Certificate, CertificateRequest, Name};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_enroll::AttestedRequest;
 use touchstone_evidence::endorse::ldevid_binding;
@@ -54,10 +55,31 @@ impl From<Error> for NotIssued {
     }
 }
 
+/// Who asks for a certificate.
+struct Asker {
+    device: Option<DeviceRow>,
+    /// The maker's certificate.
+    idevid: Option<Certificate>,
+    /// The certificate that is to be renewed, and its key.
+    held: Option<(Certificate, String)>,
+}
+
 impl Judge {
-    /// A certificate for the request, or why not. `again` is `simplereenroll` (RFC 7030 §4.2.2).
+    /// A device's certificate for the request, or why not. `again` is `simplereenroll` (RFC 7030
+    /// §4.2.2).
     pub async fn certify(
         &self,
+        peer: &Peer,
+        request: CertificateRequest,
+        again: bool,
+    ) -> Result<Certificate, NotIssued> {
+        self.certify_by(DEVICE, peer, request, again).await
+    }
+
+    /// The same by the profile of that name.
+    pub async fn certify_by(
+        &self,
+        profile: &str,
         peer: &Peer,
         request: CertificateRequest,
         again: bool,
@@ -65,58 +87,128 @@ impl Judge {
         if peer.certificates.is_empty() {
             return Err(NotIssued::NoCertificate);
         }
-        let (device, renewed) = match (self.identify(peer).await?.person, again) {
-            (Person::Made(Some(device)), false) => (*device, None),
-            (Person::Enrolled(device, row), true) => (*device, Some(row.spki_sha256)),
-            (Person::Made(None), _) => {
-                return Err(judged("est.device.unknown", "onboard the device first"));
-            }
-            (Person::Made(_), true) => {
-                return Err(judged("est.certificate", "renewal wants the current LDevID in TLS"));
-            }
-            _ => return Err(judged("est.certificate", "enrolment wants the IDevID in TLS")),
-        };
+        let found = self.authority.profile(profile);
+        let profile = found.filter(|profile| profile.proof != Proof::ByHand).ok_or_else(|| {
+            judged("est.profile.unknown", format!("nothing is issued as `{profile}` by EST"))
+        })?;
+        let asker = self.asker(profile, peer, again).await?;
         let request = request.verify(&AwsLc).map_err(|error| NotIssued::Malformed {
             code: "est.request.signature",
             text: error.to_string(),
         })?;
-        // RFC 7030 §4.2.2: a renewal may keep its key, whose place the TPM has vouched for already.
+        let misfit = |misfit: Misfit| judged(misfit.code(), misfit.to_string());
+        profile.certifies(&request.key_description()).map_err(misfit)?;
         let sha256 = sha256_hex(request.spki_der());
-        if renewed.as_ref() != Some(&sha256) {
-            proven(request.clone().into_inner(), &device)?;
+        // RFC 7030 §4.2.2: a renewal may keep its key, whose place the TPM has vouched for already.
+        let kept = asker.held.as_ref().is_some_and(|(_, key)| *key == sha256);
+        if profile.proof == Proof::Tpm && !kept {
+            let device = asker.device.as_ref().ok_or_else(|| misfit(Misfit::NoDevice))?;
+            proven(request.clone().into_inner(), device)?;
         }
-        self.issue(&device, request.spki_der(), sha256).await
+        let claimant = Claimant {
+            device: asker.device.as_ref().map(|device| device.id.as_str()),
+            idevid: asker.idevid.as_ref(),
+            held: asker.held.as_ref().map(|(held, _)| held),
+        };
+        let (subject, names) = profile.subject(&request, &claimant).map_err(misfit)?;
+        let wanted = Wanted { subject, names, spki: request.spki_der(), sha256 };
+        self.issue(profile, asker.device.map(|device| device.id), wanted).await
+    }
+
+    /// Who may ask by this profile.
+    async fn asker(&self, profile: &Profile, peer: &Peer, again: bool) -> Result<Asker, NotIssued> {
+        let identity = self.identify(peer).await?;
+        let held = |row: &CertificateRow| {
+            let of_profile = row.profile == profile.name;
+            let words = format!("a certificate of the profile `{}` is renewed by it", row.profile);
+            of_profile
+                .then(|| (identity.certificate.clone(), row.spki_sha256.clone()))
+                .ok_or_else(|| judged("est.certificate", words))
+        };
+        let asker = match (identity.person, again) {
+            (Person::Enrolled(device, row), true) => {
+                Asker { device: Some(*device), idevid: None, held: Some(held(&row)?) }
+            }
+            (Person::Holder(device, row), true) => Asker {
+                device: device.map(|device| *device),
+                idevid: None,
+                held: Some(held(&row)?),
+            },
+            (Person::Made(_), true) => {
+                return Err(judged("est.certificate", "renewal wants the current LDevID in TLS"));
+            }
+            (Person::Made(device), false) => {
+                let idevid = Some(identity.certificate);
+                Asker { device: device.map(|device| *device), idevid, held: None }
+            }
+            (Person::Enrolled(device, _), false)
+                if !profile.names_devices() && profile.proof != Proof::IDevId =>
+            {
+                Asker { device: Some(*device), idevid: None, held: None }
+            }
+            _ => return Err(judged("est.certificate", "enrolment wants the IDevID in TLS")),
+        };
+        if asker.device.is_none() && (profile.verdict || profile.names_devices()) {
+            return Err(judged("est.device.unknown", "onboard the device first"));
+        }
+        Ok(asker)
     }
 
     async fn issue(
         &self,
-        device: &DeviceRow,
-        spki: &[u8],
-        sha256: String,
+        profile: &Profile,
+        device: Option<String>,
+        mut wanted: Wanted<'_>,
     ) -> Result<Certificate, NotIssued> {
-        let id = device.id.clone();
         let now = clock::now();
-        let lifetime = self.config.certificate_lifetime.as_secs();
-        let (verdict, current) = self
-            .store
-            .call(move |db| Ok((db.standing(&id, now)?, db.current_certificate(&id, now)?)))
-            .await?;
-        verdict.map_err(|words| judged("est.verdict.not-affirming", words))?;
+        let standing = match (&device, profile.verdict) {
+            (Some(device), true) => {
+                let device = device.clone();
+                self.store.call(move |db| db.standing(&device, now)).await?
+            }
+            _ => Standing::May { most: None, warned: false },
+        };
+        let (most, warned) = match standing {
+            Standing::May { most, warned } => (most, warned),
+            Standing::No { code, words } => return Err(judged(code, words)),
+        };
+        let lifetime = most.unwrap_or(profile.lifetime).clamp(1, profile.lifetime);
+        if warned {
+            wanted.names.push(alternative_name(WARNED));
+        }
         // A request that is sent again soon, for want of an answer, is answered as before.
-        let soon = RESENT.min(lifetime / 8);
-        if let Some(row) = current
-            && row.spki_sha256 == sha256
-            && row.not_after.saturating_sub(now) >= lifetime.saturating_sub(soon)
+        let since = now.saturating_sub(RESENT.min(lifetime / 8));
+        let (name, sha256, subject) =
+            (profile.name.clone(), wanted.sha256.clone(), wanted.subject.to_string());
+        let before =
+            self.store.call(move |db| db.recorded_since(&name, &sha256, since, now)).await?;
+        if let Some(row) = before
+            && row.device == device
+            && row.subject == subject
         {
             return Certificate::decode(&row.der).map_err(|_| NotIssued::Failed);
         }
-        let names = vec![alternative_name(&format!("urn:touchstone:device:{}", device.id))];
-        let certificate = self.authority.issue(For::Device, &device.id, names, spki, lifetime)?;
-        let new = row(&certificate, For::Device, Some(&device.id))?;
-        let added = self.store.call(move |db| db.add_device_certificate(&new, now)).await?;
-        added.map_err(|words| judged("est.verdict.not-affirming", words))?;
-        Ok(certificate)
+        let issued = self
+            .authority
+            .issue(profile, wanted.subject, wanted.names, wanted.spki, lifetime)
+            .await?;
+        let (row, bound) = (issued.row(device.as_deref()), profile.verdict);
+        let added =
+            self.store.call(move |db| db.add_requested(&row, bound, since, clock::now())).await?;
+        match added {
+            Added::Now => Ok(issued.certificate),
+            Added::Before(row) => Certificate::decode(&row.der).map_err(|_| NotIssued::Failed),
+            Added::Not { code, words } => Err(judged(code, words)),
+        }
     }
+}
+
+/// What a certificate is to say.
+struct Wanted<'a> {
+    subject: Name,
+    names: Vec<AlternativeName>,
+    spki: &'a [u8],
+    sha256: String,
 }
 
 /// The key lives in the device's TPM: its attestation key says so.

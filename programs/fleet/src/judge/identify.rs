@@ -27,6 +27,8 @@ pub enum Person {
     Enrolled(Box<DeviceRow>, Box<CertificateRow>),
     /// A checkpoint with a certificate of ours.
     Checkpoint(Box<CertificateRow>),
+    /// Somebody with another certificate of ours, and the device that it was issued to.
+    Holder(Option<Box<DeviceRow>>, Box<CertificateRow>),
 }
 
 /// SHA-256 of the certificate that a peer has shown; `None` without one.
@@ -76,7 +78,11 @@ impl Judge {
                 Ok(Person::Enrolled(Box::new(device), Box::new(row)))
             }
             ("checkpoint", _) => Ok(Person::Checkpoint(Box::new(row))),
-            _ => Err(stranger()),
+            (_, Some(device)) => {
+                let found = self.store.call(move |db| db.device(&device)).await?;
+                Ok(Person::Holder(found.map(Box::new), Box::new(row)))
+            }
+            (_, None) => Ok(Person::Holder(None, Box::new(row))),
         }
     }
 
@@ -109,7 +115,7 @@ impl Judge {
                 "attest.device.unknown",
                 "this device was not onboarded; run the enroll exchange first",
             )),
-            Person::Checkpoint(_) => Err(stranger()),
+            Person::Checkpoint(_) | Person::Holder(..) => Err(stranger()),
         }
     }
 }

@@ -72,7 +72,8 @@ impl Judge {
         let now = clock::now();
         let enrolled = self.store.call(move |db| db.enroll(&pending.device, now)).await?;
         tracing::info!(device = %enrolled.id, new = enrolled.new, "onboarded");
-        let roots_pem = self.authority.root().to_pem().map_err(|_| No::Failed)?;
+        let roots = self.authority.roots().iter().map(touchstone_certs::Certificate::to_pem);
+        let roots_pem: String = roots.collect::<Result<_, _>>().map_err(|_| No::Failed)?;
         let welcome = Welcome {
             device: enrolled.id,
             tenant: self.config.tenant.clone(),

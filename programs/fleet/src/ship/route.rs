@@ -31,18 +31,18 @@ pub struct Route {
 }
 
 impl Secure {
-    /// TLS with that server; `identity` and `root` are what the fleet's own CA gives to those whose
+    /// TLS with that server; `own_identity` and `own_roots` are what the fleet's own CA gives to those whose
     /// configuration names nothing else.
     pub fn new(
         tls: &crate::config::Tls,
-        own_root: &[u8],
+        own_roots: &[Certificate],
         own_identity: Option<Identity>,
     ) -> Result<Self, Error> {
         let roots: Vec<Vec<u8>> = match &tls.roots {
             Some(path) => {
                 trust::certificates(path)?.iter().map(|root| root.der().to_vec()).collect()
             }
-            None => vec![own_root.to_vec()],
+            None => own_roots.iter().map(|root| root.der().to_vec()).collect(),
         };
         let identity = match &tls.identity {
             Some((path, key)) => {

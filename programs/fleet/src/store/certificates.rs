@@ -1,6 +1,6 @@
 //! Certificates that the fleet issued, and their status.
 
-use super::{Db, NewEvent, Write};
+use super::{Db, NewEvent, Standing, Write};
 use crate::Error;
 use crate::api::types::{Certificate, CertificateSummary, Feed};
 use rusqlite::{OptionalExtension, Row, params};
@@ -13,8 +13,14 @@ pub struct NewCertificate {
     pub serial: String,
     /// The device it is for, if it is an LDevID.
     pub device: Option<String>,
-    /// `device`, `checkpoint`, `server`, `client`, `ocsp`.
+    /// `device`, `checkpoint`, `server`, `client`, `ocsp`, `ca`, `other`.
     pub kind: &'static str,
+    /// The profile by which it was issued.
+    pub profile: String,
+    /// SHA-256 of its issuer's key, hexadecimal.
+    pub issuer: String,
+    /// The CRL in which it would stand.
+    pub crl: String,
     /// RFC 4514.
     pub subject: String,
     /// SHA-256 of its key, hexadecimal.
@@ -27,6 +33,22 @@ pub struct NewCertificate {
     pub not_before: u64,
     /// The end of its validity.
     pub not_after: u64,
+}
+
+/// What came of recording a certificate that somebody asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// It is recorded.
+    Now,
+    /// Another one for the same key was a moment ago, and counts in its place.
+    Before(Box<CertificateRow>),
+    /// The device may not have one.
+    Not {
+        /// The stable code.
+        code: &'static str,
+        /// Why, and what to do.
+        words: String,
+    },
 }
 
 /// Whether a certificate counts.
@@ -63,8 +85,12 @@ pub struct CertificateRow {
     pub serial: String,
     /// The device it is for.
     pub device: Option<String>,
-    /// `device`, `checkpoint`, `server`, `client`, `ocsp`.
+    /// `device`, `checkpoint`, `server`, `client`, `ocsp`, `ca`, `other`.
     pub kind: String,
+    /// The profile by which it was issued.
+    pub profile: String,
+    /// SHA-256 of its issuer's key, hexadecimal.
+    pub issuer: String,
     /// RFC 4514.
     pub subject: String,
     /// SHA-256 of its key, hexadecimal.
@@ -82,7 +108,7 @@ pub struct CertificateRow {
 }
 
 const COLUMNS: &str = "SELECT serial, device, kind, subject, spki_sha256, jkt, der, not_before,
-                              not_after, revoked_at, reason FROM certificates";
+                              not_after, revoked_at, reason, profile, issuer FROM certificates";
 
 impl Db {
     /// Records a certificate before anybody sees it.
@@ -90,25 +116,66 @@ impl Db {
         self.write(|write| write.add_certificate(new, now))
     }
 
-    /// Records a device's certificate, if its verdict still allows one: `Err` in words otherwise.
-    pub fn add_device_certificate(
+    /// Records a certificate that somebody asked for: a device's only while its verdict allows one.
+    /// Whoever asked for the same key a moment ago, after `since`, gets what was recorded then.
+    pub fn add_requested(
         &mut self,
         new: &NewCertificate,
+        bound: bool,
+        since: u64,
         now: u64,
-    ) -> Result<Result<(), String>, Error> {
+    ) -> Result<Added, Error> {
         self.write(|write| {
-            let device = new.device.as_deref().unwrap_or_default();
-            let standing = write.standing(device, now)?;
-            if standing.is_ok() {
-                write.add_certificate(new, now)?;
+            if let (true, Some(device)) = (bound, &new.device)
+                && let Standing::No { code, words } = write.standing(device, now)?
+            {
+                return Ok(Added::Not { code, words });
             }
-            Ok(standing)
+            if let Some(row) = write.recorded_since(&new.profile, &new.spki_sha256, since, now)?
+                && row.device == new.device
+                && row.subject == new.subject
+            {
+                return Ok(Added::Before(Box::new(row)));
+            }
+            write.add_certificate(new, now)?;
+            Ok(Added::Now)
         })
     }
 
-    /// Whether the device's last verdict is affirming and still counts: `Err` in words otherwise.
-    pub fn standing(&mut self, device: &str, now: u64) -> Result<Result<(), String>, Error> {
+    /// Records a certificate of the CA itself, unless it is recorded.
+    pub fn ensure_certificate(&mut self, new: &NewCertificate, now: u64) -> Result<(), Error> {
+        self.write(|write| {
+            let known: bool = write
+                .tx
+                .prepare_cached("SELECT count(*) FROM certificates WHERE serial = ?1")?
+                .query_row([&new.serial], |row| row.get(0))?;
+            if known { Ok(()) } else { write.add_certificate(new, now) }
+        })
+    }
+
+    /// What was issued before a fleet had more than one issuing CA is this one's.
+    pub fn adopt_certificates(&mut self, issuer: &str) -> Result<(), Error> {
+        self.write(|write| {
+            let sql = "UPDATE certificates SET issuer = ?1 WHERE issuer = ''";
+            write.tx.execute(sql, [issuer])?;
+            Ok(())
+        })
+    }
+
+    /// Whether the device may have a certificate now.
+    pub fn standing(&mut self, device: &str, now: u64) -> Result<Standing, Error> {
         self.write(|write| write.standing(device, now))
+    }
+
+    /// The newest good certificate by that profile for that key, if it was issued after `since`.
+    pub fn recorded_since(
+        &mut self,
+        profile: &str,
+        spki_sha256: &str,
+        since: u64,
+        now: u64,
+    ) -> Result<Option<CertificateRow>, Error> {
+        self.write(|write| write.recorded_since(profile, spki_sha256, since, now))
     }
 
     /// The certificate with that serial number.
@@ -139,11 +206,91 @@ impl Db {
         now: u64,
     ) -> Result<Option<CertificateRow>, Error> {
         let sql = format!(
-            "{COLUMNS} WHERE device = ?1 AND revoked_at IS NULL AND not_after > ?2
-             ORDER BY not_before DESC, rowid DESC LIMIT 1"
+            "{COLUMNS} WHERE device = ?1 AND kind = 'device' AND revoked_at IS NULL
+                             AND not_after > ?2 ORDER BY not_before DESC, rowid DESC LIMIT 1"
         );
         let mut select = self.connection.prepare_cached(&sql)?;
         Ok(select.query_row(params![device, now], |row| certificate(row, now)).optional()?)
+    }
+
+    /// Revokes one certificate.
+    pub fn revoke_certificate(
+        &mut self,
+        serial: &str,
+        reason: &str,
+        now: u64,
+    ) -> Result<CertificateRow, Error> {
+        self.write(|write| {
+            let sql = format!("{COLUMNS} WHERE serial = ?1");
+            let mut select = write.tx.prepare_cached(&sql)?;
+            let row = select
+                .query_row([serial], |row| certificate(row, now))
+                .optional()?
+                .ok_or_else(|| Error::Unknown { what: "certificate", name: serial.to_owned() })?;
+            match &row.status {
+                Status::Revoked { .. } => {
+                    return Err(Error::Conflict(format!("{serial} is revoked already")));
+                }
+                Status::Expired => return Err(Error::Conflict(format!("{serial} has expired"))),
+                Status::Good if row.kind == "ca" => {
+                    let words = "a CA's certificate is revoked by its root, not here";
+                    return Err(Error::Conflict(words.to_owned()));
+                }
+                Status::Good => {}
+            }
+            write.revoke(&row, reason, now)?;
+            Ok(row)
+        })
+    }
+
+    /// How many certificates of that CA were revoked, and when the last one was.
+    pub fn revocations(&mut self, issuer: &str) -> Result<(u64, u64), Error> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT count(*), coalesce(max(revoked_at), 0) FROM certificates
+             WHERE issuer = ?1 AND revoked_at IS NOT NULL",
+        )?;
+        Ok(select.query_row([issuer], |row| Ok((row.get(0)?, row.get(1)?)))?)
+    }
+
+    /// The CRLs that certificates of that CA would stand in.
+    pub fn crl_lists(&mut self, issuer: &str) -> Result<Vec<String>, Error> {
+        let mut select = self
+            .connection
+            .prepare_cached("SELECT DISTINCT crl FROM certificates WHERE issuer = ?1")?;
+        let rows = select.query_map([issuer], |row| row.get(0))?;
+        rows.map(|row| row.map_err(Error::from)).collect()
+    }
+
+    /// What that CA revoked since a time, of certificates that were valid after `end`: serial number,
+    /// time and reason. Of one CRL, or of all.
+    pub fn revoked(
+        &mut self,
+        issuer: &str,
+        crl: Option<&str>,
+        since: u64,
+        end: u64,
+    ) -> Result<Vec<(String, u64, String)>, Error> {
+        let mut select = self.connection.prepare_cached(
+            "SELECT serial, revoked_at, coalesce(reason, '') FROM certificates
+             WHERE issuer = ?1 AND revoked_at >= ?2 AND not_after > ?3
+                   AND (?4 IS NULL OR crl = ?4) ORDER BY revoked_at, serial",
+        )?;
+        let rows = select.query_map(params![issuer, since, end, crl], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?;
+        rows.map(|row| row.map_err(Error::from)).collect()
+    }
+
+    /// A number that no CRL of that name has had.
+    pub fn next_crl_number(&mut self, issuer: &str, crl: &str) -> Result<u64, Error> {
+        self.write(|write| {
+            Ok(write.tx.query_row(
+                "INSERT INTO crls (name, issuer, tenant, number) VALUES (?1, ?2, ?3, 1)
+                 ON CONFLICT (issuer, name) DO UPDATE SET number = number + 1 RETURNING number",
+                params![crl, issuer, write.tenant],
+                |row| row.get(0),
+            )?)
+        })
     }
 
     /// The newest certificate of a device in one cell; `None` if there is no such device.
@@ -172,31 +319,28 @@ impl Db {
 }
 
 impl Write<'_> {
-    fn standing(&self, device: &str, now: u64) -> Result<Result<(), String>, Error> {
-        let last: Option<(String, u64)> = self
-            .tx
-            .prepare_cached(
-                "SELECT tier, expires FROM results WHERE device = ?1 ORDER BY seq DESC LIMIT 1",
-            )?
-            .query_row([device], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        Ok(match last {
-            None => Err("the device has not attested yet; attest first".to_owned()),
-            Some((tier, _)) if tier != "affirming" => {
-                Err(format!("the verdict is {tier}; a certificate needs an affirming one"))
-            }
-            Some((_, expires)) if expires <= now => {
-                Err("the verdict is too old; attest again first".to_owned())
-            }
-            Some(_) => Ok(()),
-        })
+    fn recorded_since(
+        &self,
+        profile: &str,
+        spki_sha256: &str,
+        since: u64,
+        now: u64,
+    ) -> Result<Option<CertificateRow>, Error> {
+        let sql = format!(
+            "{COLUMNS} WHERE spki_sha256 = ?2 AND profile = ?1 AND issued >= ?3
+                             AND revoked_at IS NULL AND not_after > ?4
+             ORDER BY rowid DESC LIMIT 1"
+        );
+        let mut select = self.tx.prepare_cached(&sql)?;
+        let found = params![profile, spki_sha256, since, now];
+        Ok(select.query_row(found, |row| certificate(row, now)).optional()?)
     }
 
     fn add_certificate(&self, new: &NewCertificate, now: u64) -> Result<(), Error> {
         self.tx.execute(
             "INSERT INTO certificates (serial, tenant, device, kind, subject, spki_sha256, jkt,
-                                           der, not_before, not_after)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                                           der, not_before, not_after, profile, issuer, crl, issued)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
             params![
                 new.serial,
                 self.tenant,
@@ -207,7 +351,11 @@ impl Write<'_> {
                 new.jkt,
                 new.der,
                 new.not_before,
-                new.not_after
+                new.not_after,
+                new.profile,
+                new.issuer,
+                new.crl,
+                now
             ],
         )?;
         let subject = new.device.as_deref().unwrap_or(&new.subject);
@@ -215,6 +363,8 @@ impl Write<'_> {
         let event = NewEvent::new(Code::CertIssued, subject, words)
             .with("serial", new.serial.as_str())
             .with("kind", new.kind)
+            .with("profile", new.profile.as_str())
+            .with("issuer", new.issuer.as_str())
             .with("not_after", new.not_after)
             .with("key_sha256", new.spki_sha256.as_str());
         self.event(now, &event)
@@ -235,26 +385,34 @@ impl Write<'_> {
             rows.collect::<Result<_, _>>()?
         };
         for row in &good {
-            self.tx
-                .prepare_cached(
-                    "UPDATE certificates SET revoked_at = ?2, reason = ?3 WHERE serial = ?1",
-                )?
-                .execute(params![row.serial, now, reason])?;
-            let line = Feed::Revoked {
-                seq: 0,
-                device: device.to_owned(),
-                serial: row.serial.clone(),
-                jkt: row.jkt.clone(),
-                reason: reason.to_owned(),
-            };
-            self.feed(device, &line, row.not_after)?;
-            let words = format!("certificate of {} revoked: {reason}", row.subject);
-            let event = NewEvent::new(Code::CertRevoked, device, words)
-                .with("serial", row.serial.as_str())
-                .with("reason", reason);
-            self.event(now, &event)?;
+            self.revoke(row, reason, now)?;
         }
         Ok(good.len())
+    }
+}
+
+impl Write<'_> {
+    fn revoke(&self, row: &CertificateRow, reason: &str, now: u64) -> Result<(), Error> {
+        self.tx
+            .prepare_cached(
+                "UPDATE certificates SET revoked_at = ?2, reason = ?3 WHERE serial = ?1",
+            )?
+            .execute(params![row.serial, now, reason])?;
+        let device = row.device.as_deref().unwrap_or_default();
+        let line = Feed::Revoked {
+            seq: 0,
+            device: device.to_owned(),
+            serial: row.serial.clone(),
+            jkt: row.jkt.clone(),
+            reason: reason.to_owned(),
+        };
+        self.feed(device, &line, row.not_after)?;
+        let words = format!("certificate of {} revoked: {reason}", row.subject);
+        let about = row.device.as_deref().unwrap_or(&row.subject);
+        let event = NewEvent::new(Code::CertRevoked, about, words)
+            .with("serial", row.serial.as_str())
+            .with("reason", reason);
+        self.event(now, &event)
     }
 }
 
@@ -298,6 +456,8 @@ fn certificate(row: &Row<'_>, now: u64) -> rusqlite::Result<CertificateRow> {
         not_before: row.get(7)?,
         not_after,
         status,
+        profile: row.get(11)?,
+        issuer: row.get(12)?,
     })
 }
 
@@ -311,6 +471,9 @@ pub(crate) mod tests {
             serial: serial.into(),
             device: Some(device.into()),
             kind: "device",
+            profile: "device".into(),
+            issuer: "ca".into(),
+            crl: "issuing".into(),
             subject: format!("CN={device}"),
             spki_sha256: format!("key-{serial}"),
             jkt: format!("jkt-{serial}"),

@@ -96,7 +96,7 @@ impl Db {
             if changed {
                 write.event(now, &verdict_changed(new, &tier))?;
             }
-            let revoked = if new.tier == "contraindicated" {
+            let revoked = if write.is_to_be_revoked(&new.device, &new.tier, now)? {
                 write.revoke_device(&new.device, "contraindicated", now)?
             } else {
                 0

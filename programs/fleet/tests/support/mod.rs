@@ -77,6 +77,14 @@ control code-in-memory {
 impl Lab {
     /// A fleet that believes the makers of TPMs in `endorsement_roots`.
     pub(crate) fn new(endorsement_roots: &str) -> Self {
+        Self::configured(endorsement_roots, |_, config| config.to_owned())
+    }
+
+    /// The same with another configuration, which may name files of the folder.
+    pub(crate) fn configured(
+        endorsement_roots: &str,
+        change: impl FnOnce(&Path, &str) -> String,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let maker = Party::new(Kind::Root, "Device Maker");
         let publisher = Party::new(Kind::CodeSigner, "Publisher");
@@ -103,14 +111,14 @@ policy = "policy.txt"
 [appraisal]
 interval = "1s"
 max_age = "20s"
-[ca]
+[authority]
 certificate_lifetime = "10m"
 [[operator]]
 name = "noc"
 role = "viewer"
 token = "file:viewer.token"
 "#;
-        write("fleet.toml", config);
+        write("fleet.toml", &change(dir.path(), config));
         let [device, console, ocsp] = [const { String::new() }; 3];
         let mut lab = Self {
             dir,

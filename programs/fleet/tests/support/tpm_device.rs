@@ -205,7 +205,7 @@ impl Device {
     /// Renews by EST with the same key.
     pub(crate) async fn renew(&self, lab: &Lab, ldevid: &Ldevid) -> Result<Ldevid, Answer> {
         let signer = ElementSigner::new(Arc::clone(&self.tpm), &ldevid.key).unwrap();
-        let subject = Name::common_name("renewed").unwrap();
+        let subject = Name::decode(ldevid.certificate.subject_der()).unwrap();
         let csr = touchstone_certs::request::build(&subject, &[], &[], &signer).unwrap();
         let identity = self.local_identity(ldevid);
         self.est(lab, &identity, "simplereenroll", &ldevid.key, csr).await
@@ -230,7 +230,7 @@ impl Device {
             }
         };
         let signer = ElementSigner::new(Arc::clone(&self.tpm), key).unwrap();
-        let subject = Name::common_name("whatever").unwrap();
+        let subject = Name::common_name(device).unwrap();
         AttestedRequest::build(&subject, &[], &certify, &[], &signer).unwrap()
     }
 

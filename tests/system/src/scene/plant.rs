@@ -258,7 +258,7 @@ references = [{}]
 interval = "2s"
 max_age = "10s"
 
-[ca]
+[authority]
 certificate_lifetime = "90s"
 "#,
         files.join(", ")
