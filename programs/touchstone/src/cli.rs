@@ -128,6 +128,60 @@ Exits with 0 if the device is affirming by a result that still counts, otherwise
         #[command(flatten)]
         fleet: Fleet,
     },
+    /// Decide about a device's certificates for a while, whatever its verdict says
+    #[command(subcommand)]
+    Override(Override),
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Override {
+    /// Have certificates issued and none revoked, or none issued and all revoked
+    #[command(after_help = "\
+Examples:
+  touchstone device override set gateway-17 --allow --for 2h --reason \"sensor exchanged on site\" --token file:op.token
+  touchstone device override set gateway-17 --deny --for 7d --reason \"stolen, see ticket 4711\" --token file:op.token
+
+It ends by itself. Who decided, why, and until when stands in the audit log. With --allow the device
+still has to attest in time; only what the verdict says is passed over.")]
+    Set {
+        /// The device's id, as `device list` shows it
+        id: String,
+        /// Issue certificates though the verdict is no better, and revoke none
+        #[arg(long, conflicts_with = "deny", required_unless_present = "deny")]
+        allow: bool,
+        /// Issue none, and revoke those that there are
+        #[arg(long)]
+        deny: bool,
+        /// Why, for those who read it later
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// For how long: 30m, 2h, 7d; 30 days at the most
+        #[arg(long = "for", value_name = "TIME")]
+        lasting: String,
+        #[command(flatten)]
+        fleet: Fleet,
+    },
+    /// End the decision in force
+    #[command(after_help = "\
+Example:
+  touchstone device override end gateway-17 --token file:op.token")]
+    End {
+        /// The device's id
+        id: String,
+        #[command(flatten)]
+        fleet: Fleet,
+    },
+    /// Every decision, in force or over, newest first
+    #[command(after_help = "\
+Examples:
+  touchstone device override list --token file:op.token
+  touchstone device override list gateway-17 --token file:op.token --json")]
+    List {
+        /// The device's id; every device's otherwise
+        id: Option<String>,
+        #[command(flatten)]
+        fleet: Fleet,
+    },
 }
 
 #[derive(Subcommand, Debug)]

@@ -1,8 +1,9 @@
 //! `touchstone device`: what the fleet says. Nothing is judged here.
 
 use crate::answer::{Answer, Answered, Failure, table};
-use crate::cli::Device;
-use crate::fleet;
+use crate::cli::{Device, Override};
+use crate::{cert, fleet};
+use hyper::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use touchstone_policy::ar4si::Tier;
@@ -11,7 +12,99 @@ pub(crate) fn run(verb: &Device) -> Answered {
     match verb {
         Device::List { fleet } => list(fleet::get(fleet, "/api/v1/devices")?),
         Device::Show { id, fleet } => show(fleet::get(fleet, &path(id)?)?),
+        Device::Override(verb) => overriding(verb),
     }
+}
+
+fn overriding(verb: &Override) -> Answered {
+    match verb {
+        Override::Set { id, allow, reason, lasting, fleet, .. } => {
+            let effect = if *allow { "allow" } else { "deny" };
+            let order = serde_json::json!({
+                "effect": effect, "reason": reason, "seconds": seconds(lasting)?,
+            });
+            let at = format!("{}/override", path(id)?);
+            decided(fleet::ask(fleet, Method::POST, &at, Some(&order))?)
+        }
+        Override::End { id, fleet } => {
+            let at = format!("{}/override", path(id)?);
+            decided(fleet::ask(fleet, Method::DELETE, &at, None)?)
+        }
+        Override::List { id, fleet } => {
+            let at = match id {
+                Some(id) => format!("{}/override", path(id)?),
+                None => "/api/v1/overrides".to_owned(),
+            };
+            overrides(fleet::get(fleet, &at)?)
+        }
+    }
+}
+
+/// `90s`, `30m`, `2h`, `7d`.
+fn seconds(lasting: &str) -> Result<u64, Failure> {
+    let unit = lasting.chars().last().and_then(|unit| match unit {
+        's' => Some(1),
+        'm' => Some(60),
+        'h' => Some(3600),
+        'd' => Some(86400),
+        _ => None,
+    });
+    let number = lasting.get(..lasting.len().saturating_sub(1)).and_then(|it| it.parse().ok());
+    unit.zip(number).and_then(|(unit, number): (u64, u64)| unit.checked_mul(number)).ok_or_else(
+        || Failure::usage(format!("`{lasting}` is no span of time"), "write 30m, 2h or 7d"),
+    )
+}
+
+/// A decision, as the fleet tells it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Decision {
+    device: String,
+    effect: String,
+    reason: String,
+    operator: String,
+    created: u64,
+    expires: u64,
+    ended: Option<u64>,
+    in_force: bool,
+}
+
+impl Decision {
+    fn state(&self) -> String {
+        match self.ended {
+            Some(at) => format!("ended {}", cert::date(at)),
+            None if self.in_force => format!("until {}", cert::date(self.expires)),
+            None => format!("over since {}", cert::date(self.expires)),
+        }
+    }
+}
+
+fn decided(body: Value) -> Answered {
+    let decision: Decision = read(&body, "override")?;
+    let Decision { device, effect, reason, .. } = &decision;
+    let line = format!("{device}: {effect}, {}: {reason}", decision.state());
+    Ok(Answer::new("touchstone.device.override.show/1").line(line).with_all(members(body)))
+}
+
+fn overrides(body: Value) -> Answered {
+    let decisions: Vec<Decision> = read(&body, "overrides")?;
+    let head = ["DEVICE", "EFFECT", "STATE", "SINCE", "BY", "REASON"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for one in &decisions {
+        rows.push(vec![
+            one.device.clone(),
+            one.effect.clone(),
+            one.state(),
+            cert::date(one.created),
+            one.operator.clone(),
+            one.reason.clone(),
+        ]);
+    }
+    let answer = Answer::new("touchstone.device.override.list/1").with_all(members(body));
+    if decisions.is_empty() {
+        return Ok(answer.word("no operator has decided anything"));
+    }
+    Ok(answer.line(table(&rows)))
 }
 
 /// The path of a device; its id stands in a URL as it is.

@@ -1,12 +1,12 @@
-//! Asking a fleet: one GET over HTTP/1.1 with a bearer token, bounded in size and time. Beyond this
+//! Asking a fleet: one request over HTTP/1.1 with a bearer token, bounded in size and time. Beyond this
 //! machine only over TLS.
 
 use crate::answer::Failure;
 use crate::cli::Fleet;
 use crate::{files, signing};
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
-use hyper::{Request, StatusCode, Uri, header};
+use hyper::{Method, Request, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use std::fmt::Display;
@@ -24,6 +24,18 @@ const LIMIT: usize = 64 << 20;
 
 /// What the fleet answers at `path`.
 pub(crate) fn get(fleet: &Fleet, path: &str) -> Result<Value, Failure> {
+    ask(fleet, Method::GET, path, None)
+}
+
+/// What the fleet answers to a request with this body in JSON.
+pub(crate) fn ask(
+    fleet: &Fleet,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<Value, Failure> {
+    let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+    let question = Question { method, path, body };
     let target = target(fleet)?;
     let token = token(fleet)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -31,7 +43,7 @@ pub(crate) fn get(fleet: &Fleet, path: &str) -> Result<Value, Failure> {
         .build()
         .map_err(|error| Failure::unknown("touchstone.platform", error, "try again"))?;
     let (status, body) = runtime.block_on(async {
-        let answer = tokio::time::timeout(PATIENCE, request(&target, path, &token)).await;
+        let answer = tokio::time::timeout(PATIENCE, request(&target, question, &token)).await;
         answer.unwrap_or_else(|_| Err(unreachable(&target, "it did not answer within 20 s")))
     })?;
     let json = serde_json::from_slice(&body);
@@ -46,6 +58,13 @@ pub(crate) fn get(fleet: &Fleet, path: &str) -> Result<Value, Failure> {
         });
     }
     Err(problem(status, &json.unwrap_or_default()))
+}
+
+/// What is asked.
+struct Question<'a> {
+    method: Method,
+    path: &'a str,
+    body: Bytes,
 }
 
 /// Where the fleet is.
@@ -121,7 +140,11 @@ fn token(fleet: &Fleet) -> Result<String, Failure> {
     Ok(token)
 }
 
-async fn request(target: &Target, path: &str, token: &str) -> Result<(StatusCode, Bytes), Failure> {
+async fn request(
+    target: &Target,
+    question: Question<'_>,
+    token: &str,
+) -> Result<(StatusCode, Bytes), Failure> {
     let Target { host, port, tls } = target;
     let failed = |error: &dyn Display| unreachable(target, error);
     let stream = match loopback(host) {
@@ -130,10 +153,10 @@ async fn request(target: &Target, path: &str, token: &str) -> Result<(StatusCode
     };
     let stream = stream.map_err(|error| failed(&error))?;
     match tls {
-        None => exchange(target, stream, path, token).await,
+        None => exchange(target, stream, question, token).await,
         Some((config, name)) => {
             let stream = TlsStream::connect(stream, config, name).await;
-            exchange(target, stream.map_err(|error| failed(&error))?, path, token).await
+            exchange(target, stream.map_err(|error| failed(&error))?, question, token).await
         }
     }
 }
@@ -141,7 +164,7 @@ async fn request(target: &Target, path: &str, token: &str) -> Result<(StatusCode
 async fn exchange<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     target: &Target,
     stream: IO,
-    path: &str,
+    question: Question<'_>,
     token: &str,
 ) -> Result<(StatusCode, Bytes), Failure> {
     let failed = |error: &dyn Display| unreachable(target, error);
@@ -152,11 +175,16 @@ async fn exchange<IO: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     let Target { host, port, .. } = target;
     let host =
         if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-    let request = Request::get(path)
+    let Question { method, path, body } = question;
+    let mut request = Request::builder().method(method).uri(path);
+    if !body.is_empty() {
+        request = request.header(header::CONTENT_TYPE, "application/json");
+    }
+    let request = request
         .header(header::HOST, host)
         .header(header::AUTHORIZATION, format!("Bearer {token}"))
         .header(header::ACCEPT, "application/json")
-        .body(Empty::<Bytes>::new())
+        .body(Full::new(body))
         .map_err(|error| failed(&error))?;
     let answer = sender.send_request(request).await.map_err(|error| failed(&error))?;
     let status = answer.status();

@@ -59,6 +59,49 @@ fn a_device_is_good_only_by_a_result_that_counts() {
 }
 
 #[test]
+fn an_operator_decides_about_a_devices_certificates() {
+    let here = folder(&[("op.token", "t")]);
+    let decision = json!({
+        "id": 1, "device": "d-17", "effect": "deny", "reason": "stolen", "operator": "anna",
+        "created": 10, "expires": 604_810, "ended": null, "ended_by": null, "in_force": true,
+    });
+    let at = |verb: &[&str], url: &str| -> Vec<String> {
+        let more = ["--fleet", url, "--token", "file:op.token"];
+        let all = ["device", "override"].iter().chain(verb).chain(&more);
+        all.map(|word| (*word).to_owned()).collect()
+    };
+    let asked = |verb: &[&str], body: &Value| {
+        let (url, asked) = fleet("200 OK", &body.to_string());
+        let arguments = at(verb, &url);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let ran = run(here.path(), &arguments).expect(0);
+        (asked.join().unwrap(), ran.out)
+    };
+    let one = json!({ "override": decision });
+    let set = ["set", "d-17", "--deny", "--for", "7d", "--reason", "stolen"];
+    let (head, out) = asked(&set, &one);
+    assert!(head.starts_with("POST /api/v1/devices/d-17/override HTTP/1.1\r\n"), "{head}");
+    assert!(head.contains("content-type: application/json\r\n"), "{head}");
+    assert_eq!(out, "d-17: deny, until 1970-01-08T00:00:10Z: stolen\n");
+    let (head, _) = asked(&["end", "d-17"], &one);
+    assert!(head.starts_with("DELETE /api/v1/devices/d-17/override "), "{head}");
+    let (head, out) = asked(&["list"], &json!({ "overrides": [decision] }));
+    assert!(head.starts_with("GET /api/v1/overrides "), "{head}");
+    assert!(out.contains("d-17    deny") && out.contains("anna"), "{out}");
+    for (wrong, told) in [
+        (&["set", "d-17", "--allow", "--for", "soon", "--reason", "x"][..], "write 30m"),
+        (&["set", "d-17", "--for", "1h", "--reason", "x"], "--allow"),
+        (&["set", "d-17", "--allow", "--deny", "--for", "1h", "--reason", "x"], "--deny"),
+        (&["end", "a/b"], "the ids"),
+    ] {
+        let arguments = at(wrong, "http://127.0.0.1:1");
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let ran = run(here.path(), &arguments).expect(2);
+        assert!(ran.err.contains(told), "{}", ran.err);
+    }
+}
+
+#[test]
 fn what_the_fleet_refuses_is_passed_on() {
     let here = folder(&[("op.token", "t")]);
     let body = json!({ "code": "api.unknown", "message": "no device named `x`", "next": "list" });
