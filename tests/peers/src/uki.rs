@@ -17,7 +17,8 @@ pub type Part<'a> = (&'a str, &'a str, &'a [u8]);
 /// the sections' addresses have to fit, and no more.
 pub fn unified_kernel_image(folder: &Path, parts: &[Part<'_>]) -> Vec<u8> {
     let mut arguments = Vec::new();
-    let mut address = 0x1_0000_0000u64;
+    // Far behind the stub's own sections. Stubs since systemd 253 have an image base.
+    let mut address = image_base(&fs::read(STUB).unwrap()) + 0x1000_0000;
     for (section, name, content) in parts {
         fs::write(folder.join(name), content).unwrap();
         arguments.extend(["--add-section".to_owned(), format!("{section}={name}")]);
@@ -28,6 +29,13 @@ pub fn unified_kernel_image(folder: &Path, parts: &[Part<'_>]) -> Vec<u8> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     tool("objcopy", folder, &arguments);
     fs::read(folder.join("image.efi")).unwrap()
+}
+
+/// Of a PE32+ image.
+fn image_base(image: &[u8]) -> u64 {
+    let pe = u32::from_le_bytes(*image.get(0x3C..).unwrap().first_chunk().unwrap()) as usize;
+    // The signature and the file header before the optional header, and 24 octets of that.
+    u64::from_le_bytes(*image.get(pe + 4 + 20 + 24..).unwrap().first_chunk().unwrap())
 }
 
 /// PCR 11 in hexadecimal, as `systemd-measure` computes it of the files that
