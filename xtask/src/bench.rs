@@ -53,6 +53,9 @@ pub(crate) fn bench(no_install: bool, peers: bool) -> Result<()> {
     cargo("bench")
         .args(["--quiet", "--locked", "--package", "touchstone-fleet", "--bench", "audit"])
         .run("the benchmark of the audit log")?;
+    cargo("bench")
+        .args(["--quiet", "--locked", "--package", "touchstone-agent", "--bench", "running_code"])
+        .run("the benchmark of looking at running code")?;
     let mut bench = cargo("run");
     bench
         .args(["--release", "--locked", "--package", "touchstone-system", "--bin"])

@@ -7,9 +7,9 @@ pub const SCHEMA: u32 = 1;
 
 /// The catalogue that policies are checked against.
 pub fn catalog() -> Catalog {
-    references(runtime(ima(boot(crate::facts::quote_catalog(device(
-        Catalog::new().with_schema(SCHEMA),
-    ))))))
+    let device = device(Catalog::new().with_schema(SCHEMA));
+    let measured = ima(boot(crate::facts::quote_catalog(device)));
+    references(crate::facts::observed_catalog(runtime(measured)))
 }
 
 fn device(catalog: Catalog) -> Catalog {
@@ -95,11 +95,10 @@ fn references(mut catalog: Catalog) -> Catalog {
         catalog = catalog.with(name, Type::set(Type::Digest), about);
     }
     let texts = || Type::set(Type::Text);
-    catalog.with("reference.command-lines", texts(), "command lines that were released").with(
-        "reference.publishers",
-        texts(),
-        "whose signatures make a file good",
-    )
+    catalog
+        .with("reference.command-lines", texts(), "command lines that were released")
+        .with("reference.publishers", texts(), "whose signatures make a file good")
+        .with("reference.generators", texts(), "programs that may make code while they run (JIT)")
 }
 
 fn finding(index: &'static str) -> Type {

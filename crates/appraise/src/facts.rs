@@ -19,11 +19,13 @@ use touchstone_policy::{ClaimSet, Claims, Time, Value, Version};
 mod code;
 mod files;
 mod kept;
+mod observed;
 mod present;
 mod quote;
 mod references;
 mod secure_boot;
 
+pub(crate) use observed::catalog as observed_catalog;
 pub(crate) use present::Silence;
 use present::{Nothing, Present};
 pub(crate) use quote::catalog as quote_catalog;
@@ -44,6 +46,8 @@ pub(crate) struct Facts {
     age: Option<Duration>,
     claims: BTreeMap<String, Value>,
     notes: BTreeMap<&'static str, Vec<Note>>,
+    /// How long before the evidence was made some claims were so.
+    before: BTreeMap<&'static str, Duration>,
     silence: Silence,
 }
 
@@ -58,7 +62,8 @@ impl Claims for Facts {
         if known.iter().any(|prefix| name.starts_with(prefix)) {
             return Some(Duration::ZERO);
         }
-        self.age
+        let before = self.before.get(name).copied().unwrap_or_default();
+        self.age.map(|age| age.saturating_add(before))
     }
 
     fn now(&self) -> Time {
@@ -91,6 +96,7 @@ impl Facts {
             age: device.evidence_at.and_then(|at| now.checked_sub(at)).map(Duration::from_secs),
             claims: BTreeMap::new(),
             notes: BTreeMap::new(),
+            before: BTreeMap::new(),
             silence: Silence::of(evidence, device),
         };
         let nothing = Nothing::default();
@@ -101,11 +107,24 @@ impl Facts {
             if facts.silence.about(name).is_some() {
                 continue;
             }
-            if let Some(value) = source.claim(name, &mut facts.notes) {
+            if let Some(made) = observed::made(name, &source) {
+                facts.take_observed(name, made);
+            } else if let Some(value) = source.claim(name, &mut facts.notes) {
                 facts.claims.insert(name.into(), value);
             }
         }
         (facts, source.found.into_inner())
+    }
+
+    fn take_observed(&mut self, name: &str, made: Result<(Value, Duration), String>) {
+        let Some(known) = observed::name_of(name) else { return };
+        match made {
+            Ok((value, before)) => {
+                self.claims.insert(name.into(), value);
+                self.before.insert(known, before);
+            }
+            Err(text) => self.notes.entry(known).or_default().push(Note { text, event: None }),
+        }
     }
 
     pub(crate) fn into_claims(self) -> ClaimSet {

@@ -24,6 +24,9 @@ pub(crate) fn encode(
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Major {
     Unsigned,
+    Negative,
+    Boolean,
+    Octets,
     Text,
     Array,
     Map,
@@ -51,6 +54,9 @@ impl<'a> Reader<'a> {
         use minicbor::data::Type;
         Ok(match self.or(self.decoder.datatype())? {
             Type::U8 | Type::U16 | Type::U32 | Type::U64 => Major::Unsigned,
+            Type::I8 | Type::I16 | Type::I32 | Type::I64 => Major::Negative,
+            Type::Bool => Major::Boolean,
+            Type::Bytes => Major::Octets,
             Type::String => Major::Text,
             Type::Array => Major::Array,
             Type::Map => Major::Map,
@@ -62,6 +68,11 @@ impl<'a> Reader<'a> {
     pub(crate) fn tag(&mut self) -> Result<u64, Error> {
         let tag = self.decoder.tag();
         self.or(tag).map(minicbor::data::Tag::as_u64)
+    }
+
+    pub(crate) fn bool(&mut self) -> Result<bool, Error> {
+        let value = self.decoder.bool();
+        self.or(value)
     }
 
     pub(crate) fn i64(&mut self) -> Result<i64, Error> {

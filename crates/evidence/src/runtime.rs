@@ -6,8 +6,10 @@
 //! makes reference values: the executable, file-backed part of a mapping, in whole pages.
 
 mod elf;
+mod observation;
 
 pub use elf::code_ranges;
+pub use observation::{Failure, MAX_OBSERVED, Observation, Observed};
 
 use crate::Error;
 use crate::cbor::{Reader, encode};
@@ -23,7 +25,9 @@ pub const MAX_ITEMS: usize = 4096;
 pub const MAX_TEXT: usize = 4096;
 
 const ITEM: &str = "run-time claims";
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
+/// Without observations; agents of before say so.
+const FIRST_VERSION: u64 = 1;
 
 /// What the agent reports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,6 +44,8 @@ pub struct RuntimeClaims {
     pub processes: Vec<Process>,
     /// What is installed by updates, with its version.
     pub components: Vec<Component>,
+    /// What it observed beyond that, claim by claim.
+    pub observations: Vec<Observation>,
 }
 
 /// A watched process.
@@ -90,7 +96,7 @@ impl RuntimeClaims {
     /// CBOR; these octets go into [`binding`](crate::binding) and into the evidence as they are.
     pub fn encode(&self) -> Vec<u8> {
         encode(|out| {
-            out.array(7)?.u64(VERSION)?.str(&self.agent_version)?.u64(self.uptime_ms)?;
+            out.array(8)?.u64(VERSION)?.str(&self.agent_version)?.u64(self.uptime_ms)?;
             out.str(&self.command_line)?;
             out.array(self.watched.len() as u64)?;
             for path in &self.watched {
@@ -109,15 +115,19 @@ impl RuntimeClaims {
             for component in &self.components {
                 out.array(2)?.str(&component.name)?.u64(component.version)?;
             }
-            Ok(())
+            observation::encode(out, &self.observations)
         })
     }
 
     /// Reads what [`encode`](Self::encode) writes.
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(ITEM, bytes);
-        reader.tuple(7)?;
-        if reader.u64()? != VERSION {
+        let version = match reader.array(8)? {
+            8 => VERSION,
+            7 => FIRST_VERSION,
+            _ => return Err(reader.malformed()),
+        };
+        if reader.u64()? != version {
             return Err(reader.malformed());
         }
         let claims = Self {
@@ -127,6 +137,10 @@ impl RuntimeClaims {
             watched: reader.list(MAX_ITEMS, |reader| reader.string(MAX_TEXT))?,
             processes: reader.list(MAX_ITEMS, process)?,
             components: reader.list(MAX_ITEMS, component)?,
+            observations: match version {
+                FIRST_VERSION => Vec::new(),
+                _ => observation::decode(&mut reader)?,
+            },
         };
         reader.end()?;
         Ok(claims)

@@ -13,6 +13,7 @@ use attester::{certify, ecc_public, key, signature};
 use proptest::prelude::*;
 use touchstone_crypto::{Crypto, Digest, Signer};
 use touchstone_crypto_awslc::AwsLc;
+use touchstone_evidence::runtime::{Failure, Observation, Observed, RuntimeClaims};
 use touchstone_evidence::{Challenge, Error, Evidence, PcrSelection, QuoteParts, claims, tpm};
 use touchstone_peers::rig;
 
@@ -74,6 +75,32 @@ fn other_run_time_claims_than_the_quoted_ones_are_refused() {
     attester.runtime.uptime_ms += 1;
     let bytes = attester.wrap(&challenge, &quote);
     assert_eq!(verify(&attester, &challenge, &bytes), Err(Error::NotFresh));
+}
+
+#[test]
+fn an_observation_can_neither_be_left_out_nor_changed_nor_taken_from_earlier_evidence() {
+    let mut attester = Attester::of_the_rig();
+    let observe = |value: i64, age_ms| Observation {
+        name: "system.taint".into(),
+        age_ms,
+        found: Ok(Observed::Integer(value)),
+    };
+    let honest = vec![observe(4096, 5)];
+    attester.runtime.observations = honest.clone();
+    let challenge = challenge();
+    let quote = attester.quote(&challenge, &attester.pcrs());
+    let with = |observations: Vec<Observation>| {
+        let runtime = RuntimeClaims { observations, ..attester.runtime.clone() }.encode();
+        let bytes = Evidence::encode(&quote, &attester.event_log, &attester.ima_log, &runtime, &[]);
+        verify(&attester, &challenge, &bytes)
+    };
+    assert!(with(honest).is_ok());
+    assert!(with(Vec::new()).is_err(), "left out");
+    assert!(with(vec![observe(0, 5)]).is_err(), "another value");
+    assert!(with(vec![observe(4096, 0)]).is_err(), "told as newer than it is");
+    let failure = Failure { code: "x".into(), words: "y".into() };
+    let failed = Observation { found: Err(failure), ..observe(0, 5) };
+    assert!(with(vec![failed]).is_err(), "told as a failure");
 }
 
 #[test]

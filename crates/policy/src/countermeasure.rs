@@ -61,6 +61,8 @@ pub(crate) const STANDARD: &[(&str, Grade, &str)] = &[
     ("quarantine", Grade::Contain, "cut the device off from all but the fleet"),
     ("freeze", Grade::Contain, "stop the offending process where it stands"),
     ("stop-unit", Grade::Contain, "stop the service that the offending process belongs to"),
+    ("kill-unit", Grade::Contain, "end that service at once, without asking it"),
+    ("safe-mode", Grade::Contain, "call the hook that brings the machine to a safe state"),
     ("restore", Grade::Recover, "install the last release that was good"),
     ("rotate-key", Grade::Recover, "give the device a new key and certificate"),
     ("revoke", Grade::Revoke, "revoke the device's certificates"),

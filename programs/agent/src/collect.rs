@@ -1,13 +1,19 @@
-//! What the agent measures on Linux: firmware and kernel logs, and the code of watched processes as
-//! it stands in memory.
+//! What the agent measures on Linux: firmware and kernel logs, the code of processes as it stands in
+//! memory, and how the system is set up and fares.
 //!
-//! Nothing here judges. A process that can not be read is an [`Error`], not an empty claim.
+//! Nothing here judges. What can not be read is an [`Error`], not an empty claim.
 
 pub mod code;
+pub mod exec;
+pub mod files;
+pub mod finding;
+mod kernel;
 pub mod log;
 pub mod maps;
+pub mod observe;
+pub mod pages;
 pub mod process;
-pub mod scan;
+pub mod space;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -5,8 +5,11 @@
 
 mod value;
 
-pub use value::{Absolute, ElementAt, HostPort, Identifier, OnContraindicated, Signal, User};
+pub use value::{
+    Absolute, ElementAt, HostPort, Identifier, OnContraindicated, OnExec, Scope, Signal, User,
+};
 
+use crate::respond::action::Action;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -63,6 +66,14 @@ pub struct Collect {
     pub interval: Duration,
     /// From one local look at the running code to the next.
     pub scan: Duration,
+    /// Whose code is looked at.
+    pub scope: Scope,
+    /// From one reading of the files whose code is mapped to the next.
+    pub rehash: Duration,
+    /// From one inventory of the configuration to the next.
+    pub inventory: Duration,
+    /// Whether the start of a program is a reason to look, and whether it waits for that.
+    pub on_exec: OnExec,
 }
 
 /// What happens on a bad verdict.
@@ -74,6 +85,28 @@ pub struct Respond {
     pub allow: Vec<SocketAddr>,
     /// The `nft` program.
     pub nft: PathBuf,
+    /// What else the device lets its fleet do.
+    pub actions: Vec<Action>,
+    /// So long a new policy is only tried.
+    pub trial: Duration,
+    /// So long something stays that no verdict asks for any more; zero is for ever.
+    pub dead_man: Duration,
+    /// How many of one kind may be taken at once.
+    pub burst: u32,
+    /// How long it takes until one more may.
+    pub every: Duration,
+    /// The signed list of safety assets.
+    pub assets: Option<PathBuf>,
+    /// PEM file of who may approve of what is done to them.
+    pub approvers: Option<PathBuf>,
+    /// The `systemctl` program.
+    pub systemctl: PathBuf,
+    /// What brings the machine to a safe state: a program with its arguments.
+    pub safe_mode: Vec<String>,
+    /// What takes that back.
+    pub safe_mode_undo: Vec<String>,
+    /// The register that keys are locked by extending.
+    pub lock_pcr: Option<u8>,
 }
 
 /// The half that speaks with the network.
@@ -195,6 +228,17 @@ impl Default for Respond {
             contraindicated: OnContraindicated::Report,
             allow: Vec::new(),
             nft: "/usr/sbin/nft".into(),
+            actions: vec![Action::Alert, Action::Capture],
+            trial: Duration::from_mins(10),
+            dead_man: Duration::from_hours(24),
+            burst: 3,
+            every: Duration::from_mins(10),
+            assets: None,
+            approvers: None,
+            systemctl: "/usr/bin/systemctl".into(),
+            safe_mode: Vec::new(),
+            safe_mode_undo: Vec::new(),
+            lock_pcr: None,
         }
     }
 }
@@ -250,8 +294,14 @@ fn collect(section: &Section<'_>) -> Option<Collect> {
     let ima_log = section.optional::<Absolute>("ima_log");
     let watch = section.list::<Absolute>("watch");
     let interval = section.duration("interval", Duration::from_secs(30));
-    let scan = section.duration("scan", Duration::from_secs(1));
-    for (key, value) in [("interval", interval), ("scan", scan)] {
+    let scan = section.duration("scan", Duration::from_secs(5));
+    let scope = section.or("scope", Scope::All);
+    let rehash = section.duration("rehash", Duration::from_mins(10));
+    let inventory = section.duration("inventory", Duration::from_mins(10));
+    let on_exec = section.or("on_exec", OnExec::Ignore);
+    let spans =
+        [("interval", interval), ("scan", scan), ("rehash", rehash), ("inventory", inventory)];
+    for (key, value) in spans {
         if value.is_some_and(|value| value < Duration::from_millis(100)) {
             section.refuse(key, "shorter than 100 ms would keep the device busy with itself");
         }
@@ -262,6 +312,10 @@ fn collect(section: &Section<'_>) -> Option<Collect> {
         watch: watch?.into_iter().map(|path| path.0).collect(),
         interval: interval?,
         scan: scan?,
+        scope: scope?,
+        rehash: rehash?,
+        inventory: inventory?,
+        on_exec: on_exec?,
     })
 }
 
@@ -279,7 +333,36 @@ fn respond(section: &Section<'_>, fleet: Option<&Fleet>) -> Option<Respond> {
              \"ip:port\", here or as the address in [fleet]",
         );
     }
-    Some(Respond { contraindicated: contraindicated?, allow: allow?, nft: nft?.0 })
+    let actions = section.list::<Action>("actions");
+    let trial = section.duration("trial", default.trial);
+    let dead_man = section.duration("dead_man", default.dead_man);
+    let burst = section.integer("burst", 1..=1000, default.burst.into());
+    let every = section.duration("every", default.every);
+    let assets = section.optional::<Absolute>("assets");
+    let approvers = section.optional::<Absolute>("approvers");
+    let systemctl = section.or("systemctl", Absolute(default.systemctl));
+    let safe_mode = section.list::<String>("safe_mode");
+    let safe_mode_undo = section.list::<String>("safe_mode_undo");
+    // Registers 16 and 23 can be reset by whoever asks, and so lock nothing.
+    let lock_pcr = section.integer("lock_pcr", 0..=15, 0);
+    let actions = actions?;
+    Some(Respond {
+        contraindicated: contraindicated?,
+        allow: allow?,
+        nft: nft?.0,
+        actions: if actions.is_empty() { default.actions } else { actions },
+        trial: trial?,
+        dead_man: dead_man?,
+        burst: u32::try_from(burst?).ok()?,
+        every: every?,
+        assets: assets?.map(|path| path.0),
+        approvers: approvers?.map(|path| path.0),
+        systemctl: systemctl?.0,
+        safe_mode: safe_mode?,
+        safe_mode_undo: safe_mode_undo?,
+        // 0 holds the firmware and is nobody's to extend.
+        lock_pcr: u8::try_from(lock_pcr?).ok().filter(|pcr| *pcr > 0),
+    })
 }
 
 fn tunnel(section: &Section<'_>) -> Option<Tunnel> {

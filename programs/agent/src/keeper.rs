@@ -9,6 +9,7 @@
 mod errands;
 mod error;
 mod evidence;
+mod hands;
 mod identity;
 mod verdict;
 
@@ -16,22 +17,27 @@ pub use error::Error;
 pub use evidence::credential;
 pub use identity::Handshake;
 
-use crate::collect::scan::Watch;
-use crate::config::Config;
+use crate::collect::exec::Gate;
+use crate::collect::observe::Observer;
+use crate::collect::pages::{self, Scanner, Watch};
+use crate::config::{Config, OnExec, Scope};
 use crate::keys::{Keys, Ldevid};
 use crate::link::{Answer, Ask, Forget, Refused, Reply, Standing, State as Found};
 use crate::offloop::off_loop;
 use crate::respond::Responder;
+use crate::respond::engine::Engine;
 use crate::state::State;
 use crate::status::{self, Board, Fault};
 use crate::trail::Trail;
 use crate::update::Updates;
+use hands::Suspects;
 use identity::Requested;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use touchstone_audit::{Code, Event};
 use touchstone_drive::Pulse;
 use touchstone_element_tpm2::Tpm;
@@ -59,6 +65,10 @@ pub struct Keeper {
     known: Mutex<Known>,
     board: Board,
     trail: Trail,
+    watch: Mutex<Watch>,
+    observer: Observer,
+    engine: Mutex<Engine>,
+    suspects: Mutex<Suspects>,
     /// Since when each answer is worked on.
     work: Mutex<BTreeMap<u64, Instant>>,
 }
@@ -90,6 +100,7 @@ impl Keeper {
         if let Some(error) = failed {
             tracing::error!(code = error.code(), "the quarantine is not in force: {error}");
         }
+        let engine = Engine::load(&state, hands::care(config))?;
         let updates = Updates::open(&config.update, &state, keys.counters(), unix())?;
         let name = known.welcome.as_ref().map_or("device", |welcome| welcome.device.as_str());
         let trail = Trail::open(&state, keys.counters(), name)?;
@@ -102,6 +113,10 @@ impl Keeper {
             known: Mutex::new(known),
             board,
             trail,
+            watch: Mutex::new(watch(config)),
+            observer: Observer::new(Path::new("/"), config.collect.inventory),
+            engine: Mutex::new(engine),
+            suspects: Mutex::default(),
             work: Mutex::default(),
         };
         keeper.show();
@@ -190,6 +205,8 @@ impl Keeper {
     fn show(&self) {
         let updates = lock(&self.updates).outcomes().to_vec();
         let quarantine = lock(&self.responder).current().cloned();
+        let responses =
+            lock(&self.engine).responses().iter().filter(|it| it.stage.is_open()).count();
         let known = lock(&self.known);
         let device = known.welcome.as_ref().map(|welcome| welcome.device.clone());
         let certificate = known.ldevid.as_ref().map(|ldevid| status::Certificate {
@@ -201,6 +218,7 @@ impl Keeper {
             status.device = device;
             status.certificate = certificate;
             status.quarantine = quarantine;
+            status.open_responses = u64::try_from(responses).unwrap_or(u64::MAX);
             status.updates = updates;
         });
     }
@@ -256,24 +274,39 @@ impl Drop for Working<'_> {
     }
 }
 
-/// Looks at the running code again and again, and says when it has changed.
-pub async fn watch_code(config: &Config, changed: &Notify, pulse: &Pulse) {
-    let mut watch = Watch::new(config.collect.watch.clone());
+fn watch(config: &Config) -> Watch {
+    let collect = &config.collect;
+    let scope = match collect.scope {
+        Scope::All => pages::Scope::All,
+        Scope::Watched => pages::Scope::Of(collect.watch.clone()),
+    };
+    // A process' RELRO pages are looked at once a minute.
+    let looks = 60_000 / collect.scan.as_millis().clamp(1, 60_000);
+    let scanner = Scanner::new(scope, collect.rehash, u64::try_from(looks).unwrap_or(1));
+    Watch::new(scanner, collect.watch.clone())
+}
+
+/// Programs that started may lie ready while a look takes its time.
+const STARTED: usize = 256;
+
+/// So long a program gets to map its libraries before it is looked at.
+const SETTLE: Duration = Duration::from_millis(20);
+
+/// Looks at the running code again and again, and at a process whenever it starts a program, and
+/// tells when there is something new.
+pub async fn watch_code(keeper: &Arc<Keeper>, changed: &Notify, pulse: &Pulse) {
+    let mut started = watch_starts(keeper.config.collect.on_exec);
     let mut told = false;
     loop {
-        let looked = off_loop(move || {
-            let changed = watch.changed();
-            (watch, changed)
-        });
-        let result;
-        (watch, result) = looked.await;
+        let looking = Arc::clone(keeper);
+        let looked = off_loop(move || lock(&looking.watch).look()).await;
         pulse.beat();
-        match result {
-            Ok(true) => {
+        match looked {
+            Ok((_, true)) => {
                 tracing::warn!("running code has changed");
                 changed.notify_one();
             }
-            Ok(false) => told = false,
+            Ok((_, false)) => told = false,
             // The next evidence says so too, and louder; here once is enough.
             Err(error) if !told => {
                 tracing::warn!(code = error.code(), "{error}");
@@ -281,7 +314,78 @@ pub async fn watch_code(config: &Config, changed: &Notify, pulse: &Pulse) {
             }
             Err(_) => {}
         }
-        tokio::time::sleep(config.collect.scan).await;
+        let pause = tokio::time::sleep(keeper.config.collect.scan);
+        tokio::select! {
+            () = pause => {}
+            () = watch_started(keeper, &mut started, changed) => {}
+        }
+    }
+}
+
+/// Looks at processes as they start programs, for ever.
+async fn watch_started(keeper: &Arc<Keeper>, started: &mut mpsc::Receiver<u32>, changed: &Notify) {
+    let mut pids = Vec::new();
+    loop {
+        if started.recv_many(&mut pids, STARTED).await == 0 {
+            // Nobody watches.
+            return std::future::pending().await;
+        }
+        tokio::time::sleep(SETTLE).await;
+        while let Ok(pid) = started.try_recv() {
+            pids.push(pid);
+        }
+        pids.sort_unstable();
+        pids.dedup();
+        let (looking, them) = (Arc::clone(keeper), std::mem::take(&mut pids));
+        if off_loop(move || lock(&looking.watch).look_at(&them)).await {
+            tracing::warn!("a program was started with code that is not its own");
+            changed.notify_one();
+        }
+    }
+}
+
+/// A thread at the gate where programs start. What it sees is dropped where nobody keeps up: the
+/// next look at all sees it, too.
+fn watch_starts(on_exec: OnExec) -> mpsc::Receiver<u32> {
+    let (tell, started) = mpsc::channel(STARTED);
+    if on_exec == OnExec::Ignore {
+        return started;
+    }
+    let gate = match Gate::open(on_exec == OnExec::Enforce) {
+        Ok(gate) => gate,
+        Err(error) => {
+            tracing::error!(code = error.code(), "{error}");
+            return started;
+        }
+    };
+    let wait = move || {
+        while !tell.is_closed() {
+            match gate.wait(Duration::from_secs(1)) {
+                Ok(seen) => {
+                    for it in seen {
+                        let _ = tell.try_send(it.pid);
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(code = error.code(), "{error}");
+                    return;
+                }
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("gate".to_owned()).stack_size(256 << 10);
+    if let Err(error) = thread.spawn(wait) {
+        tracing::error!(code = "agent.exec.thread", "nobody watches programs start: {error}");
+    }
+    started
+}
+
+/// Looks through the configuration again and again, beside everything else.
+pub async fn take_inventory(keeper: &Arc<Keeper>) {
+    loop {
+        let looking = Arc::clone(keeper);
+        off_loop(move || looking.observer.take_inventory()).await;
+        tokio::time::sleep(keeper.config.collect.inventory).await;
     }
 }
 

@@ -4,7 +4,7 @@
 //! speaks with strangers and holds neither; `link` is the line between them. `collect` measures and
 //! `respond` acts for the keeper. What this is not: a judge. Whether the device is trustworthy is for
 //! the fleet's Verifier to say; the agent obeys its signed result.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![cfg_attr(
     test,
     allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")

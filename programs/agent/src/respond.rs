@@ -1,10 +1,21 @@
-//! Countermeasures. There is one: a quarantine by nftables, in a table of our own
-//! (`inet touchstone`), that leaves the way to the fleet open and can be taken back.
+//! Countermeasures: what can be done about a verdict, and what keeps it from doing harm.
 //!
-//! It is a last resort, so it fails open towards management: without a way to the fleet it is
-//! refused, and the ruleset comes into force as a whole or not at all.
+//! [`engine`] decides and remembers, and does nothing itself. Each thing that can be done has a
+//! module; the quarantine, by nftables in a table of our own (`inet touchstone`), is here. It is a
+//! last resort, so it fails open towards management: without a way to the fleet it is refused, and
+//! the ruleset comes into force as a whole or not at all.
 
+pub mod action;
+pub mod approval;
+pub mod assets;
+pub mod bucket;
+pub mod capture;
+pub mod desk;
+pub mod engine;
+pub mod freeze;
+pub mod journal;
 mod ruleset;
+pub mod unit;
 
 pub use ruleset::{TABLE, ruleset};
 
@@ -52,6 +63,56 @@ pub enum Error {
         /// What it said.
         words: String,
     },
+    /// There are no control groups of version 2.
+    #[error("no control groups of version 2 are mounted, so that nothing can be frozen")]
+    NoGroups,
+    /// A control group does not do what it is told.
+    #[error("the control group at {}: {why}", path.display())]
+    Group {
+        /// The group, or a file of it.
+        path: PathBuf,
+        /// What the system said.
+        why: String,
+    },
+    /// The process is not there any more.
+    #[error("process {pid} has ended, or is another one by now")]
+    Gone {
+        /// Its number.
+        pid: u32,
+    },
+    /// A capture can not be made.
+    #[error("the capture {} cannot be made: {why}", path.display())]
+    Capture {
+        /// The file.
+        path: PathBuf,
+        /// What went wrong.
+        why: String,
+    },
+    /// A program that should help does not.
+    #[error("`{command}`: {why}")]
+    Command {
+        /// The command.
+        command: String,
+        /// What it or the system said.
+        why: String,
+    },
+    /// The process takes no signal.
+    #[error("process {pid} takes no signal: {why}")]
+    Signal {
+        /// Its number.
+        pid: u32,
+        /// What the system said.
+        why: String,
+    },
+    /// It needs something that the configuration does not name.
+    #[error("nothing can be done: {0}")]
+    NotConfigured(&'static str),
+    /// A key or the element does not do it.
+    #[error(transparent)]
+    Keys(#[from] crate::keys::Error),
+    /// The last release can not be had.
+    #[error("the last release cannot be put in place again: {0}")]
+    Restore(String),
     /// State could not be kept.
     #[error(transparent)]
     State(#[from] state::Error),
@@ -64,6 +125,15 @@ impl Error {
             Self::NothingAllowed => "agent.respond.nothing-allowed",
             Self::NotStarted { .. } => "agent.respond.nft-missing",
             Self::Refused { .. } => "agent.respond.nft-refused",
+            Self::NoGroups => "agent.respond.no-groups",
+            Self::Group { .. } => "agent.respond.group",
+            Self::Gone { .. } => "agent.respond.gone",
+            Self::Capture { .. } => "agent.respond.capture",
+            Self::Command { .. } => "agent.respond.command",
+            Self::Signal { .. } => "agent.respond.signal",
+            Self::NotConfigured(_) => "agent.respond.not-configured",
+            Self::Keys(error) => error.code(),
+            Self::Restore(_) => "agent.respond.restore",
             Self::State(error) => error.code(),
         }
     }

@@ -6,8 +6,9 @@ mod half;
 pub use half::network_half;
 
 use crate::config::Config;
-use crate::keeper::{self, Keeper, watch_code};
+use crate::keeper::{self, Keeper, take_inventory, watch_code};
 use crate::network::{self, confine, tunnel};
+use crate::respond::desk;
 use crate::status::{self, Board};
 use std::io;
 use std::path::Path;
@@ -100,13 +101,17 @@ async fn serve(
     let manager = ServiceManager::of_this_process()?;
     let mut terminate = signal(SignalKind::terminate())?;
     let socket = status::bind(&config.state_dir)?;
+    let desk_socket = desk::bind(&config.state_dir)?;
     let changed = Notify::new();
     let (working, watching) = (Pulse::new(LOOK * 3), Pulse::new(PATIENCE));
     let pulses = [working.clone(), watching.clone()];
     told(manager.ready("starting"));
     tokio::select! {
         () = half::keep(config, file, Arc::clone(&keeper), &changed, &board) => {}
-        () = watch_code(config, &changed, &watching) => {}
+        () = watch_code(&keeper, &changed, &watching) => {}
+        () = take_inventory(&keeper) => {}
+        () = keeper.look_after_responses() => {}
+        () = desk::serve(desk_socket, Arc::clone(&keeper)) => {}
         () = status::serve(socket, board.clone()) => {}
         () = look_after(config, &keeper, &board, &manager, &working) => {}
         () = manager.keep_alive(&pulses) => {}

@@ -39,6 +39,9 @@ pub struct Status {
     pub certificate: Option<Certificate>,
     /// The quarantine, if there is one.
     pub quarantine: Option<Quarantine>,
+    /// Countermeasures in force or waiting; `touchstone respond list` shows them.
+    #[serde(default)]
+    pub open_responses: u64,
     /// What went wrong last, until something goes right.
     pub fault: Option<Fault>,
     /// What became of updates, oldest first.
@@ -82,6 +85,7 @@ impl Default for Status {
             fleet: "unknown".to_owned(),
             certificate: None,
             quarantine: None,
+            open_responses: 0,
             fault: None,
             updates: Vec::new(),
             attestations: 0,
@@ -118,6 +122,10 @@ impl Status {
         }
         if let Some(quarantine) = &self.quarantine {
             lines.push(format!("quarantine   since {}: {}", quarantine.since, quarantine.reason));
+        }
+        if self.open_responses > 0 {
+            let count = self.open_responses;
+            lines.push(format!("responses    {count} open; `touchstone respond list` shows them"));
         }
         if let Some(fault) = &self.fault {
             lines.push(format!("fault        {} ({})", fault.words, fault.code));

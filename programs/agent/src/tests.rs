@@ -33,6 +33,21 @@ impl Victim {
         victim
     }
 
+    /// A process that has mapped the file at `path` executable.
+    pub(crate) fn mapping(path: &std::path::Path) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("mapping.c");
+        std::fs::write(&source, include_str!("../tests/victims/mapping.c")).unwrap();
+        let program = folder.path().join("mapping");
+        let built = Command::new("gcc").arg("-o").arg(&program).arg(&source).status().unwrap();
+        assert!(built.success(), "gcc builds the program that maps a file");
+        let mut child = Command::new(&program).arg(path).stdout(Stdio::piped()).spawn().unwrap();
+        // It writes a line when it has mapped the file.
+        let mut ready = [0];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut ready).unwrap();
+        Self { path: program, child, folder: Some(folder) }
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

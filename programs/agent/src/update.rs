@@ -13,7 +13,7 @@ use crate::config::{self, Component};
 use counters::Counters;
 use install::{Installed, Installer};
 use outcome::{Ending, Outcome, Outcomes};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use touchstone_certs::{Certificate, TrustStore};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_update::{Role, Rules, Trust, inspect, open};
@@ -124,7 +124,16 @@ impl<C: Counters> Updates<C> {
             Ok(update) => {
                 let manifest = update.manifest();
                 let new = Installed { version: manifest.version, sha256: manifest.sha256.clone() };
-                self.installer.install(&component, order, &new, update.payload())
+                let result = self.installer.install(&component, order, &new, update.payload());
+                if result == Ending::Applied
+                    && let Err(error) = self.installer.keep(&component, envelope)
+                {
+                    tracing::warn!(
+                        code = error.code(),
+                        "the release cannot be restored later: {error}"
+                    );
+                }
+                result
             }
             Err(refused) => Ending::refused(refused.code(), &refused),
         };
@@ -143,6 +152,35 @@ impl<C: Counters> Updates<C> {
         self.outcomes.keep(outcome.clone())?;
         self.installer.settled(component)?;
         Ok(outcome)
+    }
+
+    /// Who must sign.
+    pub fn roles(&self) -> &[Role] {
+        &self.roles
+    }
+
+    /// Puts the release that was installed last in place again, from the signed envelope that was
+    /// kept. What it says, in words.
+    pub fn restore(&mut self, program: &Path, now: u64) -> Result<String, String> {
+        let component = self.components.iter().find(|known| known.path == program).cloned();
+        let component = component.ok_or("no [[update.component]] has this file")?;
+        let name = component.name.as_str();
+        let installed = self.installer.installed(&component).ok_or("no update has installed it")?;
+        let envelope = self.installer.kept(&component)?;
+        let above = installed.version.saturating_sub(1);
+        let rules = Rules { component: name.to_owned(), above, roles: self.roles.clone() };
+        let update = open(&AwsLc, &envelope, &rules, now).map_err(|refused| refused.to_string())?;
+        let manifest = update.manifest();
+        if (manifest.version, &manifest.sha256) != (installed.version, &installed.sha256) {
+            return Err("the envelope that was kept is of another release".to_owned());
+        }
+        match self.installer.install(&component, 0, &installed, update.payload()) {
+            Ending::Applied => {
+                self.installer.settled(name).map_err(|error| error.to_string())?;
+                Ok(format!("{name} {} is in place again", installed.version))
+            }
+            ending => Err(ending.why().1.to_owned()),
+        }
     }
 
     /// What was done and refused, oldest first.

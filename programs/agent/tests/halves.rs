@@ -58,6 +58,7 @@ roots = "{0}/roots.pem"
 use = "tpm-unix:{1}"
 [collect]
 watch = []
+scope = "watched"
 [network]
 user = "{NOBODY}:{NOBODY}"
 "#,

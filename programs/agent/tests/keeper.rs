@@ -2,20 +2,28 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use base64ct::{Base64, Encoding};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use touchstone_agent::config::Config;
 use touchstone_agent::keeper::{Handshake, Keeper};
 use touchstone_agent::link::{Answer, Ask, Forget, Key, Reply, Standing};
+use touchstone_agent::respond::desk::{Answer as _, Question, Told};
+use touchstone_agent::respond::freeze;
+use touchstone_agent::respond::journal::{Response, Stage};
 use touchstone_agent::status::Board;
 use touchstone_appraise::ear::{Ear, VerifierId, to_jwt};
-use touchstone_appraise::{Tier, TrustVector};
+use touchstone_appraise::{ControlResult, Status, Tier, TrustVector};
 use touchstone_certs::issue::{Issuer, Kind, Template};
 use touchstone_certs::{Certificate, CertificateRequest, Name};
+use touchstone_cms::{DATA, SignedData};
 use touchstone_crypto::{Crypto, SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_element_tpm2::{Tpm, manufacture};
 use touchstone_evidence::Challenge;
 use touchstone_peers::Swtpm;
+use touchstone_update::{Manifest, seal};
 
 const P256: SignatureAlgorithm = SignatureAlgorithm::EcdsaP256Sha256;
 const NONCE: [u8; 32] = [7; 32];
@@ -47,6 +55,12 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::with(&|_| (String::new(), String::new()))
+    }
+
+    /// With these lines at the end of the configuration's `[collect]` and `[respond]`, made in the
+    /// folder where the element is.
+    fn with(more: &dyn Fn(&Path) -> (String, String)) -> Self {
         let tpm = Swtpm::blank();
         let (ca, verifier) = (soft(), soft());
         let name = Name::common_name("CA").unwrap();
@@ -66,6 +80,8 @@ impl World {
         // A simulator serves one at a time.
         drop(element);
         let at = tpm.dir.path().display();
+        let (collect, respond) = more(tpm.dir.path());
+        let watch = if collect.is_empty() { "watch = []" } else { &collect };
         let text = format!(
             r#"state_dir = "{at}/agent"
 [fleet]
@@ -75,10 +91,13 @@ roots = "{at}/roots.pem"
 [element]
 use = "tpm-unix:{}"
 [collect]
-watch = []
+{watch}
+scope = "watched"
 [respond]
 contraindicated = "quarantine"
 nft = "/bin/true"
+trial = "0s"
+{respond}
 "#,
             tpm.socket().display()
         );
@@ -90,7 +109,11 @@ nft = "/bin/true"
     }
 
     fn onboarded() -> Self {
-        let world = World::new();
+        World::new().and_onboarded()
+    }
+
+    fn and_onboarded(self) -> Self {
+        let world = self;
         // The attestation key is made on the way.
         assert!(matches!(world.keeper.answer(Ask::Endorse), Reply::Bytes(_)));
         assert_eq!(world.welcome(&world.verifier), Reply::Done);
@@ -429,4 +452,217 @@ fn what_has_no_reason_is_forbidden_and_what_does_not_parse_is_told_apart() {
         world.keeper.answer(Ask::Errands),
         Reply::Errands { installed: false, report: None }
     );
+}
+
+/// A process of a program of its own, in the keeper's folder.
+struct Pump(Child, PathBuf);
+
+impl Pump {
+    fn put(folder: &Path) -> PathBuf {
+        let program = folder.join("pump");
+        // Not by this process: one that forks meanwhile would hold the file open for writing.
+        assert!(Command::new("cp").arg("/usr/bin/sleep").arg(&program).status().unwrap().success());
+        program
+    }
+
+    fn start(world: &World) -> Self {
+        let program = world._tpm.dir.path().join("pump");
+        let child = Command::new(&program).arg("600").spawn().unwrap();
+        // A program that has only begun to start has no code yet that evidence could speak of.
+        let sleeps = || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+            stat.contains("(pump) S")
+        };
+        while !sleeps() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Self(child, program)
+    }
+
+    fn reason(&self) -> String {
+        format!("process {} ({}): its code was patched", self.0.id(), self.1.display())
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.0.kill().and_then(|()| self.0.wait()).unwrap();
+    }
+}
+
+impl World {
+    fn watching(respond: &str) -> Self {
+        let world = World::with(&|folder| {
+            let program = Pump::put(folder).display().to_string();
+            let respond = respond.replace("HERE", &folder.display().to_string());
+            (format!("watch = [\"{program}\"]"), respond)
+        });
+        world.and_onboarded()
+    }
+
+    /// A verdict by which a control was not met, and these are its countermeasures.
+    fn condemn(&self, pump: &Pump, countermeasures: &[&str]) {
+        self.give_evidence();
+        let failed = ControlResult {
+            name: "code-in-memory".into(),
+            status: Status::Failed,
+            dimension: "executables".into(),
+            value: 96,
+            reason: pump.reason(),
+            events: Vec::new(),
+            severity: "critical".into(),
+            countermeasures: countermeasures.iter().map(|it| (*it).to_owned()).collect(),
+            exception: None,
+        };
+        let bad = self.result(|ear| {
+            ear.status = Tier::Warning;
+            ear.controls = vec![failed];
+        });
+        assert_eq!(self.keeper.answer(bad), Reply::Truth(false));
+    }
+
+    fn absolve(&self) {
+        self.give_evidence();
+        assert_eq!(self.keeper.answer(self.result(|_| {})), Reply::Truth(true));
+    }
+
+    fn responses(&self) -> Vec<Response> {
+        self.keeper.told(Question::List).responses
+    }
+
+    fn approve(&self, id: &str, by: &(SoftSigner, Certificate)) -> Told {
+        let statement = self.keeper.told(Question::Statement { id: id.into() }).statement.unwrap();
+        let signers: [(_, &dyn Signer); 1] = [(&by.1, &by.0)];
+        let signed = SignedData::sign(&AwsLc, statement.as_bytes(), DATA, &signers, now()).unwrap();
+        let approval = Base64::encode_string(&signed);
+        self.keeper.told(Question::Approve { id: id.into(), approval })
+    }
+}
+
+fn person(name: &str) -> (SoftSigner, Certificate) {
+    let key = soft();
+    let name = Name::common_name(name).unwrap();
+    let template = Template::new(Kind::CodeSigner, name, now() - 60, now() + 3600);
+    let certificate = template.self_sign(&AwsLc, &key).unwrap();
+    (key, certificate)
+}
+
+#[test]
+fn a_verdict_captures_and_freezes_the_process_that_evidence_spoke_of_and_a_good_one_thaws_it() {
+    let world = World::watching("actions = [\"capture\", \"freeze\"]");
+    let pump = Pump::start(&world);
+    world.condemn(&pump, &["alert", "capture", "freeze"]);
+    let responses = world.responses();
+    let told: Vec<_> = responses.iter().map(|it| (it.action.name(), it.stage)).collect();
+    let wanted = [("capture", Stage::Done), ("freeze", Stage::Applied)];
+    assert_eq!(told, wanted, "{responses:?}");
+    assert!(freeze::is_frozen(pump.0.id()));
+    assert_eq!(world.board.read().open_responses, 1);
+
+    // What was captured is whole and the device's, says OpenSSL; tar reads it.
+    let folder = world._tpm.dir.path();
+    let tar = folder.join("agent/captures").join(format!("{}.tar", responses[0].id));
+    std::fs::write(folder.join("root.pem"), world.root.to_pem().unwrap()).unwrap();
+    let checked = Command::new("openssl")
+        .args(["cms", "-verify", "-binary", "-inform", "DER", "-purpose", "any", "-in"])
+        .arg(tar.with_extension("tar.p7s"))
+        .arg("-content")
+        .arg(&tar)
+        .arg("-CAfile")
+        .arg(folder.join("root.pem"))
+        .args(["-out", "/dev/null"])
+        .output()
+        .unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    let listed = Command::new("tar").arg("-tf").arg(&tar).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    for name in
+        ["response.json", "process/maps", "process/files.txt", "processes.txt", "system/net/tcp"]
+    {
+        assert!(listed.lines().any(|line| line == name), "{name}: {listed}");
+    }
+
+    world.absolve();
+    assert!(!freeze::is_frozen(pump.0.id()));
+    assert_eq!(world.responses()[1].stage, Stage::Undone);
+}
+
+#[test]
+fn a_verdict_points_at_no_process_that_evidence_did_not_speak_of() {
+    let world = World::watching("actions = [\"freeze\"]");
+    let pump = Pump::start(&world);
+    let stranger = Pump(Command::new("sleep").arg("600").spawn().unwrap(), "/usr/bin/sleep".into());
+    world.condemn(&stranger, &["freeze"]);
+    assert_eq!(world.responses(), []);
+    assert!(!freeze::is_frozen(stranger.0.id()));
+    drop(pump);
+}
+
+#[test]
+fn a_safety_program_is_stopped_by_two_people_together_and_by_no_verdict() {
+    let (anna, boris, eve) = (person("Anna"), person("Boris"), person("Eve"));
+    let (publisher_key, publisher) = person("Publisher");
+    let approvers = [&anna, &boris].map(|it| it.1.to_pem().unwrap()).concat();
+    let publisher_pem = publisher.to_pem().unwrap();
+    let world = World::with(&|folder| {
+        let program = Pump::put(folder).display().to_string();
+        let list = format!(
+            "{{ \"schema\": \"touchstone.assets/1\", \"safety\": {{ \"programs\": [\"{program}\"] }} }}"
+        );
+        let manifest = Manifest::new(&AwsLc, "assets", 1, list.as_bytes(), "").unwrap();
+        let signers: [(_, &dyn Signer); 1] = [(&publisher, &publisher_key)];
+        let envelope = seal(&AwsLc, &manifest, list.as_bytes(), &signers, now()).unwrap();
+        std::fs::write(folder.join("assets.update"), envelope).unwrap();
+        std::fs::write(folder.join("approvers.pem"), &approvers).unwrap();
+        std::fs::write(folder.join("publisher.pem"), &publisher_pem).unwrap();
+        let at = folder.display();
+        let respond = format!(
+            "actions = [\"stop-unit\"]\nassets = \"{at}/assets.update\"\n\
+             approvers = \"{at}/approvers.pem\"\n[[update.role]]\nname = \"publisher\"\n\
+             roots = \"{at}/publisher.pem\""
+        );
+        (format!("watch = [\"{program}\"]"), respond)
+    });
+    let world = world.and_onboarded();
+    let mut pump = Pump::start(&world);
+    world.condemn(&pump, &["alert", "stop-unit"]);
+    let waiting = world.responses().remove(0);
+    assert_eq!(waiting.stage, Stage::Waiting, "{waiting:?}");
+
+    let refused = |told: Told| told.refused.unwrap().code;
+    assert_eq!(refused(world.approve(&waiting.id, &eve)), "agent.approval.signature");
+    assert_eq!(world.approve(&waiting.id, &anna).responses[0].stage, Stage::Waiting);
+    assert_eq!(refused(world.approve(&waiting.id, &anna)), "agent.respond.twice");
+    assert!(pump.0.try_wait().unwrap().is_none(), "one person is not enough");
+    let stopped = world.approve(&waiting.id, &boris);
+    assert_eq!(stopped.responses[0].stage, Stage::Applied, "{stopped:?}");
+    assert!(!pump.0.wait().unwrap().success());
+}
+
+#[test]
+fn a_response_is_taken_back_by_a_person() {
+    let world = World::watching("actions = [\"freeze\"]");
+    let pump = Pump::start(&world);
+    world.condemn(&pump, &["freeze"]);
+    let token = world.responses()[0].undo.clone().unwrap();
+    let told = world.keeper.told(Question::Undo { id: token });
+    assert_eq!(told.responses[0].stage, Stage::Undone, "{told:?}");
+    assert!(!freeze::is_frozen(pump.0.id()));
+}
+
+#[test]
+fn keys_are_locked_by_extending_the_register_that_is_named_and_no_other() {
+    let world = World::watching(
+        "actions = [\"lock-keys\", \"safe-mode\"]\nlock_pcr = 15\nsafe_mode = [\"/usr/bin/touch\", \"HERE/safe\"]\nsafe_mode_undo = [\"/bin/rm\", \"HERE/safe\"]",
+    );
+    let pump = Pump::start(&world);
+    let safe = world._tpm.dir.path().join("safe");
+    world.condemn(&pump, &["safe-mode", "lock-keys"]);
+    let told: Vec<_> = world.responses().iter().map(|it| it.stage).collect();
+    assert_eq!(told, [Stage::Applied, Stage::Done], "{:?}", world.responses());
+    assert!(safe.exists());
+    world.absolve();
+    assert!(!safe.exists(), "the hook was taken back");
+    // What extends a register cannot be taken back before the next start.
+    assert_eq!(world.responses()[1].stage, Stage::Done);
 }

@@ -8,6 +8,7 @@ mod cms;
 mod element;
 mod log;
 mod reference;
+mod respond;
 mod scep;
 
 pub(crate) use appraise::{Appraise, Here};
@@ -21,6 +22,7 @@ pub(crate) use reference::{
     About, AssignReference, BuildReference, ExportReference, Format, Images, ImportReference,
     RecordedBoot, Reference, SignReference, Written,
 };
+pub(crate) use respond::{Agent, Respond};
 pub(crate) use scep::{Enrolling, Scep, Server};
 
 use clap::{Args, Parser, Subcommand};
@@ -78,6 +80,9 @@ pub(crate) enum Noun {
     /// A small certificate authority in a folder
     #[command(subcommand)]
     Ca(Ca),
+    /// Countermeasures of the agent on this device: list, approve, take back
+    #[command(subcommand)]
+    Respond(Respond),
     /// Logs of measurements: what was measured, and what it leads to
     #[command(subcommand)]
     Log(Log),

@@ -24,6 +24,7 @@ mod log;
 mod ocsp;
 mod policy;
 mod reference;
+mod respond;
 mod scep;
 mod signing;
 mod update;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Noun::Cert(verb) => cert::run(&verb),
         Noun::Ocsp(verb) => ocsp::run(&verb),
         Noun::Ca(verb) => ca::run(&verb),
+        Noun::Respond(verb) => respond::run(&verb),
         Noun::Log(verb) => log::run(&verb),
     };
     answer::finish(answered, cli.json)

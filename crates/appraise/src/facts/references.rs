@@ -25,6 +25,7 @@ const NAMES: [&str; 9] = [
     "reference.files",
     "reference.command-lines",
     "reference.publishers",
+    "reference.generators",
 ];
 
 impl ReferenceClaims {
@@ -56,6 +57,7 @@ fn claim(view: &View<'_>, name: &str) -> Value {
         "reference.firmware" => digests(&mut view.firmware().copied()),
         "reference.files" => digests(&mut view.file_digests()),
         "reference.command-lines" => Value::set(view.command_lines().map(Value::from)),
+        "reference.generators" => Value::set(view.generators().map(Value::from)),
         _ => Value::set(view.publishers().map(|(of, _)| Value::from(of.name()))),
     }
 }

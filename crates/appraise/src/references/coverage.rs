@@ -41,10 +41,21 @@ pub(crate) const fn readers(kind: Kind) -> &'static [&'static str] {
         Kind::Firmware => &["reference.firmware"],
         Kind::Pcr => &["boot.unexpected-pcrs"],
         Kind::CommandLine => &["reference.command-lines"],
-        Kind::Publisher => {
-            &["reference.publishers", "ima.files", "ima.unknown-files", "ima.outdated-files"]
-        }
-        Kind::File => &["reference.files", "ima.files", "ima.unknown-files", "ima.outdated-files"],
+        Kind::Publisher => &[
+            "reference.publishers",
+            "ima.files",
+            "ima.unknown-files",
+            "ima.outdated-files",
+            "runtime.unreleased-files",
+        ],
+        Kind::File => &[
+            "reference.files",
+            "ima.files",
+            "ima.unknown-files",
+            "ima.outdated-files",
+            "runtime.unreleased-files",
+        ],
+        Kind::Generator => &["reference.generators"],
         Kind::Code => &["runtime.changed-code"],
     }
 }
@@ -65,6 +76,7 @@ const SUPPLIES: &[(&str, &[Kind])] = &[
     ("boot.unexpected-pcrs", &[Kind::Pcr]),
     ("ima.unknown-files", &[Kind::File, Kind::Publisher]),
     ("ima.badly-signed", &[Kind::Publisher]),
+    ("runtime.unreleased-files", &[Kind::File, Kind::Publisher]),
     ("runtime.changed-code", &[Kind::Code]),
 ];
 

@@ -29,7 +29,9 @@ pub(super) fn check<'v>(values: impl Iterator<Item = &'v ReferenceValue>) -> Res
                     return Err(Error::Path { path: path.clone(), why: "it has no digest" });
                 }
             }
-            ReferenceValue::Code { path, .. } | ReferenceValue::FileIgnore { path } => {
+            ReferenceValue::Code { path, .. }
+            | ReferenceValue::Generator { path }
+            | ReferenceValue::FileIgnore { path } => {
                 check_path(path)?;
             }
             ReferenceValue::FileScope { prefix } | ReferenceValue::FileExclude { prefix } => {

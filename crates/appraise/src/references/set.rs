@@ -92,6 +92,8 @@ pub enum Kind {
     Publisher,
     /// `file`, `file-variants`, `file-scope`, `file-exclude` and `file-ignore`.
     File,
+    /// `generator`.
+    Generator,
     /// `code`.
     Code,
 }
@@ -111,6 +113,7 @@ impl Kind {
             Self::CommandLine => "command-line",
             Self::Publisher => "publisher",
             Self::File => "file",
+            Self::Generator => "generator",
             Self::Code => "code",
         }
     }
@@ -132,6 +135,7 @@ impl Kind {
             | ReferenceValue::FileScope { .. }
             | ReferenceValue::FileExclude { .. }
             | ReferenceValue::FileIgnore { .. } => Self::File,
+            ReferenceValue::Generator { .. } => Self::Generator,
             ReferenceValue::Code { .. } => Self::Code,
         }
     }
@@ -156,6 +160,7 @@ pub(super) struct Values {
     pub(super) scopes: Vec<String>,
     pub(super) excludes: Vec<String>,
     pub(super) ignored: BTreeSet<String>,
+    pub(super) generators: BTreeSet<String>,
     pub(super) code: BTreeMap<String, Vec<Range>>,
     pub(super) kinds: BTreeMap<Kind, usize>,
 }
@@ -209,6 +214,9 @@ impl Values {
             ReferenceValue::FileIgnore { path } => {
                 self.ignored.insert(as_measured(path).into_owned());
             }
+            ReferenceValue::Generator { path } => {
+                self.generators.insert(path.clone());
+            }
             ReferenceValue::Code { path, ranges } => {
                 self.code.entry(path.clone()).or_default().extend(ranges);
             }
@@ -225,7 +233,8 @@ impl Values {
         let code =
             self.code.iter().map(|(path, ranges)| path.len() + size_of_val(ranges.as_slice()));
         let names = self.images.values().chain(self.firmware.values());
-        let texts = names.chain(&self.command_lines).chain(&self.scopes).chain(&self.excludes);
+        let lists = self.scopes.iter().chain(&self.excludes).chain(&self.generators);
+        let texts = names.chain(&self.command_lines).chain(lists);
         let digests = self.images.len() + self.firmware.len() + self.measurements.len();
         self.files.octets()
             + code.sum::<usize>()

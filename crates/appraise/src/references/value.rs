@@ -93,6 +93,12 @@ pub enum ReferenceValue {
         /// Its path, exactly.
         path: String,
     },
+    /// A program that makes code while it runs (JIT), as its publisher declares: executable memory
+    /// of its processes that no file backs is no finding.
+    Generator {
+        /// Its path on the device.
+        path: String,
+    },
     /// A file's code as it is mapped into memory.
     Code {
         /// Its path on the device.

@@ -269,6 +269,13 @@ impl<'a> View<'a> {
         inside && !excludes().any(|prefix| begins(prefix) && !taken_back(prefix)) && !ignored()
     }
 
+    /// Programs that may make code while they run.
+    pub(crate) fn generators(&self) -> impl Iterator<Item = &str> {
+        let all = self.layers.iter().flat_map(|layer| &layer.values.generators);
+        all.filter(|path| !self.removed().any(|values| values.generators.contains(*path)))
+            .map(String::as_str)
+    }
+
     /// The known digests of the code at `offset` of the file at `path`, with their lengths.
     pub(crate) fn code(&self, path: &str, offset: u64) -> impl Iterator<Item = &Range> {
         let of = move |values: &'a Values| values.code.get(path).into_iter().flatten();

@@ -18,6 +18,29 @@ fn claims_read_back_what_was_written() {
             ranges: vec![range],
         }],
         components: vec![Component { name: "app".into(), version: 2 }],
+        observations: vec![
+            Observation {
+                name: "system.taint".into(),
+                age_ms: 12,
+                found: Ok(Observed::Integer(-4096)),
+            },
+            Observation {
+                name: "config.weak-tls".into(),
+                age_ms: 60_000,
+                found: Ok(Observed::list([Observed::record([
+                    ("path", "/etc/ssl/openssl.cnf".into()),
+                    ("digest", digest.into()),
+                    ("known", true.into()),
+                    ("since", Observed::Time(1_790_000_000)),
+                    ("for", Observed::Span(90_000)),
+                ])])),
+            },
+            Observation {
+                name: "config.mounts".into(),
+                age_ms: 0,
+                found: Err(Failure { code: "agent.observe.unreadable".into(), words: "no".into() }),
+            },
+        ],
     };
     let bytes = claims.encode();
     assert_eq!(RuntimeClaims::decode(&bytes), Ok(claims));
@@ -26,6 +49,28 @@ fn claims_read_back_what_was_written() {
     }
     let longer = [&bytes[..], &[0]].concat();
     assert!(RuntimeClaims::decode(&longer).is_err());
+}
+
+#[test]
+fn claims_of_an_agent_without_observations_are_still_read() {
+    let mut bytes = RuntimeClaims { uptime_ms: 7, ..RuntimeClaims::default() }.encode();
+    assert_eq!((bytes[0], bytes[1], bytes.pop()), (0x88, 2, Some(0x80)));
+    (bytes[0], bytes[1]) = (0x87, 1);
+    assert_eq!(RuntimeClaims::decode(&bytes).unwrap().uptime_ms, 7);
+    bytes[1] = 2;
+    assert!(RuntimeClaims::decode(&bytes).is_err(), "a version without what it says it has");
+}
+
+#[test]
+fn values_are_not_nested_without_end() {
+    let nested = |depth| {
+        let value = (0..depth).fold(Observed::Boolean(true), |inner, _| Observed::list([inner]));
+        let deep = Observation { name: "x".into(), age_ms: 0, found: Ok(value) };
+        RuntimeClaims { observations: vec![deep], ..RuntimeClaims::default() }.encode()
+    };
+    assert!(RuntimeClaims::decode(&nested(3)).is_ok());
+    assert!(RuntimeClaims::decode(&nested(4)).is_err());
+    assert!(RuntimeClaims::decode(&nested(500)).is_err());
 }
 
 #[test]

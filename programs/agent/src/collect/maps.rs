@@ -1,16 +1,22 @@
 //! `/proc/PID/maps`: the lines of proc(5), read into what is executable.
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
-/// One mapping that a process can execute.
+/// One mapping of a process.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
     /// First address.
     pub start: u64,
     /// First address behind it.
     pub end: u64,
-    /// Whether it can be written too.
+    /// Whether it can be written.
     pub writable: bool,
+    /// Whether it can be executed.
+    pub executable: bool,
+    /// Whether writing to it writes to the file.
+    pub shared: bool,
     /// What it shows.
     pub backing: Backing,
 }
@@ -24,8 +30,8 @@ pub enum Backing {
         path: PathBuf,
         /// Where in the file the mapping starts.
         offset: u64,
-        /// The device, as `major:minor` in hexadecimal.
-        device: String,
+        /// The device, major and minor.
+        device: (u32, u32),
         /// The inode on that device.
         inode: u64,
         /// The kernel says that the file has been deleted.
@@ -58,38 +64,43 @@ pub struct Malformed {
 
 /// The executable mappings among the lines of a maps file.
 pub fn executable(maps: &[u8]) -> Result<Vec<Mapping>, Malformed> {
-    let mut found = Vec::new();
-    for (index, line) in maps.split(|&byte| byte == b'\n').enumerate() {
-        if line.is_empty() {
-            continue;
-        }
-        match mapping(line) {
-            Some((true, mapping)) => found.push(mapping),
-            Some((false, _)) => {}
-            None => return Err(Malformed { line: index + 1 }),
-        }
-    }
-    Ok(found)
+    lines(maps).filter(|found| found.as_ref().map_or(true, |mapping| mapping.executable)).collect()
 }
 
-/// A line and whether its mapping is executable.
-fn mapping(line: &[u8]) -> Option<(bool, Mapping)> {
+/// All mappings among the lines of a maps file.
+pub fn all(maps: &[u8]) -> Result<Vec<Mapping>, Malformed> {
+    lines(maps).collect()
+}
+
+fn lines(maps: &[u8]) -> impl Iterator<Item = Result<Mapping, Malformed>> {
+    let lines = maps.split(|&byte| byte == b'\n').enumerate();
+    lines
+        .filter(|(_, line)| !line.is_empty())
+        .map(|(index, line)| mapping(line).ok_or(Malformed { line: index + 1 }))
+}
+
+fn mapping(line: &[u8]) -> Option<Mapping> {
     let mut rest = line;
     let (start, end) = field(&mut rest)?.split_once('-')?;
     let (start, end) = (hex(start)?, hex(end)?);
-    let [_, write, execute, _] = field(&mut rest)?.as_bytes().first_chunk::<4>()?;
+    let [_, write, execute, shared] = field(&mut rest)?.as_bytes().first_chunk::<4>()?;
     let offset = hex(field(&mut rest)?)?;
-    let device = field(&mut rest)?;
+    let (major, minor) = field(&mut rest)?.split_once(':')?;
+    let device = (u32::try_from(hex(major)?).ok()?, u32::try_from(hex(minor)?).ok()?);
     let inode: u64 = field(&mut rest)?.parse().ok()?;
-    if end < start || !device.contains(':') {
+    if end < start {
         return None;
     }
-    let backing = backing(rest.trim_ascii_start(), offset, device, inode);
-    Some((*execute == b'x', Mapping { start, end, writable: *write == b'w', backing }))
+    let backing = backing(&unescape(rest.trim_ascii_start()), offset, device, inode);
+    let (writable, executable, shared) = (*write == b'w', *execute == b'x', *shared == b's');
+    Some(Mapping { start, end, writable, executable, shared, backing })
 }
 
-fn backing(name: &[u8], offset: u64, device: &str, inode: u64) -> Backing {
-    if inode == 0 && matches!(name, b"[vdso]" | b"[vsyscall]" | b"[uprobes]") {
+/// What a mapping of that name (not escaped) and inode shows.
+pub(super) fn backing(name: &[u8], offset: u64, device: (u32, u32), inode: u64) -> Backing {
+    if inode == 0
+        && matches!(name, b"[vdso]" | b"[vsyscall]" | b"[uprobes]" | b"[uprobes-trampoline]")
+    {
         return Backing::Kernel;
     }
     // memfd and shared memory have an inode and a name, and are files all the same.
@@ -97,8 +108,8 @@ fn backing(name: &[u8], offset: u64, device: &str, inode: u64) -> Backing {
         return Backing::Anonymous(String::from_utf8_lossy(name).into_owned());
     }
     let kept = name.strip_suffix(b" (deleted)");
-    let path = unescape(kept.unwrap_or(name));
-    Backing::File { path, offset, device: device.to_owned(), inode, deleted: kept.is_some() }
+    let path = PathBuf::from(OsStr::from_bytes(kept.unwrap_or(name)));
+    Backing::File { path, offset, device, inode, deleted: kept.is_some() }
 }
 
 fn field<'l>(rest: &mut &'l [u8]) -> Option<&'l str> {
@@ -115,8 +126,7 @@ fn hex(digits: &str) -> Option<u64> {
 }
 
 /// proc(5): a newline in a path is shown as `\012`.
-fn unescape(name: &[u8]) -> PathBuf {
-    use std::os::unix::ffi::OsStrExt;
+fn unescape(name: &[u8]) -> Vec<u8> {
     let mut path = Vec::with_capacity(name.len());
     let mut rest = name;
     while let Some((&byte, after)) = rest.split_first() {
@@ -124,7 +134,7 @@ fn unescape(name: &[u8]) -> PathBuf {
         path.push(if newline.is_some() { b'\n' } else { byte });
         rest = newline.unwrap_or(after);
     }
-    Path::new(std::ffi::OsStr::from_bytes(&path)).to_owned()
+    path
 }
 
 #[cfg(test)]
@@ -150,10 +160,12 @@ ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsysca
                 start: 0x5620_5e2a_9000,
                 end: 0x5620_5e2a_e000,
                 writable: false,
+                executable: true,
+                shared: false,
                 backing: Backing::File {
                     path: "/usr/bin/sl eep".into(),
                     offset: 0x2000,
-                    device: "fe:00".into(),
+                    device: (0xfe, 0),
                     inode: 247_774,
                     deleted: true,
                 },
@@ -169,7 +181,7 @@ ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsysca
 
     #[test]
     fn a_newline_in_a_path_is_read_back() {
-        assert_eq!(unescape(b"/a\\012b"), Path::new("/a\nb"));
+        assert_eq!(unescape(b"/a\\012b"), b"/a\nb");
     }
 
     #[test]

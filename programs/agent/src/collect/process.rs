@@ -21,17 +21,46 @@ pub struct Process {
 
 /// The processes whose executable is, or was, one of `watch`, by number.
 pub fn running(watch: &[PathBuf]) -> Result<Vec<Process>, Error> {
-    let unreadable = |source| Error::Unreadable { path: "/proc".into(), source };
     let mut found = Vec::new();
-    for entry in fs::read_dir("/proc").map_err(unreadable)? {
-        let name = entry.map_err(unreadable)?.file_name();
-        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
+    for pid in numbers()? {
         if let Some(process) = process(pid, watch)? {
             found.push(process);
         }
     }
-    found.sort_by_key(|process| process.pid);
     Ok(found)
+}
+
+/// The numbers of all processes, ascending.
+pub fn numbers() -> Result<Vec<u32>, Error> {
+    let unreadable = |source| Error::Unreadable { path: "/proc".into(), source };
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc").map_err(unreadable)? {
+        let name = entry.map_err(unreadable)?.file_name();
+        found.extend(name.to_str().and_then(|name| name.parse::<u32>().ok()));
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// What tells a process, and the program that it runs, from others of the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// When it started, in clock ticks since boot.
+    pub start: u64,
+    /// Where its stack begins: another place for each program that it runs, at random.
+    pub stack: u64,
+}
+
+/// The identity of a process; `None` if it is gone.
+pub fn identity(pid: u32) -> Result<Option<Identity>, Error> {
+    let path = PathBuf::from(format!("/proc/{pid}/stat"));
+    match fs::read(&path) {
+        Ok(stat) => {
+            let parts = field_of(&stat, 22).zip(field_of(&stat, 28));
+            Ok(parts.map(|(start, stack)| Identity { start, stack }))
+        }
+        Err(source) => of_process(pid, &path, source).map_or(Ok(None), Err),
+    }
 }
 
 fn process(pid: u32, watch: &[PathBuf]) -> Result<Option<Process>, Error> {
@@ -50,7 +79,7 @@ fn process(pid: u32, watch: &[PathBuf]) -> Result<Option<Process>, Error> {
     if !watch.iter().any(|watched| watched == path || *watched == target) {
         return Ok(None);
     }
-    let Some(start) = start(pid)? else { return Ok(None) };
+    let Some(Identity { start, .. }) = identity(pid)? else { return Ok(None) };
     let replaced = kept.is_some() || !same_file(&link, path);
     Ok(Some(Process { pid, start, path: path.to_owned(), replaced }))
 }
@@ -76,20 +105,12 @@ fn same_file(link: &Path, path: &Path) -> bool {
     }
 }
 
-fn start(pid: u32) -> Result<Option<u64>, Error> {
-    let path = PathBuf::from(format!("/proc/{pid}/stat"));
-    match fs::read(&path) {
-        Ok(stat) => Ok(start_of(&stat)),
-        Err(source) => of_process(pid, &path, source).map_or(Ok(None), Err),
-    }
-}
-
-/// Field 22 of proc(5) `stat`. The name in parentheses may hold anything, parentheses and spaces
-/// too, so fields are counted from the last `)`.
-fn start_of(stat: &[u8]) -> Option<u64> {
+/// A field of proc(5) `stat`, counted from 1. The name in parentheses may hold anything, parentheses
+/// and spaces too, so fields are counted from the last `)`.
+fn field_of(stat: &[u8], number: usize) -> Option<u64> {
     let name_end = stat.iter().rposition(|&byte| byte == b')')?;
     let fields = std::str::from_utf8(stat.get(name_end + 1..)?).ok()?;
-    fields.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
+    fields.split_ascii_whitespace().nth(number.checked_sub(3)?)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -99,9 +120,9 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {
         let stat = b"7 (a) R 9 (b) S 1 7 7 0 -1 4 1 0 0 0 0 0 0 0 20 0 1 0 4242 9 9";
-        assert_eq!(start_of(stat), Some(4242));
+        assert_eq!(field_of(stat, 22), Some(4242));
         for cut in 0..stat.len() {
-            let _ = start_of(&stat[..cut]);
+            let _ = field_of(&stat[..cut], 28);
         }
     }
 

@@ -199,6 +199,60 @@ impl FromStr for OnContraindicated {
     }
 }
 
+/// Whose code is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// That of every process.
+    All,
+    /// That of the watched executables.
+    Watched,
+}
+
+impl FromStr for Scope {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "all" => Ok(Self::All),
+            "watched" => Ok(Self::Watched),
+            _ => Err("choose \"all\" or \"watched\""),
+        }
+    }
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::All => "all",
+            Self::Watched => "watched",
+        })
+    }
+}
+
+/// What the start of a program does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnExec {
+    /// Nothing.
+    Ignore,
+    /// It is a reason to look.
+    Look,
+    /// Files that were found to be bad do not start, and it is a reason to look.
+    Enforce,
+}
+
+impl FromStr for OnExec {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "ignore" => Ok(Self::Ignore),
+            "look" => Ok(Self::Look),
+            "enforce" => Ok(Self::Enforce),
+            _ => Err("choose \"ignore\", \"look\" or \"enforce\""),
+        }
+    }
+}
+
 /// A signal that asks a process to go or to load itself anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {

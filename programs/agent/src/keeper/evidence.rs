@@ -2,6 +2,7 @@
 //! can open.
 
 use super::{Error, Keeper, lock};
+use crate::collect::observe::running_code;
 use crate::collect::{self, code, log};
 use crate::keys::{self, IDEVID, LAK};
 use crate::link::Reply;
@@ -9,7 +10,7 @@ use std::path::PathBuf;
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_element::{Attesting, Credential, PcrSelection, Registers};
 use touchstone_evidence::endorse::{Bundle, CertifiedKey, identity_binding};
-use touchstone_evidence::runtime::Component;
+use touchstone_evidence::runtime::{Component, Observation, Observed};
 use touchstone_evidence::tpm::Attest;
 use touchstone_evidence::{Challenge, Evidence, QuoteParts, RuntimeClaims, binding};
 
@@ -88,17 +89,45 @@ impl Keeper {
         let uptime = text("/proc/uptime")?;
         let watch = &self.config.collect.watch;
         let components = lock(&self.updates).installed();
+        let look = lock(&self.watch).look().map(|(look, _)| look);
+        let processes = code::claims(watch)?;
+        self.suspect(look.as_ref().ok(), &processes);
+        let mut observations = running_code(&look);
+        observations.extend(self.observer.observations());
+        observations.push(self.responses());
         Ok(RuntimeClaims {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: uptime_ms(&uptime).unwrap_or(0),
             command_line: text("/proc/cmdline")?.trim_end().to_owned(),
             watched: watch.iter().map(|path| path.display().to_string()).collect(),
-            processes: code::claims(watch)?,
+            processes,
             components: components
                 .into_iter()
                 .map(|(name, version)| Component { name, version })
                 .collect(),
+            observations,
         })
+    }
+}
+
+impl Keeper {
+    /// What was done about verdicts before.
+    fn responses(&self) -> Observation {
+        let engine = lock(&self.engine);
+        let open = engine.responses().iter().rev().take(256).map(|it| {
+            Observed::record([
+                ("id", it.id.as_str().into()),
+                ("action", it.action.name().into()),
+                ("target", it.target.to_string().into()),
+                ("state", it.stage.name().into()),
+                ("why", format!("{} of {}: {}", it.action, it.target, it.outcome).into()),
+            ])
+        });
+        Observation {
+            name: "agent.responses".to_owned(),
+            age_ms: 0,
+            found: Ok(Observed::list(open)),
+        }
     }
 }
 

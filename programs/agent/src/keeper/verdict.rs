@@ -1,8 +1,7 @@
 //! What the fleet says about us, and what follows from it. The network half carries it and is not
 //! believed: a result is signed, and about the evidence that was given last.
 
-use super::{Error, Keeper, WELCOME, Welcome, lock, unix};
-use crate::config::OnContraindicated;
+use super::{Error, Keeper, WELCOME, Welcome, lock};
 use crate::link::Reply;
 use std::net::SocketAddr;
 use touchstone_appraise::ear::{Ear, verify_jwt};
@@ -88,39 +87,41 @@ impl Keeper {
         key(&pem)
     }
 
-    /// The countermeasure, or its end.
+    /// The countermeasures, or their end.
     fn obey(&self, ear: &Verified<Ear>) -> Result<(), Error> {
         let reason = reasons(ear).join("; ");
         let (before, now) = (self.board.read().tier, ear.status.to_string());
         if before != now {
+            if ear.status == Tier::Contraindicated {
+                tracing::warn!("contraindicated: {reason}");
+            }
             self.tell(Code::VerdictChanged, |event| {
                 event.with("from", before).with("tier", now).with("why", &reason)
             });
         }
-        match ear.status {
-            Tier::Contraindicated => {
-                if self.board.read().tier != Tier::Contraindicated.to_string() {
-                    tracing::warn!("contraindicated: {reason}");
-                }
-                if self.config.respond.contraindicated == OnContraindicated::Quarantine
-                    && lock(&self.responder).quarantine(&self.management(), &reason, unix())?
-                {
-                    tracing::warn!("in quarantine; the way to the fleet stays open");
-                    self.tell(Code::DeviceQuarantined, |event| event.with("why", &reason));
-                }
+        let was = lock(&self.responder).current().is_some();
+        let responded = self.respond(ear);
+        // One that an agent before this took, of which no response tells.
+        if ear.status == Tier::Affirming {
+            lock(&self.responder).release()?;
+        }
+        match (was, lock(&self.responder).current().is_some()) {
+            (false, true) => {
+                tracing::warn!("in quarantine; the way to the fleet stays open");
+                self.tell(Code::DeviceQuarantined, |event| event.with("why", &reason));
             }
-            Tier::Affirming if lock(&self.responder).release()? => {
+            (true, false) => {
                 tracing::info!("out of quarantine");
                 self.tell(Code::DeviceReleased, |event| event);
             }
             _ => {}
         }
-        Ok(())
+        responded
     }
 
     /// What stays reachable in quarantine. Only the configuration says so: where the fleet was found
     /// is known from the network half alone.
-    fn management(&self) -> Vec<SocketAddr> {
+    pub(super) fn management(&self) -> Vec<SocketAddr> {
         let mut allow = self.config.respond.allow.clone();
         allow.extend(self.config.fleet.address.socket());
         allow.sort_unstable();
@@ -129,7 +130,7 @@ impl Keeper {
     }
 }
 
-fn reasons(ear: &Ear) -> Vec<String> {
+pub(super) fn reasons(ear: &Ear) -> Vec<String> {
     ear.failed().map(|control| format!("{}: {}", control.name, control.reason)).collect()
 }
 

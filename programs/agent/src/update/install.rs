@@ -95,6 +95,21 @@ impl<C: Counters> Installer<C> {
         self.state.load_json(&record(component)).ok().flatten()
     }
 
+    /// Keeps the envelope that a component was installed from, to restore it.
+    pub fn keep(&self, component: &Component, envelope: &[u8]) -> Result<(), state::Error> {
+        self.state.store(&release(component), envelope)
+    }
+
+    /// The envelope that was kept.
+    pub fn kept(&self, component: &Component) -> Result<Vec<u8>, String> {
+        let path = self.state.path(&release(component));
+        let file = File::open(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let mut envelope = Vec::new();
+        let read = file.take(super::LARGEST as u64 + 1).read_to_end(&mut envelope);
+        read.map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(envelope)
+    }
+
     /// Does all steps.
     pub fn install(
         &mut self,
@@ -179,6 +194,10 @@ fn staged(target: &Path) -> PathBuf {
 
 fn journal(component: &Component) -> String {
     format!("installing-{}.json", component.name)
+}
+
+fn release(component: &Component) -> String {
+    format!("release-{}.update", component.name)
 }
 
 fn record(component: &Component) -> String {

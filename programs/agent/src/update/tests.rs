@@ -126,3 +126,30 @@ fn a_role_without_a_certificate_is_a_fault_at_start() {
     let error = Updates::open(&config, &state, Numbers::default(), NOW).err().unwrap();
     assert_eq!(error.code(), "agent.update.role");
 }
+
+#[test]
+fn a_file_that_was_tampered_with_is_restored_from_the_signed_release_that_was_kept() {
+    let bench = Bench::new();
+    let pump = bench.folder.path().join("pump");
+    let mut updates = bench.updates();
+    assert!(updates.restore(&pump, NOW).unwrap_err().contains("no update has installed it"));
+    let envelope = Bench::envelope("pump", 2, &[&bench.publisher, &bench.operator]);
+    updates.take(7, &envelope, NOW).unwrap();
+    std::fs::write(&pump, b"evil").unwrap();
+    assert!(updates.restore(&pump, NOW).unwrap().contains("pump 2"));
+    assert_eq!(bench.file(), b"new");
+    // It is no update: the version stays, and nothing is to be reported.
+    assert_eq!(bench.updates().outcomes().len(), 1);
+    assert_eq!(bench.updates().installed(), [("pump".to_owned(), 2)]);
+
+    // What was kept is believed by its signatures, and only as what was installed last.
+    let kept = bench.folder.path().join("state/release-pump.update");
+    let other = Bench::envelope("pump", 3, &[&bench.publisher, &bench.operator]);
+    for bad in [b"nothing".to_vec(), other, Bench::envelope("pump", 2, &[&bench.publisher])] {
+        std::fs::write(&kept, bad).unwrap();
+        std::fs::write(&pump, b"evil").unwrap();
+        assert!(bench.updates().restore(&pump, NOW).is_err());
+        assert_eq!(bench.file(), b"evil");
+    }
+    assert!(bench.updates().restore(Path::new("/bin/sh"), NOW).is_err());
+}

@@ -114,6 +114,7 @@ scan = "1s"
 contraindicated = "quarantine"
 allow = []
 nft = "/sbin/nft"
+trial = "0s"
 
 [[tunnel]]
 listen = "127.0.0.1:1883"
