@@ -20,13 +20,15 @@ use touchstone_appraise::{
 };
 use touchstone_crypto::{Crypto, Digest, Verified};
 use touchstone_crypto_awslc::AwsLc;
-use touchstone_evidence::runtime::{CodeRange, Component, Process, code_digest};
+use touchstone_evidence::runtime::{
+    CodeRange, Component, Observation, Observed, Process, code_digest,
+};
 use touchstone_evidence::{Error, Evidence};
 use touchstone_measure::predict::signature_list;
 use touchstone_measure::tcg::{Event, EventLog, EventType, Guid, variable_data};
 use touchstone_peers::rig;
 use touchstone_policy::ar4si::Dimension;
-use touchstone_policy::{ClaimSet, Claims, Policy, tier};
+use touchstone_policy::{ClaimSet, Claims, Policy, Type, tier};
 
 const NOW: u64 = 1_800_000_000;
 const APP: &str = "/data/app/pump";
@@ -649,21 +651,46 @@ fn the_same_input_gives_the_same_octets_to_sign_in_any_order() {
     }
 }
 
+/// Something of that type, as an agent would tell it.
+fn observed(kind: &Type) -> Observed {
+    match kind {
+        Type::Boolean => true.into(),
+        Type::Integer => 1_i64.into(),
+        Type::Digest => digest(b"x").into(),
+        Type::Duration => Observed::Span(1500),
+        Type::Time => Observed::Time(1_700_000_000),
+        Type::List(element) => Observed::list([observed(element)]),
+        Type::Record(fields) => Observed::Record(
+            fields.iter().map(|(name, kind)| (name.to_string(), observed(kind))).collect(),
+        ),
+        _ => "x".into(),
+    }
+}
+
 #[test]
 fn claims_that_travelled_are_judged_as_where_they_were_made() {
     let policy = Policy::parse(POLICY, &catalog()).unwrap();
-    let mut shimmed = attester();
+    let unsaid = |claims: &ClaimSet| -> Vec<String> {
+        let names = catalog();
+        let names = names.claims().map(|(name, _)| name.to_owned());
+        names.filter(|name| claims.claim(name).is_none()).collect()
+    };
+    // An agent of before tells nothing of the system; one of now tells all.
+    let (mut attester, mut shimmed) = (attester(), attester());
     with_shim(&mut shimmed, b"sbat,1,2024010900\nshim,4\n");
-    let claims = claims_of(&shimmed);
-    let unsaid: Vec<_> = catalog()
-        .claims()
-        .map(|(name, _)| name.to_owned())
-        .filter(|n| claims.claim(n).is_none())
-        .collect();
+    let before = unsaid(&claims_of(&shimmed));
+    assert!(before.iter().any(|name| name == "system.lockdown"), "{before:?}");
+    for name in before {
+        let found = Ok(observed(&catalog().claim(&name).unwrap().kind));
+        let observation = Observation { name, age_ms: 0, found };
+        attester.runtime.observations.push(observation.clone());
+        shimmed.runtime.observations.push(observation);
+    }
+    let unsaid = unsaid(&claims_of(&shimmed));
     assert_eq!(unsaid, Vec::<String>::new(), "every claim of the catalogue is made");
-    assert_eq!(tier(&policy.evaluate(&claims_of(&attester()))), Tier::Affirming);
+    assert_eq!(tier(&policy.evaluate(&claims_of(&attester))), Tier::Affirming);
 
-    let mut changed = attester();
+    let mut changed = attester;
     changed.ima_log.extend(ima_entry(APP, digest(b"trojan"), false));
     let claims = claims_of(&changed);
     let outcomes = policy.evaluate(&claims);

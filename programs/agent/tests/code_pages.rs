@@ -344,6 +344,55 @@ fn a_hostile_name_breaks_no_line_and_steers_no_terminal() {
     }
 }
 
+/// A uprobe of the kernel's on the start of `main`, for as long as this lives.
+struct Probe(PathBuf);
+
+impl Probe {
+    fn on_main_of(program: &Path) -> Self {
+        let tracing = Path::new("/sys/kernel/tracing");
+        if !tracing.join("uprobe_events").exists() {
+            let mounted = Command::new("mount").args(["-t", "tracefs", "none"]).arg(tracing).status();
+            assert!(mounted.unwrap().success(), "needs root and a kernel with tracefs");
+        }
+        let symbols = Command::new("nm").arg(program).output().expect("nm reads symbols").stdout;
+        let symbols = String::from_utf8(symbols).unwrap();
+        let main = symbols.lines().find_map(|line| line.strip_suffix(" T main")).unwrap();
+        let probe = format!("p:touchstone/main {}:0x{main}\n", program.display());
+        let events = OpenOptions::new().append(true).open(tracing.join("uprobe_events"));
+        std::io::Write::write_all(&mut events.unwrap(), probe.as_bytes()).unwrap();
+        let probe = Self(tracing.to_owned());
+        probe.enable("1");
+        probe
+    }
+
+    fn enable(&self, how: &str) {
+        fs::write(self.0.join("events/touchstone/main/enable"), how).unwrap();
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.enable("0");
+        let events = OpenOptions::new().append(true).open(self.0.join("uprobe_events"));
+        std::io::Write::write_all(&mut events.unwrap(), b"-:touchstone/main\n").unwrap();
+    }
+}
+
+#[test]
+fn a_uprobe_is_told_from_a_patch_and_what_it_leaves_behind_is_whole() {
+    // A file of its own: a probe is in every process of the file.
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("probed");
+    copy(&built("dynamic"), &program);
+    let probe = Probe::on_main_of(&program);
+    let process = Process::start(&mut Command::new(&program));
+    let look = process.look();
+    assert_eq!(kinds(&look), [Kind::Breakpoint], "{look:?}");
+    assert!(look.findings[0].why.contains("a uprobe that tracefs lists"), "{look:?}");
+    drop(probe);
+    assert_eq!(kinds(&process.look()), [], "the page is a copy that equals the file");
+}
+
 #[test]
 fn processes_that_come_and_go_while_they_are_looked_at_are_not_accused() {
     let stop = std::sync::atomic::AtomicBool::new(false);
@@ -372,7 +421,9 @@ fn processes_that_come_and_go_while_they_are_looked_at_are_not_accused() {
             accused.extend(wrong);
         }
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        threads.into_iter().for_each(|it| it.join().unwrap());
+        for thread in threads {
+            thread.join().unwrap();
+        }
         assert_eq!(accused, []);
     });
 }

@@ -466,7 +466,7 @@ impl Pump {
     }
 
     fn start(world: &World) -> Self {
-        let program = world._tpm.dir.path().join("pump");
+        let program = world.tpm.dir.path().join("pump");
         let child = Command::new(&program).arg("600").spawn().unwrap();
         // A program that has only begun to start has no code yet that evidence could speak of.
         let sleeps = || {
@@ -560,7 +560,7 @@ fn a_verdict_captures_and_freezes_the_process_that_evidence_spoke_of_and_a_good_
     assert_eq!(world.board.read().open_responses, 1);
 
     // What was captured is whole and the device's, says OpenSSL; tar reads it.
-    let folder = world._tpm.dir.path();
+    let folder = world.tpm.dir.path();
     let tar = folder.join("agent/captures").join(format!("{}.tar", responses[0].id));
     std::fs::write(folder.join("root.pem"), world.root.to_pem().unwrap()).unwrap();
     let checked = Command::new("openssl")
@@ -656,7 +656,7 @@ fn keys_are_locked_by_extending_the_register_that_is_named_and_no_other() {
         "actions = [\"lock-keys\", \"safe-mode\"]\nlock_pcr = 15\nsafe_mode = [\"/usr/bin/touch\", \"HERE/safe\"]\nsafe_mode_undo = [\"/bin/rm\", \"HERE/safe\"]",
     );
     let pump = Pump::start(&world);
-    let safe = world._tpm.dir.path().join("safe");
+    let safe = world.tpm.dir.path().join("safe");
     world.condemn(&pump, &["safe-mode", "lock-keys"]);
     let told: Vec<_> = world.responses().iter().map(|it| it.stage).collect();
     assert_eq!(told, [Stage::Applied, Stage::Done], "{:?}", world.responses());

@@ -5,6 +5,7 @@
 
 mod support;
 
+use base64ct::{Base64, Encoding};
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -73,8 +74,7 @@ fn an_approval_signs_what_the_agent_says_that_it_will_do() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     let asked: serde_json::Value = serde_json::from_str(&agent.join().unwrap()[1]).unwrap();
     assert_eq!((asked["verb"].as_str(), asked["id"].as_str()), (Some("approve"), Some("r4")));
-    use base64ct::Encoding;
-    let der = base64ct::Base64::decode_vec(asked["approval"].as_str().unwrap()).unwrap();
+    let der = Base64::decode_vec(asked["approval"].as_str().unwrap()).unwrap();
     let signed = SignedData::decode(&der).unwrap().verify(&AwsLc).unwrap();
     assert_eq!(signed.content(), statement.as_bytes());
 }

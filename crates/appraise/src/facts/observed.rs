@@ -3,6 +3,9 @@
 
 use super::Source;
 use crate::references::{Signed, View};
+use alloc::borrow::ToOwned;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::time::Duration;
 use touchstone_evidence::RuntimeClaims;
 use touchstone_evidence::runtime::{Observation, Observed};

@@ -15,7 +15,7 @@ pub(crate) type Made = BTreeMap<&'static str, Arc<Value>>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ReferenceClaims(Kept);
 
-const NAMES: [&str; 9] = [
+const NAMES: [&str; 10] = [
     "reference.pk",
     "reference.kek",
     "reference.db",

@@ -64,7 +64,7 @@ pub struct Malformed {
 
 /// The executable mappings among the lines of a maps file.
 pub fn executable(maps: &[u8]) -> Result<Vec<Mapping>, Malformed> {
-    lines(maps).filter(|found| found.as_ref().map_or(true, |mapping| mapping.executable)).collect()
+    lines(maps).filter(|found| !matches!(found, Ok(mapping) if !mapping.executable)).collect()
 }
 
 /// All mappings among the lines of a maps file.

@@ -182,12 +182,15 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     QUICK.iter().chain(INVENTORY).map(|(name, _)| *name).chain(["operation.clock-jumps"])
 }
 
+/// When an inventory was taken, and what each collector gave.
+type Inventory = (Instant, Vec<(&'static str, Collected)>);
+
 /// Collects, and remembers what took long.
 #[derive(Debug)]
 pub struct Observer {
     root: Root,
     every: Duration,
-    inventory: Mutex<Option<(Instant, Vec<(&'static str, Collected)>)>>,
+    inventory: Mutex<Option<Inventory>>,
     /// Held by whoever takes one, so that nobody takes another beside it.
     taking: Mutex<()>,
     clocks: Mutex<operation::Clocks>,
@@ -218,11 +221,13 @@ impl Observer {
 
     /// Everything there is to say. Waits for an inventory only if there was none yet.
     pub fn observations(&self) -> Vec<Observation> {
-        let taking = lock(&self.taking);
         if lock(&self.inventory).is_none() {
-            self.take();
+            let _taking = lock(&self.taking);
+            // Whoever was faster has taken it meanwhile.
+            if lock(&self.inventory).is_none() {
+                self.take();
+            }
         }
-        drop(taking);
         let mut told: Vec<_> =
             QUICK.iter().map(|(name, of)| observation(name, 0, of(&self.root))).collect();
         if let Some((at, taken)) = &*lock(&self.inventory) {

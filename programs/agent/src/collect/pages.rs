@@ -117,7 +117,7 @@ impl Scanner {
         self.round += 1;
         self.files.begin();
         let mut look = Look::default();
-        self.system_preloads(&mut look);
+        Self::system_preloads(&mut look);
         for pid in self.processes()? {
             if let Err(error) = self.process(pid, &mut look) {
                 let why = error.to_string();
@@ -238,7 +238,7 @@ impl Scanner {
                     let digest =
                         digest.map_or_else(|| "unreadable".to_owned(), |it| it.to_string());
                     let why = format!("{} ({digest}) was preloaded", plain(path));
-                    look.add(subject.finding(Kind::Preloaded, path, 0, why));
+                    look.add(subject.finding(Kind::Preloaded, path, 0, &why));
                     break;
                 }
             }
@@ -250,7 +250,7 @@ impl Scanner {
     }
 
     /// What the dynamic loader brings into every process.
-    fn system_preloads(&self, look: &mut Look) {
+    fn system_preloads(look: &mut Look) {
         let Ok(text) = fs::read("/etc/ld.so.preload") else { return };
         for named in names(&text) {
             let why = format!("/etc/ld.so.preload brings {} into every process", plain(&named));
@@ -309,7 +309,7 @@ struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    fn finding(&mut self, kind: Kind, path: &Path, offset: u64, why: String) -> Finding {
+    fn finding(&mut self, kind: Kind, path: &Path, offset: u64, why: &str) -> Finding {
         let pid = self.space.pid();
         let process = self.name.get_or_insert_with(|| executable(pid)).clone();
         let start = self.identity.start;
@@ -347,7 +347,7 @@ impl Counted {
         let name = if self.name.is_empty() { "without a name" } else { self.name.as_str() };
         let (count, octets) = (self.count, self.octets);
         let why = format!("{count} {what}, {octets} octets, the first at {first:#x} ({name})");
-        look.add(subject.finding(kind, Path::new(""), first, why));
+        look.add(subject.finding(kind, Path::new(""), first, &why));
     }
 }
 
@@ -369,12 +369,12 @@ fn of_file(
     let memfd = path.as_os_str().as_bytes().starts_with(b"/memfd:");
     if memfd {
         let why = format!("code of {}, which never was on a disk", plain(path));
-        look.add(subject.finding(Kind::Memfd, path, 0, why));
+        look.add(subject.finding(Kind::Memfd, path, 0, &why));
     } else if deleted {
         let replaced = root_of(subject.space.pid(), path).is_some_and(|path| path.exists());
         let since = if replaced { "another file is there now" } else { "nothing is there now" };
         let why = format!("code of {}, which was deleted; {since}", plain(path));
-        look.add(subject.finding(Kind::Deleted, path, 0, why));
+        look.add(subject.finding(Kind::Deleted, path, 0, &why));
     }
     let private = subject.space.private_pages(mapping);
     if private.is_empty() {
@@ -418,7 +418,7 @@ fn compare(
                     "{} at {here:#x} cannot be compared: there is no way to the file",
                     plain(path)
                 );
-                look.add(subject.finding(Kind::Patched, path, here, why));
+                look.add(subject.finding(Kind::Patched, path, here, &why));
             }
             return Ok(());
         };
@@ -474,12 +474,12 @@ impl Difference {
                 "nobody tells whose"
             };
             let why = format!("{shown} at {at:#x}: {count} breakpoints, {known}");
-            return subject.finding(Kind::Breakpoint, path, at, why);
+            return subject.finding(Kind::Breakpoint, path, at, &why);
         }
         let why = format!(
             "{shown} at {at:#x} is {is:#04x}, the file says {was:#04x}; {count} octets of the page differ"
         );
-        subject.finding(Kind::Patched, path, at, why)
+        subject.finding(Kind::Patched, path, at, &why)
     }
 }
 
@@ -524,10 +524,8 @@ fn relro(
                 if !subject.space.read(at, &mut page)? {
                     return Ok(());
                 }
-                let mut hasher = keyed.build_hasher();
-                page.hash(&mut hasher);
                 let key = (at, *offset + (at - mapping.start));
-                let now = hasher.finish();
+                let now = keyed.hash_one(page);
                 let changed = known.relro.get(&key).is_some_and(|before| *before != now);
                 if changed && subject.space.still_has(&mapping) {
                     let why = format!(
@@ -535,7 +533,7 @@ fn relro(
                         plain(path),
                         key.1
                     );
-                    look.add(subject.finding(Kind::Relro, path, key.1, why));
+                    look.add(subject.finding(Kind::Relro, path, key.1, &why));
                 }
                 // The first sight stays: what was changed stays told.
                 seen.insert(key, known.relro.get(&key).copied().unwrap_or(now));

@@ -102,13 +102,14 @@ pub fn verify(
     let [by] = signed.signers() else { return Err(bad(&"it has not one signer")) };
     let certificate = &by.certificate;
     let pinned = approvers.iter().any(|known| known.der() == certificate.der());
-    if !pinned {
-        let trust = TrustStore::new(approvers.to_vec());
-        trust
+    if pinned {
+        if !(certificate.not_before()..certificate.not_after()).contains(&now) {
+            return Err(bad(&"the certificate does not count now"));
+        }
+    } else {
+        TrustStore::new(approvers.to_vec())
             .validate(&AwsLc, certificate, signed.certificates(), now, Purpose::CodeSigning)
             .map_err(|error| bad(&error))?;
-    } else if !(certificate.not_before()..certificate.not_after()).contains(&now) {
-        return Err(bad(&"the certificate does not count now"));
     }
     if statement != *wanted {
         return Err(Fault::Other);

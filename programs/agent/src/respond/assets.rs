@@ -52,11 +52,11 @@ impl Assets {
     }
 
     /// Opens a list. One below `least`, the version that was seen last, is an old one brought back.
-    pub fn open(envelope: &[u8], roles: &[Role], least: u64, now: u64) -> Self {
+    pub fn open(envelope: &[u8], signers: &[Role], least: u64, now: u64) -> Self {
         let rules = Rules {
             component: COMPONENT.to_owned(),
             above: least.saturating_sub(1),
-            roles: roles.to_vec(),
+            roles: signers.to_vec(),
         };
         let update = match open(&AwsLc, envelope, &rules, now) {
             Ok(update) => update,

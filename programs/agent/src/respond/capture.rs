@@ -33,8 +33,9 @@ pub fn capture(
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(fault)?;
     let mut pack = Pack(tar::Builder::new(io::BufWriter::new(file)), response.since);
     let about = serde_json::to_vec_pretty(response).map_err(|error| fault(error.into()))?;
-    let findings: String =
-        look.findings.iter().map(|it| format!("{}: {}\n", it.kind.claim(), it.why)).collect();
+    let findings: Vec<_> =
+        look.findings.iter().map(|it| format!("{}: {}", it.kind.claim(), it.why)).collect();
+    let findings = findings.join("\n");
     pack.add("response.json", &about).map_err(fault)?;
     pack.add("findings.txt", findings.as_bytes()).map_err(fault)?;
     pack.add("processes.txt", tree().as_bytes()).map_err(fault)?;
@@ -132,8 +133,7 @@ impl Pack {
 /// Every process with its parent and what it is called.
 fn tree() -> String {
     let line = |pid: u32| {
-        let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-        let parent = stat_parent(&stat)?;
+        let parent = parent_in(&fs::read(format!("/proc/{pid}/stat")).ok()?)?;
         let start = identity(pid).ok().flatten()?.start;
         let program = fs::read_link(format!("/proc/{pid}/exe"))
             .map_or_else(|_| "-".to_owned(), |it| plain(&it));
@@ -143,7 +143,7 @@ fn tree() -> String {
     format!("pid parent start program\n{}", all.into_iter().filter_map(line).collect::<String>())
 }
 
-fn stat_parent(stat: &[u8]) -> Option<u32> {
+fn parent_in(stat: &[u8]) -> Option<u32> {
     let end = stat.iter().rposition(|&octet| octet == b')')?;
     std::str::from_utf8(stat.get(end + 1..)?).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
 }

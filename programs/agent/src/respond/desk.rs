@@ -104,7 +104,7 @@ pub async fn serve<A: Answer>(listener: UnixListener, answer: Arc<A>) {
             continue;
         };
         // One who neither asks nor reads is not waited for.
-        drop(tokio::time::timeout(Duration::from_secs(60), one(stream, &answer)).await);
+        drop(tokio::time::timeout(Duration::from_mins(1), one(stream, &answer)).await);
     }
 }
 
@@ -140,7 +140,7 @@ pub const SCHEMA: &str = "touchstone.agent.respond/1";
 pub fn ask(folder: &Path, question: &Question) -> Result<Told, crate::status::Error> {
     let path: PathBuf = folder.join(SOCKET);
     let asked = Stream::connect(&path).and_then(|mut stream| {
-        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        stream.set_read_timeout(Some(Duration::from_mins(1)))?;
         stream.write_all(&serde_json::to_vec(question)?)?;
         stream.shutdown(std::net::Shutdown::Write)?;
         let mut json = Vec::new();

@@ -267,18 +267,13 @@ impl Engine {
     }
 
     fn put(&mut self, response: Response) -> usize {
-        match self.journal.responses.iter().position(|known| known.id == response.id) {
-            Some(place) => {
-                if let Some(kept) = self.journal.responses.get_mut(place) {
-                    *kept = response;
-                }
-                place
-            }
-            None => {
-                self.journal.responses.push(response);
-                self.journal.responses.len() - 1
-            }
+        let kept = &mut self.journal.responses;
+        let place = kept.iter().position(|known| known.id == response.id).unwrap_or(kept.len());
+        match kept.get_mut(place) {
+            Some(slot) => *slot = response,
+            None => kept.push(response),
         }
+        place
     }
 
     fn until(&self, action: Action, now: u64) -> Option<u64> {
@@ -416,7 +411,7 @@ fn tell(it: &Response) {
 }
 
 fn shown(id: &str) -> String {
-    id.chars().filter(|c| c.is_ascii_graphic()).take(64).collect()
+    id.chars().filter(char::is_ascii_graphic).take(64).collect()
 }
 
 #[cfg(test)]

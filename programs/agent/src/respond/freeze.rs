@@ -103,7 +103,7 @@ pub fn unit(groups: &str) -> Option<String> {
     let mut parts =
         lines.filter_map(|line| line.rsplit_once(':')).flat_map(|(_, path)| path.split('/').rev());
     let is_name = |name: &&str| {
-        name.ends_with(".service")
+        name.strip_suffix(".service").is_some()
             && name.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_.@:\\".contains(&c))
             && !name.starts_with('-')
     };

@@ -150,6 +150,7 @@ fn elements(value: &ReferenceValue) -> Result<Vec<Value>, &'static str> {
         | ReferenceValue::FileExclude { .. }
         | ReferenceValue::FileIgnore { .. } => Err("which files are judged"),
         ReferenceValue::Code { .. } => Err("code as it is in memory"),
+        ReferenceValue::Generator { .. } => Err("programs that make code while they run"),
     }
 }
 

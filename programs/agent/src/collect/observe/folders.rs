@@ -229,6 +229,8 @@ fn start_of(path: &Path) -> io::Result<String> {
 /// Whether a text is a private key, and that under a passphrase. A reference to a key in an element
 /// (`TSS2 PRIVATE KEY`) is none.
 pub fn private_key(text: &str) -> Option<bool> {
+    // The words "none" of an OpenSSH key's cipher, in Base64 behind its fixed beginning.
+    const OPENSSH_NONE: &str = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU";
     let begin = |line: &str| {
         let label = line.strip_prefix("-----BEGIN ")?.strip_suffix("-----")?;
         label.ends_with("PRIVATE KEY").then(|| label.to_owned())
@@ -241,8 +243,6 @@ pub fn private_key(text: &str) -> Option<bool> {
     if label.starts_with("TSS2 ") {
         return None;
     }
-    // The words "none" of an OpenSSH key's cipher, in Base64 behind its fixed beginning.
-    const OPENSSH_NONE: &str = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU";
     let first = lines.next().unwrap_or_default();
     Some(match label.as_str() {
         "ENCRYPTED PRIVATE KEY" => true,

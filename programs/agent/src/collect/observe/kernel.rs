@@ -114,7 +114,7 @@ pub fn bpf_programs(root: &Root) -> Collected {
     }
 }
 
-/// `0000000000000000 t bpf_prog_6deef7357e7b4530_name	[bpf]`
+/// `0000000000000000 t bpf_prog_6deef7357e7b4530_name [bpf]`, with a tab before the bracket
 fn bpf_program(line: &str) -> Option<Observed> {
     let symbol = line.trim_end().strip_suffix("[bpf]")?.trim_end();
     let rest = symbol.split_ascii_whitespace().nth(2)?.strip_prefix("bpf_prog_")?;

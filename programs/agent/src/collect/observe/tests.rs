@@ -27,7 +27,7 @@ impl System {
     }
 
     fn observe(&self) -> Vec<Observation> {
-        Observer::new(self.0.path(), Duration::from_secs(60)).observations()
+        Observer::new(self.0.path(), Duration::from_mins(1)).observations()
     }
 
     fn of(&self, name: &str) -> Result<Observed, Failure> {
@@ -128,7 +128,7 @@ fn more_than_fits_is_a_failure_and_no_part() {
 
 #[test]
 fn this_very_system_is_observed_without_a_panic() {
-    let observer = Observer::new(Path::new("/"), Duration::from_secs(60));
+    let observer = Observer::new(Path::new("/"), Duration::from_mins(1));
     for (name, of) in QUICK {
         let told = observation(name, 0, of(&observer.root));
         assert!(told.found.as_ref().map_or_else(|failure| !failure.words.is_empty(), |_| true));
