@@ -36,7 +36,7 @@ pub fn parts(path: &Path) -> Result<Vec<Part>, Error> {
         };
         // A part that was about to begin when its writer ended.
         if Some((data.dev(), data.ino())) != current {
-            found.push(Part { path: entry.path(), first, length: data.len() });
+            found.push(Part { path: name(path, first), first, length: data.len() });
         }
     }
     found.sort_by_key(|part| part.first);
@@ -55,7 +55,7 @@ fn number(path: &Path, candidate: &Path) -> Option<u64> {
     let stem = candidate.file_stem()?.to_str()?;
     let digits = stem.strip_prefix(path.file_stem()?.to_str()?)?.strip_prefix('.')?;
     let first = digits.bytes().all(|c| c.is_ascii_digit()).then(|| digits.parse().ok())??;
-    (candidate == name(path, first)).then_some(first)
+    (candidate.file_name() == name(path, first).file_name()).then_some(first)
 }
 
 pub(crate) fn folder(path: &Path) -> &Path {

@@ -203,6 +203,6 @@ mod tests {
             text.contains("\"severity\":\"alert\"") && text.contains("line 2: changed"),
             "{text}"
         );
-        assert_eq!(check().unwrap().signed, 1);
+        assert_eq!(check().unwrap().signed, 2);
     }
 }

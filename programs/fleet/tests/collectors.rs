@@ -31,6 +31,8 @@ const NAME: &str = "siem.test";
 const SENDER: &str = "TOUCHSTONE_TEST_SENDER";
 /// Events that are written together, and so flushed once.
 const GROUP: u64 = 25;
+/// Groups that are written for each kill.
+const ROUNDS: u64 = 24;
 
 /// A folder with a CA, a collector's certificate and a sender's.
 struct Lab {
@@ -116,10 +118,15 @@ fn write(
     head: &watch::Sender<Head>,
     pause: Duration,
     end: &AtomicBool,
+    ahead: &AtomicU64,
     told: impl Fn(u64),
 ) {
     let mut round = 0;
     while !end.load(Ordering::Relaxed) {
+        if round >= ahead.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
+            continue;
+        }
         let time = 1_800_000_000 + if round % 2 == 0 { round } else { 86_400 - round % 86_400 };
         let event = |at| {
             Event::new(Code::FlowCut, "plant", "device:17").with("at", at).with("name", "a\nb")
@@ -185,10 +192,12 @@ fn killed(
     runtime.spawn(shipper(&folder, &store, settings).run(news, stopped));
     let end = Arc::new(AtomicBool::new(false));
     let last = Arc::new(AtomicU64::new(0));
+    // Rounds that may be written, so that a slow collector has an end to reach.
+    let ahead = Arc::new(AtomicU64::new(ROUNDS));
     let writer = std::thread::spawn({
-        let (end, last) = (Arc::clone(&end), Arc::clone(&last));
+        let (end, last, ahead) = (Arc::clone(&end), Arc::clone(&last), Arc::clone(&ahead));
         move || {
-            write(&mut log, &head, Duration::from_millis(4), &end, |seq| {
+            write(&mut log, &head, Duration::from_millis(4), &end, &ahead, |seq| {
                 last.store(seq, Ordering::Relaxed);
             });
             head
@@ -211,6 +220,7 @@ fn killed(
         std::thread::sleep(Duration::from_micros(u64::from(kill * 137 % 5_000)));
         collector.kill();
         collector.start();
+        ahead.fetch_add(ROUNDS, Ordering::Relaxed);
     }
     grows(&collector);
     end.store(true, Ordering::Relaxed);
@@ -327,7 +337,8 @@ fn sender() {
     let (_stop, stopped) = watch::channel(false);
     let settings = settings(folder, Protocol::Relp, Format::Ocsf, address);
     runtime.spawn(shipper(folder, &store, &settings).run(news, stopped));
-    write(&mut log, &head, Duration::from_millis(4), &AtomicBool::new(false), |seq| {
+    let (end, ahead) = (AtomicBool::new(false), AtomicU64::new(u64::MAX));
+    write(&mut log, &head, Duration::from_millis(4), &end, &ahead, |seq| {
         println!("\nwritten {seq}");
     });
 }

@@ -109,7 +109,7 @@ fn line(entry: &Entry) -> String {
     let mut line = format!(
         "{:>8} {time} {:<8} {:<24} {}",
         entry.seq,
-        entry.severity,
+        entry.severity.name(),
         entry.code,
         one(&entry.subject)
     );
