@@ -65,6 +65,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "libstrongswan-extra-plugins", why: "its HTTP client", uses: &[Use::Test] },
     Package { name: "libbcpkix-java", why: "Bouncy Castle: a second opinion on CMS", uses: &[Use::Test] },
     Package { name: "default-jdk-headless", why: "compiling and running the program that calls it", uses: &[Use::Test] },
+    Package { name: "nodejs", why: "a process with a compiler in it, whose code pages are poked", uses: &[Use::Test] },
     Package { name: "gnutls-bin", why: "certtool: GnuTLS' opinion on certificates and CRLs", uses: &[Use::Test] },
     Package { name: "libnss3-tools", why: "certutil: NSS' opinion on certificates and CRLs", uses: &[Use::Test] },
     Package { name: "python3-venv", why: "OTLP receivers, and Keylime's verifier for `bench --peers`", uses: &[Use::Test] },

@@ -191,14 +191,11 @@ fn two_hundred_random_pokes_into_six_kinds_of_programs_are_all_found() {
         Command::new(rust_program()),
         Command::new("java"),
         Command::new("/usr/bin/python3"),
+        Command::new("/usr/bin/node"),
     ];
     commands[3].arg("-Xshare:auto").arg(&java);
     commands[4].args(["-c", python]);
-    if Path::new("/usr/bin/node").exists() {
-        let mut node = Command::new("/usr/bin/node");
-        node.args(["-e", "console.log('ready'); setTimeout(() => {}, 600000)"]);
-        commands.push(node);
-    }
+    commands[5].args(["-e", "console.log('ready'); setTimeout(() => {}, 600000)"]);
     let each = 200_u64.div_ceil(commands.len() as u64);
     for command in &mut commands {
         every_poke_is_found(&Process::start(command), each, &mut numbers);
@@ -351,7 +348,8 @@ impl Probe {
     fn on_main_of(program: &Path) -> Self {
         let tracing = Path::new("/sys/kernel/tracing");
         if !tracing.join("uprobe_events").exists() {
-            let mounted = Command::new("mount").args(["-t", "tracefs", "none"]).arg(tracing).status();
+            let mounted =
+                Command::new("mount").args(["-t", "tracefs", "none"]).arg(tracing).status();
             assert!(mounted.unwrap().success(), "needs root and a kernel with tracefs");
         }
         let symbols = Command::new("nm").arg(program).output().expect("nm reads symbols").stdout;
@@ -442,7 +440,7 @@ fn nobody_is_accused_while_programs_are_built() {
     let mut looks = 0;
     while begun.elapsed() < Duration::from_mins(10) {
         let look = scanner.look().unwrap();
-        for kind in [Kind::Patched, Kind::Breakpoint, Kind::Relro, Kind::Unreadable] {
+        for kind in [Kind::Patched, Kind::Breakpoint, Kind::Relro] {
             let wrong: Vec<_> = look.of(kind).collect();
             assert!(wrong.is_empty(), "after {looks} looks: {wrong:?}");
         }

@@ -83,7 +83,8 @@ impl Gate {
         let flags = class | InitFlags::FAN_CLOEXEC | InitFlags::FAN_NONBLOCK;
         let of_files = EventFFlags::O_RDONLY | EventFFlags::O_CLOEXEC | EventFFlags::O_LARGEFILE;
         let group = Fanotify::init(flags, of_files).map_err(Error::Kernel)?;
-        let starts = if enforces { MaskFlags::FAN_OPEN_EXEC_PERM } else { MaskFlags::FAN_OPEN_EXEC };
+        let starts =
+            if enforces { MaskFlags::FAN_OPEN_EXEC_PERM } else { MaskFlags::FAN_OPEN_EXEC };
         let mark = MarkFlags::FAN_MARK_ADD | MarkFlags::FAN_MARK_FILESYSTEM;
         let (mut watched, mut refused) = (0, None);
         for folder in folders {
