@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use touchstone_audit::{Entry, Format, Reporter};
+use touchstone_certs::Certificate;
 use touchstone_drive::TlsStream;
 use touchstone_tls::{ClientConfig, ClientSetup, Identity, ServerName};
 use zeroize::Zeroizing;
