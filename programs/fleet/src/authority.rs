@@ -1,8 +1,8 @@
 //! The CA: roots, issuing CAs below them, and what they sign. Whether somebody deserves a certificate
 //! is decided elsewhere.
 //!
-//! Keys are in files or in elements ([`keys`]); several issuing CAs and roots stand beside each other
-//! while one takes over from another.
+//! Keys are in files or in elements; several issuing CAs and roots stand beside each other while one
+//! takes over from another.
 
 mod chain;
 mod crl;

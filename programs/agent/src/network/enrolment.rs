@@ -132,7 +132,7 @@ mod tests {
         assert!(pace.is_due(now));
         for expected in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900] {
             pace.refused(now, second);
-            let almost = second * expected - Duration::from_millis(1);
+            let almost = Duration::from_millis(u64::from(expected) * 1000 - 1);
             assert!(!pace.is_due(now + almost), "{expected}");
             now += second * expected;
             assert!(pace.is_due(now), "{expected}");

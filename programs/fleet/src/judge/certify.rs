@@ -15,7 +15,7 @@ use touchstone_evidence::endorse::ldevid_binding;
 use touchstone_evidence::tpm::{LakPublic, verify_certify};
 
 /// Seconds within which the same request gets the same certificate.
-const RESENT: u64 = 30;
+const RESENT: u64 = 300;
 
 /// Why no certificate was issued.
 #[derive(Clone, Debug, PartialEq, Eq)]
