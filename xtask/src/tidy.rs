@@ -33,6 +33,7 @@ const ROOMS: &[(&str, Layer)] = &[
     ("attest", Layer::Net),
     ("relp", Layer::Net),
     ("tls", Layer::Net),
+    ("httpauth", Layer::Net),
     ("enroll", Layer::Trust),
     ("update", Layer::Trust),
     ("tpm2", Layer::Trust),

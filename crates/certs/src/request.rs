@@ -172,6 +172,49 @@ pub fn build(
     to_be_signed(subject, names, attributes, signer.algorithm(), signer.spki_der())?.sign(signer)
 }
 
+/// An extension that a request asks for beside its alternative names (RFC 2985 §5.4.2).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestedExtension {
+    /// Its type, an object identifier with dots.
+    pub oid: String,
+    /// Whether it is critical.
+    pub critical: bool,
+    /// Its value in DER.
+    pub value: Vec<u8>,
+}
+
+/// As [`build`], with further extensions asked for.
+pub fn build_with(
+    subject: &Name,
+    names: &[AlternativeName],
+    extensions: &[RequestedExtension],
+    attributes: &[Attribute],
+    signer: &dyn Signer,
+) -> Result<Vec<u8>, Error> {
+    if extensions.is_empty() {
+        return build(subject, names, attributes, signer);
+    }
+    let failed = Error::der(PART);
+    let mut wanted = Vec::new();
+    if !names.is_empty() {
+        wanted.push(alternative_names(names, subject.is_empty())?);
+    }
+    for extension in extensions {
+        wanted.push(Extension {
+            extn_id: ObjectIdentifier::new(&extension.oid)
+                .map_err(|_| Error::malformed("extension type"))?,
+            critical: extension.critical,
+            extn_value: OctetString::new(extension.value.as_slice()).map_err(&failed)?,
+        });
+    }
+    let mut attributes = attributes.to_vec();
+    attributes.push(Attribute {
+        oid: rfc5912::ID_EXTENSION_REQ.to_string(),
+        value: wanted.to_der().map_err(failed)?,
+    });
+    build(subject, &[], &attributes, signer)
+}
+
 /// A request for the key `spki_der`, in DER, waiting for a signature by that key.
 pub fn to_be_signed(
     subject: &Name,

@@ -154,11 +154,25 @@ impl SignedData {
         at: u64,
         attributes: &[(&str, Vec<u8>)],
     ) -> Result<Vec<u8>, Error> {
+        Self::sign_beside(crypto, content, content_type, signers, at, attributes, &[])
+    }
+
+    /// As [`sign_with`](Self::sign_with), with further certificates in the envelope: what a full
+    /// PKI response brings (RFC 5272 §3.2.2), say.
+    pub fn sign_beside(
+        crypto: &dyn Crypto,
+        content: &[u8],
+        content_type: &str,
+        signers: &[(&Certificate, &dyn Signer)],
+        at: u64,
+        attributes: &[(&str, Vec<u8>)],
+        beside: &[Certificate],
+    ) -> Result<Vec<u8>, Error> {
         let parts = Parts {
             content_type: oid(content_type)?,
             attached: true,
             digests: Vec::new(),
-            certificates: Vec::new(),
+            certificates: beside.to_vec(),
             others: Vec::new(),
             crls: Vec::new(),
             signers: Vec::new(),

@@ -128,6 +128,10 @@ impl Pump {
         }
     }
 
+    pub(crate) fn channel_binding(&self) -> Option<[u8; 32]> {
+        self.session.channel_binding()
+    }
+
     fn hear(&mut self, event: Event) {
         match event {
             Event::Connected { peer_certificates, alpn } => {

@@ -43,6 +43,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> TlsStream<IO> {
         Self::handshake(io, session).await
     }
 
+    /// What binds a message to this connection (RFC 9266); see [`Session::channel_binding`].
+    pub fn channel_binding(&self) -> Option<[u8; 32]> {
+        self.pump.channel_binding()
+    }
+
     /// The peer's certificates in DER, leaf first; none if it showed none.
     pub fn peer_certificates(&self) -> &[Vec<u8>] {
         self.pump.connected.as_ref().map_or(&[], |connected| &connected.peer_certificates)

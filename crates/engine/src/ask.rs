@@ -40,6 +40,16 @@ pub enum AskKind {
     Admit,
     /// A secret by this name.
     Secret,
+    /// The certificates of this CA.
+    Authorities,
+    /// What should a request for a certificate contain?
+    Attributes,
+    /// A certificate for this request.
+    Issue,
+    /// A request for a certificate that contains this.
+    Request,
+    /// A signed envelope around these octets.
+    Seal,
 }
 
 /// The owner's answer.

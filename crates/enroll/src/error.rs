@@ -12,6 +12,18 @@ pub enum Error {
     NotBase64,
     /// The body is of another media type.
     WrongContentType,
+    /// What a request has to contain does not parse (RFC 7030 §4.5.2).
+    BadAttributes,
+    /// A body of several parts, or one of its parts, does not parse (RFC 7030 §4.4.2).
+    BadMultipart,
+    /// The package with a private key does not parse, or holds more than one (RFC 5958 §2).
+    BadKeyPackage,
+    /// A CMC message does not parse (RFC 5272 §3.2).
+    BadCmc,
+    /// A CMC message asks for too much at once.
+    TooManyRequests,
+    /// The reply to a CMC message belongs to another one (RFC 5272 §6.6).
+    CmcMismatch,
     /// The request carries no statement about its key.
     NoAttestation,
     /// The statement about the key does not parse.
@@ -38,6 +50,12 @@ impl Error {
             Self::TooLong => "enroll.too-long",
             Self::NotBase64 => "enroll.base64",
             Self::WrongContentType => "enroll.content-type",
+            Self::BadAttributes => "enroll.attributes",
+            Self::BadMultipart => "enroll.multipart",
+            Self::BadKeyPackage => "enroll.key-package",
+            Self::BadCmc => "enroll.cmc.malformed",
+            Self::TooManyRequests => "enroll.cmc.too-many",
+            Self::CmcMismatch => "enroll.cmc.mismatch",
             Self::NoAttestation => "enroll.attestation.none",
             Self::Attestation { .. } => "enroll.attestation.malformed",
             Self::UnknownAttestation => "enroll.attestation.unknown",
@@ -55,6 +73,12 @@ impl fmt::Display for Error {
             Self::WrongContentType => {
                 f.write_str("the body has another content type than EST says")
             }
+            Self::BadAttributes => f.write_str("what a request has to contain does not parse"),
+            Self::BadMultipart => f.write_str("the body is not of the parts that it should have"),
+            Self::BadKeyPackage => f.write_str("the package of a private key does not parse"),
+            Self::BadCmc => f.write_str("the CMC message does not parse"),
+            Self::TooManyRequests => f.write_str("the CMC message asks for too much at once"),
+            Self::CmcMismatch => f.write_str("the CMC reply answers another message"),
             Self::NoAttestation => {
                 f.write_str("the request carries no statement about where its key lives")
             }

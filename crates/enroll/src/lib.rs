@@ -1,8 +1,8 @@
 //! EST messages (RFC 7030), SCEP messages (RFC 8894), and requests that carry proof of where their key
 //! lives.
 //!
-//! What this is not: HTTP, or a CA. [`est`] turns bodies into requests and certificates into bodies;
-//! [`AttestedRequest`] carries a TPM's statement about the key beside the request for it, and hands
+//! What this is not: HTTP, or a CA. [`est`] and [`scep`] are clients and servers as engines, on
+//! [`exchange`]; [`AttestedRequest`] carries a TPM's statement about the key beside the request for it, and hands
 //! the statement's parts to whoever can judge them.
 #![forbid(unsafe_code)]
 #![cfg_attr(
@@ -16,8 +16,10 @@
 )]
 
 mod attested;
+mod der_out;
 mod error;
 pub mod est;
+pub mod exchange;
 pub mod scep;
 
 pub use attested::{AttestedRequest, TpmCertify};

@@ -10,6 +10,8 @@
 //! What this is not: HTTP, a CA, or a judge of who may enrol.
 
 mod capabilities;
+pub mod client;
+mod desk;
 mod enrolment;
 mod error;
 mod message;
@@ -21,12 +23,13 @@ pub use capabilities::{
     Capabilities, Operation, ca_certificates, encode_ca_certificates, encode_next_ca_certificates,
     next_ca_certificates,
 };
+pub use desk::{Desk, Server, next_ca};
 pub use enrolment::{Enrolment, Progress};
 pub use error::{Error, Refusal};
 pub use message::{FailInfo, MessageType, Nonce, Transaction};
 pub use reply::{Reply, Replying, read_reply};
 pub use request::{Asked, Body, CHALLENGE_PASSWORD, Requester, Sent, challenge, read_request};
-pub use server::{Challenges, Owner, respond};
+pub use server::{Challenges, Owner, answer_to, draw_challenge, respond};
 
 /// The media type of messages (RFC 8894 §4.3).
 pub const MESSAGE_TYPE: &str = "application/x-pki-message";

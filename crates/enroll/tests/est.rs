@@ -46,7 +46,7 @@ fn a_request_of_openssl_comes_through_however_its_lines_are_broken() {
 fn openssl_reads_the_certificates_of_our_responses() {
     let dir = tempfile::tempdir().unwrap();
     let (one, two) = (entity("one").0, entity("two").0);
-    let body = est::encode_certs(&[one.clone(), two.clone()]).unwrap();
+    let body = est::encode_certs(&[one.clone(), two.clone()], est::Lines::Short).unwrap();
     std::fs::write(dir.path().join("body"), &body).unwrap();
     openssl(dir.path(), &["base64", "-d", "-in", "body", "-out", "bag.der"]);
     let said = openssl(dir.path(), &["pkcs7", "-inform", "DER", "-in", "bag.der", "-print_certs"]);
@@ -70,6 +70,24 @@ fn bodies_captured_from_other_servers_are_read() {
             assert!(!count.is_empty(), "{server} {name}");
         }
     }
+    for server in ["globalsign", "libest"] {
+        let wanted = read(&format!("{server}-csrattrs.b64"));
+        let der = est::decode_attributes(est::CSRATTRS_TYPE, &wanted).unwrap();
+        let wanted = est::attributes::Attributes::decode(&der).unwrap();
+        assert_eq!(wanted.encode().unwrap(), der, "{server}");
+        let boundary =
+            if server == "libest" { "est-server-boundary" } else { "estServerKeyGenBoundary" };
+        let kind = format!("multipart/mixed; boundary={boundary}");
+        let (key, certificates) =
+            est::keygen::decode(&kind, &read(&format!("{server}-serverkeygen.mime"))).unwrap();
+        let est::Given::Plain(pkcs8) = key else { panic!("{server}") };
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("key.der"), &*pkcs8).unwrap();
+        let line = "pkey -inform DER -in key.der -pubout -outform DER -out public.der";
+        openssl(dir.path(), &line.split(' ').collect::<Vec<_>>());
+        let public = std::fs::read(dir.path().join("public.der")).unwrap();
+        assert!(certificates.iter().any(|it| it.spki_der() == public), "{server}");
+    }
     for name in ["csr.b64", "libest-csr.b64"] {
         let request = est::decode_request(est::REQUEST_TYPE, &read(name)).unwrap();
         request.verify(&AwsLc).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -79,10 +97,19 @@ fn bodies_captured_from_other_servers_are_read() {
 #[test]
 fn the_path_says_what_is_asked_for() {
     let ask = Operation::from_path;
-    assert_eq!(ask("/.well-known/est/cacerts"), Some(Operation::CaCerts));
-    assert_eq!(ask("/.well-known/est/plant7/simpleenroll"), Some(Operation::SimpleEnroll));
-    assert_eq!(ask(&Operation::SimpleReenroll.path()), Some(Operation::SimpleReenroll));
-    for path in ["/est/cacerts", "/.well-known/est//cacerts", "/.well-known/est/a/b/cacerts", ""] {
+    assert_eq!(ask("/.well-known/est/cacerts"), Some((Operation::CaCerts, None)));
+    let labelled = ask("/.well-known/est/plant7/simpleenroll");
+    assert_eq!(labelled, Some((Operation::SimpleEnroll, Some("plant7"))));
+    for operation in Operation::ALL {
+        assert_eq!(ask(&operation.path()), Some((operation, None)));
+    }
+    for path in [
+        "/est/cacerts",
+        "/.well-known/est//cacerts",
+        "/.well-known/est/a/b/cacerts",
+        "/.well-known/est/fullcmc/cacerts",
+        "",
+    ] {
         assert_eq!(ask(path), None, "{path}");
     }
 }

@@ -5,19 +5,24 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::LazyLock;
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 use touchstone_certs::issue::{Issuer, Kind, Template};
 use touchstone_certs::{Certificate, CertificateRequest, Name, request};
 use touchstone_crypto::{SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::{AwsLc, SoftDecrypter, SoftSigner};
+use touchstone_engine::{Answer, AskKind, Engine, Instant, Output, Path as Way};
+use touchstone_enroll::exchange::{self as ex, Headers, Limits, Message, Method};
+use touchstone_enroll::scep::client::{self, ClientSetup, Meaning};
 use touchstone_enroll::scep::{
     Asked, Body, CHALLENGE_PASSWORD, Capabilities, Challenges, Enrolment, Error, FailInfo,
-    MessageType, Operation, Owner, Progress, Refusal, Reply, Replying, Requester, Transaction,
-    ca_certificates, encode_ca_certificates, encode_next_ca_certificates, next_ca_certificates,
-    read_reply, read_request, respond,
+    MessageType, Operation, Owner, Progress, Refusal, Reply, Replying, Requester, Server,
+    Transaction, ca_certificates, encode_ca_certificates, encode_next_ca_certificates,
+    next_ca_certificates, read_reply, read_request, respond,
 };
 use touchstone_peers::{attempt, corpus, files};
+use touchstone_sim::{Side, laws};
 
 fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
@@ -63,6 +68,8 @@ fn csr(key: &SoftSigner, challenge: Option<&str>) -> CertificateRequest {
 /// A CA that lets in whoever has an open challenge or a certificate of its own, after `delay` polls.
 #[derive(Default)]
 struct Desk {
+    /// Whether anybody is let in, and certificates for one key are the same each time.
+    open: bool,
     challenges: Challenges,
     delay: usize,
     waiting: Vec<(Transaction, CertificateRequest)>,
@@ -71,6 +78,10 @@ struct Desk {
 
 impl Desk {
     fn issue(&mut self, request: &CertificateRequest) -> Reply {
+        let same = |it: &&Certificate| self.open && it.spki_der() == request.spki_der();
+        if let Some(certificate) = self.issued.iter().find(same).cloned() {
+            return Reply::Issued { certificate, others: vec![CA.certificate.clone()] };
+        }
         let issuer = Issuer::new(&CA.certificate, &CA.key).unwrap();
         let mut template = template(Kind::Client, "x");
         template.subject = request.subject().clone();
@@ -89,7 +100,7 @@ impl Owner for Desk {
         match &asked.body {
             Body::Enrol(request) => {
                 let challenge = asked.challenge().unwrap_or_default();
-                if !self.challenges.redeem(&AwsLc, &challenge, now()) {
+                if !self.open && !self.challenges.redeem(&AwsLc, &challenge, now()) {
                     return Self::no(FailInfo::BadRequest, "no such challenge is open");
                 }
                 if self.delay > 0 {
@@ -369,6 +380,109 @@ fn exchange(stream: &mut TcpStream, desk: &mut Desk) -> String {
     stream.write_all(head.as_bytes()).unwrap();
     stream.write_all(&out).unwrap();
     format!("{name} {status}")
+}
+
+/// Both ends' owners: the client's enrolment begins anew with each conversation.
+fn turned(
+    client: &mut Option<Enrolment<'static>>,
+    desk: &mut Desk,
+    side: Side,
+    kind: AskKind,
+    question: &[u8],
+) -> Vec<u8> {
+    static ANCHORS: LazyLock<Vec<Certificate>> = LazyLock::new(|| vec![CA.certificate.clone()]);
+    match (side, kind) {
+        (Side::A, AskKind::Request) => {
+            if client::first(question) {
+                *client = Some(enrolment(&ANCHORS, "open sesame"));
+                *desk =
+                    Desk { delay: 2, issued: std::mem::take(&mut desk.issued), ..Desk::default() };
+            }
+            client.as_mut().unwrap().next(&AwsLc, now()).unwrap()
+        }
+        (Side::A, AskKind::Conclude) => {
+            let meaning = match client.as_mut().unwrap().read(&AwsLc, question).unwrap() {
+                Progress::Issued { certificate, .. } => Meaning::Issued(vec![certificate]),
+                Progress::Pending => Meaning::Pending,
+                Progress::Failed { info, text } => {
+                    Meaning::Failed { info: info.name().into(), text: text.unwrap_or_default() }
+                }
+            };
+            meaning.encode().unwrap()
+        }
+        (Side::B, AskKind::Issue) => answer(desk, question).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn both_ends_keep_the_laws() {
+    let limits = Limits {
+        deadline: Duration::from_mins(50),
+        linger: Duration::from_mins(9),
+        ..Limits::default()
+    };
+    let setup = ClientSetup { path: "/scep".into(), retries: 5, pause: Duration::from_secs(5) };
+    let fresh = || {
+        let client = client::Client::of(setup.clone(), [3; 16], limits);
+        (client, Server::of(Arc::new(AwsLc), Capabilities::OURS, limits))
+    };
+    let (mut enrolment, mut desk) = (None, Desk { open: true, ..Desk::default() });
+    let mut asked = |side: Side, kind: AskKind, question: &[u8]| {
+        desk.open = true;
+        turned(&mut enrolment, &mut desk, side, kind, question)
+    };
+    laws::one_byte_buffer(&fresh, &mut asked);
+    laws::bad_link_same_end(&fresh, &mut asked, 0..20);
+
+    let at = Instant::from_millis(0);
+    let (mut asking, mut answering) = fresh();
+    let mut buf = [0; 4096];
+    let Output::Transmit { .. } = asking.poll_output(at, &mut buf) else { panic!() };
+    laws::noise_never_closes(&mut asking, at, &client::Client::held);
+    laws::stale_ticket_is_ignored(&mut asking, at);
+    laws::noise_never_closes(&mut answering, at, &Server::held);
+    laws::stale_ticket_is_ignored(&mut answering, at);
+}
+
+/// A server's response to one request, whose owner has nothing to say.
+fn told(method: Method, query: &str, body: &[u8]) -> (u16, String) {
+    let mut server = Server::of(Arc::new(AwsLc), Capabilities::OURS, Limits::default());
+    let (path, headers) = (format!("/scep?{query}"), Headers::new());
+    let request = ex::Request { method, path, headers, body: body.to_vec() };
+    let (at, mut buf) = (Instant::from_millis(0), vec![0; 1 << 20]);
+    server.handle_wire(at, Way::ONLY, &mut Message::only(request).encode());
+    loop {
+        match server.poll_output(at, &mut buf) {
+            Output::Transmit { len, .. } => {
+                let response = Message::response(&buf[..len]).unwrap();
+                let code = response.headers.one("touchstone-code").unwrap_or_default();
+                return (response.status, code.to_owned());
+            }
+            Output::Ask(ask) => server.handle_answer(at, ask.ticket, Answer::Failed),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn each_bad_request_of_the_url_has_its_own_name() {
+    let message = {
+        let mut client = enrolment(std::slice::from_ref(&CA.certificate), "x");
+        client.next(&AwsLc, now()).unwrap()
+    };
+    let post = |body: &[u8]| told(Method::Post, "operation=PKIOperation", body);
+    assert_eq!(told(Method::Get, "operation=GetCACaps", &[]), (200, String::new()));
+    assert_eq!(told(Method::Get, "operation=Dance", &[]), (400, "scep.operation".into()));
+    assert_eq!(told(Method::Get, "", &[]), (400, "scep.operation".into()));
+    assert_eq!(told(Method::Post, "operation=GetCACert", &[]), (405, "scep.method".into()));
+    assert_eq!(told(Method::Get, "operation=PKIOperation", &[]), (405, "scep.method".into()));
+    assert_eq!(post(&message), (503, "fleet.failed".into()), "it comes before the owner");
+    assert_eq!(post(b"nonsense"), (400, "cms.malformed".into()));
+    assert_eq!(post(&[message.as_slice(), &[0]].concat()), (400, "cms.malformed".into()));
+    let mut forged = message;
+    *forged.last_mut().unwrap() ^= 1;
+    assert_eq!(post(&forged).0, 400);
 }
 
 #[test]

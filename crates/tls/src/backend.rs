@@ -402,6 +402,12 @@ impl Connection {
         certificates.iter().map(|der| der.to_vec()).collect()
     }
 
+    pub(crate) fn channel_binding(&self) -> Option<[u8; 32]> {
+        let label = b"EXPORTER-Channel-Binding";
+        let tls13 = self.rustls.protocol_version() == Some(rustls::ProtocolVersion::TLSv1_3);
+        tls13.then(|| self.rustls.export_keying_material([0; 32], label, None).ok()).flatten()
+    }
+
     pub(crate) fn alpn(&self) -> Option<Vec<u8>> {
         self.rustls.alpn_protocol().map(<[u8]>::to_vec)
     }

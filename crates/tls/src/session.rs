@@ -94,6 +94,12 @@ impl Session {
         }
     }
 
+    /// What both ends of this connection know and nobody else: `tls-exporter` (RFC 9266 §2). None
+    /// before the handshake is done, and in TLS 1.2, whose exporters bind to nothing (RFC 9266 §3).
+    pub fn channel_binding(&self) -> Option<[u8; 32]> {
+        if self.connected { self.connection.channel_binding() } else { None }
+    }
+
     fn fail(&mut self, error: Error) {
         if self.failed.is_none() && self.closed.is_none() {
             self.failed = Some(error);

@@ -1,4 +1,4 @@
-//! The HTTP interfaces: devices, operators, certificate status.
+//! The HTTP interfaces: devices, operators, enrolment, certificate status.
 
 pub mod auth;
 pub mod crl;
@@ -9,5 +9,6 @@ pub mod ocsp;
 pub mod openapi;
 pub mod operator;
 pub mod problem;
+pub mod scep;
 pub(crate) mod stream;
 pub mod types;

@@ -74,6 +74,8 @@ pub enum For {
     Authority,
     /// Something else, by a profile of the configuration.
     Other,
+    /// The registration authority in front of the CA: this fleet's own.
+    Registration,
 }
 
 impl For {
@@ -87,6 +89,7 @@ impl For {
             Self::Responder => "ocsp",
             Self::Authority => "ca",
             Self::Other => "other",
+            Self::Registration => "registration",
         }
     }
 
@@ -98,6 +101,7 @@ impl For {
             Self::Client => Kind::Client,
             Self::Responder => Kind::OcspResponder,
             Self::Authority => Kind::Intermediate { path_len: 0 },
+            Self::Registration => Kind::RegistrationAuthority,
         }
     }
 }
@@ -188,6 +192,11 @@ impl Authority {
     /// The profile of that name.
     pub fn profile(&self, name: &str) -> Option<&Profile> {
         self.profiles.iter().find(|profile| profile.name == name)
+    }
+
+    /// The same, where it has to be there.
+    pub fn needs_profile(&self, name: &str) -> Result<&Profile, Error> {
+        self.profile(name).ok_or_else(|| Error::Unknown { what: "profile", name: name.to_owned() })
     }
 
     /// The certificates of the CA itself, as they are recorded.

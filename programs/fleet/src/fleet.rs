@@ -6,6 +6,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::console::Logins;
 use crate::judge::Judge;
+use crate::registration::Registration;
 use crate::sessions::Sessions;
 use crate::store::{Rules, Store};
 use crate::trust::Trust;
@@ -21,6 +22,8 @@ pub struct Fleet {
     pub store: Store,
     /// The CA.
     pub authority: Arc<Authority>,
+    /// Who signs for the CA in EST and SCEP.
+    pub registration: Registration,
     /// Whom the fleet believes.
     pub trust: Arc<Trust>,
     /// Who answers what exchanges ask.

@@ -15,6 +15,7 @@ mod error;
 pub mod fleet;
 pub mod judge;
 pub mod policy;
+pub mod registration;
 pub mod run;
 pub mod secure;
 pub mod serve;

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 use touchstone_drive::ServiceManager;
 use touchstone_fleet::authority::For;
-use touchstone_fleet::commands::{self, Order};
+use touchstone_fleet::commands::{self, Guest, Order};
 use touchstone_fleet::config::{self, Config};
 use touchstone_fleet::state::StateDir;
 use touchstone_fleet::trust::Trust;
@@ -107,6 +107,26 @@ with `touchstone device override set ID --deny`: this revokes one certificate, a
         /// Why: keyCompromise, superseded, cessationOfOperation, privilegeWithdrawn, ..
         #[arg(long, default_value = "unspecified")]
         reason: String,
+    },
+    /// Let somebody enrol once without a device's identity: by SCEP, or by EST with a password
+    #[command(after_help = "\
+Examples:
+  touchstone-fleet invite --name plc-12 --minutes 60 > challenge
+  touchstone scep enroll --url http://fleet.example:8081/scep --subject CN=plc-12 --challenge file:challenge ..
+  touchstone est enroll --url https://fleet.example:8443 --user plc-12 --password file:challenge ..
+
+Prints the challenge once; only its digest is kept. Whoever uses it gets a certificate for this name
+alone. It is used up by the first key; the same key may ask again.")]
+    Invite {
+        /// The common name of the certificate, and the user name in HTTP
+        #[arg(long)]
+        name: String,
+        /// What the certificate is for
+        #[arg(long, default_value = "client", value_parser = ["client", "server"])]
+        kind: String,
+        /// For how many minutes it is open
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=44_640))]
+        minutes: u64,
     },
     /// Print the public key that attestation results are verified with
     ShowVerifierKey,
@@ -237,6 +257,18 @@ fn act(arguments: &Arguments, config: Config) -> Result<(), Error> {
                 answer("touchstone.certificate.revoke/1", &revoked);
             } else {
                 println!("revoked  {} of {}: {}", revoked.serial, revoked.subject, revoked.reason);
+            }
+            Ok(())
+        }
+        Some(Command::Invite { name, kind, minutes }) => {
+            let what = touchstone_fleet::registration::kind(kind);
+            let guest = Guest { name: name.clone(), what, minutes: *minutes };
+            let invited = commands::invite(&config, &guest)?;
+            if arguments.json {
+                answer("touchstone.fleet.invite/1", &invited);
+            } else {
+                println!("{}", invited.challenge);
+                eprintln!("fleet: good once, for `{}`, {minutes} minutes", invited.name);
             }
             Ok(())
         }

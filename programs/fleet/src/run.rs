@@ -1,11 +1,12 @@
 //! From a configuration to a fleet that serves, and to its end.
 
 use crate::api::device::Bodies;
-use crate::api::{crl, device, est, ocsp, operator};
+use crate::api::{crl, device, est, ocsp, operator, scep};
 use crate::authority::{Authority, For};
 use crate::config::{Collector, Config, LogKeyPlace, Place, Role};
 use crate::fleet::Fleet;
 use crate::judge::Judge;
+use crate::registration::Registration;
 use crate::serve::{self, Plain, stopped};
 use crate::sessions::Sessions;
 use crate::ship::{self, Route, Secure, Shipper};
@@ -47,7 +48,7 @@ pub struct Listening {
     pub device: SocketAddr,
     /// Console and operator API.
     pub console: SocketAddr,
-    /// Certificate status.
+    /// Certificate status, and SCEP: what protects itself and needs no TLS.
     pub ocsp: SocketAddr,
 }
 
@@ -139,6 +140,7 @@ pub async fn start(
     let store = Store::start(db)?;
     policy(&trust, &store).await?;
     let authority = authority(state, &config, &store).await?;
+    let registration = Registration::open(state, &authority, &store, &config.name).await?;
     let key = state.key("verifier.key", SignatureAlgorithm::EcdsaP256Sha256)?;
     let operators = operators(&config, state)?;
     store.call(move |db| db.replace_operators(&operators, clock::now())).await?;
@@ -158,6 +160,7 @@ pub async fn start(
     let fleet = Arc::new(Fleet {
         store,
         authority,
+        registration,
         trust,
         judge: Arc::new(judge),
         sessions: Arc::new(Sessions::new(&config.limits)),
@@ -290,7 +293,8 @@ async fn listen(fleet: &Arc<Fleet>, tasks: &mut JoinSet<()>) -> Result<Listening
         tasks.spawn(serve::serve(people, Plain, router, connections, stop.clone()));
     }
 
-    let router = ocsp::router().merge(crl::router()).with_state(Arc::clone(fleet));
+    let status_ways = ocsp::router().merge(crl::router()).merge(scep::router());
+    let router = status_ways.with_state(Arc::clone(fleet));
     tasks.spawn(serve::serve(status, Plain, router, connections, stop.clone()));
     Ok(listening)
 }

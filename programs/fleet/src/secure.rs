@@ -39,7 +39,8 @@ impl Upgrade for Tls {
         let config = self.0.borrow().clone();
         let stream = TlsStream::accept(socket, &config).await.map_err(io::Error::other)?;
         let certificates = stream.peer_certificates().to_vec().into();
-        Ok((stream, Peer { address, certificates }))
+        let binding = stream.channel_binding();
+        Ok((stream, Peer { address, certificates, binding }))
     }
 }
 
@@ -54,9 +55,7 @@ pub async fn identity(
     let key = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256)
         .map_err(Error::crypto("a TLS key"))?;
     let names = names.iter().map(|name| alternative_name(name)).collect();
-    let profile = authority
-        .profile(what.name())
-        .ok_or_else(|| Error::Unknown { what: "profile", name: what.name().to_owned() })?;
+    let profile = authority.needs_profile(what.name())?;
     let subject = common_name(name)?;
     let issued = authority.issue(profile, subject, names, key.spki_der(), LIFETIME).await?;
     let new = issued.row(None);

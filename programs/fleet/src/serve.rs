@@ -25,6 +25,8 @@ pub struct Peer {
     pub address: SocketAddr,
     /// Its certificate chain, leaf first; empty without one.
     pub certificates: Arc<[Vec<u8>]>,
+    /// What binds a message to its connection (RFC 9266); none without TLS.
+    pub binding: Option<[u8; 32]>,
 }
 
 /// Returns when the program is to end.
@@ -64,7 +66,7 @@ impl Upgrade for Plain {
         socket: TcpStream,
         address: SocketAddr,
     ) -> Result<(TcpStream, Peer), std::io::Error> {
-        Ok((socket, Peer { address, certificates: Arc::new([]) }))
+        Ok((socket, Peer { address, certificates: Arc::new([]), binding: None }))
     }
 }
 

@@ -10,6 +10,7 @@ mod devices;
 mod events;
 mod feed;
 mod ima_history;
+mod invitations;
 mod operators;
 mod policies;
 mod references;
@@ -21,6 +22,7 @@ pub use certificates::{Added, CertificateRow, NewCertificate, Status};
 pub use claims::StoredClaims;
 pub use devices::{DeviceRow, Enrolled, NewDevice, Rules};
 pub use events::NewEvent;
+pub use invitations::{Invitation, NewInvitation, Redeemed};
 pub use operators::Operator;
 pub use references::NewReference;
 pub use results::{NewResult, Recorded, StoredResult};
@@ -41,6 +43,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("store/policies.sql"),
     include_str!("store/ima_history.sql"),
     include_str!("store/authority.sql"),
+    include_str!("store/invitations.sql"),
 ];
 
 /// Calls that may wait for the database; more callers wait in line themselves.

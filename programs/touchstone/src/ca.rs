@@ -6,6 +6,7 @@ use crate::answer::{Answer, Answered, Failure};
 use crate::cli::{Ca, IssueCa};
 use crate::files::{self, SMALL};
 use crate::{cert, signing};
+pub(crate) use records::{Known, Standing};
 use records::{Record, Records};
 use serde_json::Value;
 use std::fs;

@@ -6,6 +6,7 @@ mod ca;
 mod cert;
 mod cms;
 mod element;
+mod est;
 mod log;
 mod reference;
 mod respond;
@@ -17,6 +18,7 @@ pub(crate) use ca::{Ca, IssueCa};
 pub(crate) use cert::{Cert, Ocsp, VerifyCert};
 pub(crate) use cms::{Cipher, Cms, Held};
 pub(crate) use element::{Authorization, Element, ElementVerb, Keys, Lock, Lockout, Nv, Pcr};
+pub(crate) use est::{Est, EstRequest, EstServer};
 pub(crate) use log::{BootLog, ImaLog, Log};
 pub(crate) use reference::{
     About, AssignReference, BuildReference, ExportReference, Format, Images, ImportReference,
@@ -66,6 +68,9 @@ pub(crate) enum Noun {
     /// Envelopes (CMS): sign, verify, encrypt and decrypt files
     #[command(subcommand)]
     Cms(Cms),
+    /// Certificates from a CA, over EST
+    #[command(subcommand)]
+    Est(Box<Est>),
     /// Certificates from CAs that speak nothing better than SCEP
     #[command(subcommand)]
     Scep(Scep),

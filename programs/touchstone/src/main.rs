@@ -18,6 +18,7 @@ mod cli;
 mod cms;
 mod device;
 mod element;
+mod est;
 mod files;
 mod fleet;
 mod log;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         Noun::Reference(verb) => reference::run(&verb),
         Noun::Appraise(arguments) => appraise::run(&arguments),
         Noun::Cms(verb) => cms::run(&verb),
+        Noun::Est(verb) => est::run(&verb),
         Noun::Scep(verb) => scep::run(&verb),
         Noun::Element(element) => element::run(&element),
         Noun::Cert(verb) => cert::run(&verb),

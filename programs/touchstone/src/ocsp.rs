@@ -1,4 +1,6 @@
-//! `touchstone ocsp query`: asking a responder, over HTTP (RFC 6960 A.1).
+//! `touchstone ocsp`: asking a responder, over HTTP (RFC 6960 A.1), and being one.
+
+mod serve;
 
 use crate::answer::{Answer, Answered, Failure};
 use crate::cert;
@@ -23,7 +25,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const LIMIT: usize = 256 << 10;
 
 pub(crate) fn run(verb: &Ocsp) -> Answered {
-    let Ocsp::Query { file, issuer, url, no_nonce, out } = verb;
+    let (file, issuer, url, no_nonce, out) = match verb {
+        Ocsp::Query { file, issuer, url, no_nonce, out } => (file, issuer, url, no_nonce, out),
+        Ocsp::Serve { dir, listen, responder, key, minutes } => {
+            let responder = responder.as_deref().zip(key.as_deref());
+            return serve::run(dir, *listen, responder, *minutes);
+        }
+    };
     let certificate = cert::read(file)?.remove(0);
     let issuer = cert::read(issuer)?.remove(0);
     let url = match (url, certificate.ocsp_urls()) {

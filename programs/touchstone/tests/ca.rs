@@ -162,3 +162,46 @@ fn a_request_that_does_not_prove_its_key_gets_nothing() {
     ran(dir, "ca init ca --subject CN=x").expect(3);
     assert!(!dir.join("a.pem").exists());
 }
+
+#[test]
+fn openssl_asks_a_responder_that_follows_the_records() {
+    let folder = plant();
+    let dir = folder.path();
+    let a = serial(&issue(dir, "a"));
+    let line = "req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ocsp.key -subj \
+                /CN=responder -out ocsp.csr";
+    openssl(dir, &words(line));
+    ran(dir, "ca issue ca --request ocsp.csr --profile ocsp-signing --out ocsp.pem").expect(0);
+    for more in ["", "--responder ocsp.pem --key file:ocsp.key"] {
+        let line = format!("ocsp serve ca --listen 127.0.0.1:0 {more}");
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_touchstone"))
+            .args(words(&line))
+            .current_dir(dir)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut url = String::new();
+        let out = child.stdout.take().unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut url).unwrap();
+        let ask = |serial: &str| {
+            let line = format!(
+                "ocsp -issuer ca/ca.pem -serial 0x{serial} -url {} -CAfile ca/ca.pem -no_cert_checks",
+                url.trim()
+            );
+            openssl(dir, &words(&line))
+        };
+        if more.is_empty() {
+            let said = ask(&a);
+            assert!(said.contains(": good") && said.contains("Response verify OK"), "{said}");
+            ran(dir, &format!("ca revoke ca --serial {a} --reason keyCompromise")).expect(0);
+        }
+        let said = ask(&a);
+        assert!(said.contains(": revoked") && said.contains("keyCompromise"), "{said}");
+        assert!(ask("abcdef").contains(": unknown"));
+        let line = format!("ocsp query a.pem --issuer ca/ca.pem --url {}", url.trim());
+        ran(dir, &line).expect(1);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    ran(dir, "ocsp serve ca --responder a.pem --key file:ocsp.key").expect(3);
+}

@@ -14,6 +14,8 @@ const fn oid(text: &str) -> ObjectIdentifier {
 
 /// TCG EK Credential Profile §3.2.16.
 const EK_CERTIFICATE: ObjectIdentifier = oid("2.23.133.8.1");
+/// RFC 6402 §2.10: `id-kp-cmcRA`.
+const CMC_RA: ObjectIdentifier = oid("1.3.6.1.5.5.7.3.28");
 /// TCG: a key that attests, `tcg-kp-AIKCertificate`.
 const AK_CERTIFICATE: ObjectIdentifier = oid("2.23.133.8.3");
 /// TCG, TPM 2.0 Keys for Device Identity and Attestation §8: `tcg-cap-verifiedTPMResidency`.
@@ -60,6 +62,9 @@ pub enum Kind {
     CrlSigner,
     /// A signer of updates and reference values.
     CodeSigner,
+    /// A registration authority in front of a CA: signs CMC responses (RFC 6402 §2.10) and SCEP
+    /// replies, and SCEP requests are encrypted to it (RFC 8894 §2.2).
+    RegistrationAuthority,
 }
 
 /// What certificates of one kind have in them (RFC 5280 §4.2).
@@ -271,6 +276,10 @@ impl From<Kind> for Profile {
             },
             Kind::CrlSigner => Self::end_entity(CRLSign, &[]),
             Kind::CodeSigner => Self::end_entity(DigitalSignature, &[ID_KP_CODE_SIGNING]),
+            Kind::RegistrationAuthority => {
+                let usage = DigitalSignature | KeyEncipherment;
+                Self { usage, ..Self::end_entity(DigitalSignature, &[CMC_RA]) }
+            }
         }
     }
 }
@@ -294,12 +303,13 @@ impl Kind {
             "ocsp-signing" => Self::OcspResponder,
             "crl-signing" => Self::CrlSigner,
             "code-signing" => Self::CodeSigner,
+            "registration" => Self::RegistrationAuthority,
             _ => return None,
         })
     }
 
     /// Every name that [`from_name`](Self::from_name) knows.
-    pub const NAMES: [&'static str; 14] = [
+    pub const NAMES: [&'static str; 15] = [
         "root",
         "issuing",
         "device",
@@ -314,5 +324,6 @@ impl Kind {
         "ocsp-signing",
         "crl-signing",
         "code-signing",
+        "registration",
     ];
 }

@@ -23,12 +23,23 @@ pub fn respond(
 ) -> Result<Vec<u8>, Error> {
     let asked = read_request(crypto, message, by.certificate, opens)?;
     let reply = owner.answer(&asked);
-    match by.reply(crypto, &asked, &reply, at) {
+    answer_to(crypto, &asked, &reply, by, at)
+}
+
+/// The message that answers a request, as [`respond`] sends it.
+pub fn answer_to(
+    crypto: &dyn EnvelopeCrypto,
+    asked: &Asked,
+    reply: &Reply,
+    by: &Replying<'_>,
+    at: u64,
+) -> Result<Vec<u8>, Error> {
+    match by.reply(crypto, asked, reply, at) {
         // The key that asks is none that can be encrypted to.
         Err(Error::Cms(touchstone_cms::Error::Refused(touchstone_cms::Refusal::UnsuitableKey))) => {
             let text = Some("the key that signs the request has to be RSA".to_owned());
             let no = Reply::Failed { info: FailInfo::BadAlg, text };
-            by.reply(crypto, &asked, &no, at)
+            by.reply(crypto, asked, &no, at)
         }
         other => other,
     }
@@ -52,17 +63,22 @@ struct Open {
 const MOST_OPEN: usize = 100_000;
 const DIGITS: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 
+/// A challenge that nobody guesses: 26 letters and digits, 130 random bits.
+pub fn draw_challenge(crypto: &dyn Crypto) -> Result<String, Error> {
+    let mut octets = [0; 26];
+    crypto.random(&mut octets)?;
+    let digit = |octet: &u8| DIGITS.get(usize::from(octet & 31)).copied().unwrap_or(b'A');
+    Ok(octets.iter().map(|octet| char::from(digit(octet))).collect())
+}
+
 impl Challenges {
-    /// A new challenge, good until `until`: 26 letters and digits, 130 random bits.
+    /// A new challenge, good until `until`.
     pub fn issue(&mut self, crypto: &dyn Crypto, now: u64, until: u64) -> Result<String, Error> {
         self.open.retain(|open| open.until >= now);
         if self.open.len() >= MOST_OPEN {
             return Err(Refusal::TooManyChallenges.into());
         }
-        let mut octets = [0; 26];
-        crypto.random(&mut octets)?;
-        let digit = |octet: &u8| DIGITS.get(usize::from(octet & 31)).copied().unwrap_or(b'A');
-        let challenge: String = octets.iter().map(|octet| char::from(digit(octet))).collect();
+        let challenge = draw_challenge(crypto)?;
         let digest = crypto.hash(HashAlgorithm::Sha256, &[challenge.as_bytes()]);
         self.open.push(Open { digest, until });
         Ok(challenge)

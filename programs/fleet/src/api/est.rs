@@ -1,158 +1,360 @@
-//! Enrolment over Secure Transport (RFC 7030): cacerts, simpleenroll, simplereenroll.
+//! Enrolment over Secure Transport (RFC 7030) over HTTP: every operation, with and without a label.
+//! The protocol is `touchstone-enroll`'s; here stands who the client is, and what it gets.
 
 use crate::authority::DEVICE;
 use crate::fleet::Fleet;
 use crate::judge::NotIssued;
+use crate::registration::{self, REALM};
 use crate::serve::Peer;
+use crate::store::Invitation;
+use crate::{Error, clock};
 use axum::Router;
-use axum::extract::{Extension, Path, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::body::Body;
+use axum::extract::{Extension, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::any;
 use std::sync::Arc;
 use touchstone_certs::{Certificate, CertificateRequest};
-use touchstone_enroll::est;
+use touchstone_cms::SignedData;
+use touchstone_crypto::{SignatureAlgorithm, Signer};
+use touchstone_crypto_awslc::{AwsLc, SoftSigner};
+use touchstone_drive::{Reply, now};
+use touchstone_engine::{AskKind, Engine, Output, Path};
+use touchstone_enroll::est::attributes::{Attributes, Valued};
+use touchstone_enroll::est::{
+    Binding, Decision, Given, Operation, Question, Sealing, Server, ServerSetup, keygen,
+};
+use touchstone_enroll::exchange::{self, Answering, Headers, Limits, Message, Method, Service};
+use touchstone_httpauth::{Basic, Digest, secret};
 
-/// Octets of a request; a request with a TPM's statement has about 2 KiB.
-const LARGEST: usize = 64 * 1024;
-/// Where a refusal's stable code stands.
-const CODE: HeaderName = HeaderName::from_static("touchstone-code");
-const ENCODING: HeaderName = HeaderName::from_static("content-transfer-encoding");
+/// Octets of a request; one with a TPM's statement has about 2 KiB, a full one has several.
+const LARGEST: usize = 256 * 1024;
+/// The headers that the protocol looks at.
+const HEARD: [&str; 3] = ["content-type", "user-agent", "authorization"];
+/// A key that the fleet makes for a client.
+const MADE: SignatureAlgorithm = SignatureAlgorithm::EcdsaP256Sha256;
+/// The curve that requests are asked for: `id-ecPublicKey` with `secp256r1`, as DER.
+const EC_PUBLIC_KEY: &str = "1.2.840.10045.2.1";
+const P256: [u8; 10] = [0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07];
+const ECDSA_SHA256: &str = "1.2.840.10045.4.3.2";
 
 /// `/.well-known/est`.
 pub fn router() -> Router<Arc<Fleet>> {
-    Router::new()
-        .route("/.well-known/est/cacerts", get(cacerts))
-        .route("/.well-known/est/simpleenroll", post(enroll))
-        .route("/.well-known/est/simplereenroll", post(reenroll))
-        .route("/.well-known/est/{label}/cacerts", get(cacerts))
-        .route("/.well-known/est/{label}/simpleenroll", post(enroll_by))
-        .route("/.well-known/est/{label}/simplereenroll", post(reenroll_by))
+    Router::new().route("/.well-known/est/{*rest}", any(serve))
 }
 
-/// RFC 7030 §4.1.
-async fn cacerts(State(fleet): State<Arc<Fleet>>) -> Response {
-    certs(&fleet.authority.certificates(), est::CERTS_TYPE)
-}
-
-/// RFC 7030 §4.2.1.
-async fn enroll(
+async fn serve(
     State(fleet): State<Arc<Fleet>>,
     Extension(peer): Extension<Peer>,
     request: Request,
 ) -> Response {
-    certify(&fleet, &peer, request, DEVICE, false).await
-}
-
-/// RFC 7030 §4.2.2.
-async fn reenroll(
-    State(fleet): State<Arc<Fleet>>,
-    Extension(peer): Extension<Peer>,
-    request: Request,
-) -> Response {
-    certify(&fleet, &peer, request, DEVICE, true).await
-}
-
-/// RFC 7030 §3.2.2: the label is the profile.
-async fn enroll_by(
-    State(fleet): State<Arc<Fleet>>,
-    Extension(peer): Extension<Peer>,
-    Path(label): Path<String>,
-    request: Request,
-) -> Response {
-    certify(&fleet, &peer, request, &label, false).await
-}
-
-async fn reenroll_by(
-    State(fleet): State<Arc<Fleet>>,
-    Extension(peer): Extension<Peer>,
-    Path(label): Path<String>,
-    request: Request,
-) -> Response {
-    certify(&fleet, &peer, request, &label, true).await
-}
-
-async fn certify(
-    fleet: &Arc<Fleet>,
-    peer: &Peer,
-    request: Request,
-    profile: &str,
-    again: bool,
-) -> Response {
-    let headers = request.headers().clone();
-    let body = match fleet.bodies.read(request, LARGEST).await {
-        Ok(body) => body,
-        Err(refusal) => return refusal.into_response(),
+    let request = match heard(&fleet, request).await {
+        Ok(request) => request,
+        Err(response) => return response,
     };
-    let issued = match decode(&headers, &body) {
-        // Once begun it is finished, even if the client goes away: what is recorded was issued.
-        Ok(request) => {
-            let (judge, peer) = (Arc::clone(&fleet.judge), peer.clone());
-            let profile = profile.to_owned();
-            let work =
-                tokio::spawn(
-                    async move { judge.certify_by(&profile, &peer, request, again).await },
-                );
-            work.await.unwrap_or(Err(NotIssued::Failed))
+    let binding = Binding { octets: peer.binding.map(|it| it.to_vec()), required: false };
+    let setup = ServerSetup { crypto: Arc::new(AwsLc), now: clock::now(), binding };
+    let server = Server::of(setup, Limits::default());
+    // Once begun it is finished, even if the client goes away: what is recorded was issued.
+    let work = tokio::spawn(async move {
+        let desk = Desk { fleet, peer, method: request.method, invited: None };
+        answer(server, request, desk).await
+    });
+    told(work.await.ok().flatten())
+}
+
+/// What the protocol hears of a request.
+pub(super) async fn heard(
+    fleet: &Fleet,
+    request: Request<Body>,
+) -> Result<exchange::Request, Response> {
+    let Some(method) = Method::from_name(request.method().as_str()) else {
+        return Err(StatusCode::METHOD_NOT_ALLOWED.into_response());
+    };
+    let mut headers = Headers::new();
+    for name in HEARD {
+        for value in request.headers().get_all(name).iter().filter_map(|it| it.to_str().ok()) {
+            headers = headers.with(name, value);
         }
-        Err(error) => Err(NotIssued::Malformed { code: error.code(), text: error.to_string() }),
-    };
-    match issued {
-        Ok(certificate) => certs(&[certificate], est::ENROLLED_TYPE),
-        Err(why) => refuse(why),
+    }
+    let path = request.uri().path_and_query().map_or("/", |it| it.as_str()).to_owned();
+    let body = fleet.bodies.read(request, LARGEST).await.map_err(IntoResponse::into_response)?;
+    Ok(exchange::Request { method, path, headers, body })
+}
+
+/// Who answers what a server's end asks.
+pub(super) trait Owner: Send {
+    /// The answer.
+    fn answer(&mut self, kind: AskKind, question: Vec<u8>) -> impl Future<Output = Reply> + Send;
+}
+
+/// Gives a request to a server's end, and takes its response.
+pub(super) async fn answer<S>(
+    mut server: Answering<S>,
+    request: exchange::Request,
+    mut owner: impl Owner,
+) -> Option<exchange::Response>
+where
+    S: Service + Send,
+{
+    let mut buf = Vec::new();
+    server.handle_wire(now(), Path::ONLY, &mut Message::only(request).encode());
+    loop {
+        let asked = match server.poll_output(now(), &mut buf) {
+            Output::Transmit { len, .. } => return Message::response(buf.get(..len)?),
+            Output::Ask(ask) => ask,
+            Output::Grow(need) => {
+                buf.resize(need, 0);
+                continue;
+            }
+            Output::Event(_) => continue,
+            // It owes a response and waits for nothing: the request was none.
+            Output::Wait(_) | Output::Closed(_) => return None,
+        };
+        let question = buf.get(..asked.len)?.to_vec();
+        let reply = owner.answer(asked.kind, question).await;
+        server.handle_answer(now(), asked.ticket, reply.as_answer());
     }
 }
 
-/// Some clients send DER as it is, without base64.
-fn decode(
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<CertificateRequest, touchstone_enroll::Error> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    let kind = kind.unwrap_or_default();
-    let is_request = kind.split(';').next().is_some_and(|kind| kind.trim() == est::REQUEST_TYPE);
-    if is_request && body.first() == Some(&0x30) {
-        return Ok(CertificateRequest::decode(body)?);
-    }
-    est::decode_request(kind, body)
-}
-
-fn certs(certificates: &[Certificate], kind: &'static str) -> Response {
-    match est::encode_certs(certificates) {
-        Ok(body) => {
-            let headers = [
-                (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
-                (ENCODING, HeaderValue::from_static(est::TRANSFER_ENCODING)),
-            ];
-            (headers, body).into_response()
-        }
-        Err(error) => {
-            tracing::error!(code = error.code(), %error, "certificates could not be encoded");
-            refuse(NotIssued::Failed)
-        }
-    }
-}
-
-/// RFC 7030 §4.2.3: an error's words are `text/plain`.
-fn refuse(why: NotIssued) -> Response {
-    let (status, code, text) = match why {
-        NotIssued::NoCertificate => (
-            StatusCode::UNAUTHORIZED,
-            "est.certificate.none",
-            "enrolment needs a client certificate: the device's IDevID".to_owned(),
-        ),
-        NotIssued::Malformed { code, text } => (StatusCode::BAD_REQUEST, code, text),
-        NotIssued::Judged { code, text } => (StatusCode::FORBIDDEN, code, text),
-        NotIssued::Failed => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            "fleet.failed",
-            "the fleet could not do it; try again in a moment".to_owned(),
-        ),
+/// A response as HTTP has it. Its length is always said, since strongSwan reads no chunks.
+pub(super) fn told(response: Option<exchange::Response>) -> Response {
+    let Some(response) = response else {
+        return StatusCode::SERVICE_UNAVAILABLE.into_response();
     };
-    tracing::info!(%status, code, text, "no certificate");
-    let headers = [
-        (CODE, HeaderValue::from_static(code)),
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
-    ];
-    (status, headers, format!("{text}\n")).into_response()
+    let status = StatusCode::from_u16(response.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    if response.status >= 400 {
+        let code = response.headers.one("touchstone-code").unwrap_or_default();
+        let words = String::from_utf8_lossy(&response.body);
+        tracing::info!(%status, code, words = words.trim(), "no certificate");
+    }
+    let mut answer = Response::new(Body::from(response.body));
+    *answer.status_mut() = status;
+    for (name, value) in response.headers.iter() {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            answer.headers_mut().append(name, value);
+        }
+    }
+    answer
+}
+
+/// Who answers what the protocol asks about one request.
+struct Desk {
+    fleet: Arc<Fleet>,
+    peer: Peer,
+    method: Method,
+    /// Who has said its password.
+    invited: Option<Invitation>,
+}
+
+impl Owner for Desk {
+    async fn answer(&mut self, kind: AskKind, question: Vec<u8>) -> Reply {
+        let decided = if kind == AskKind::Seal {
+            Sealing::decode(&question).map_err(|_| NotIssued::Failed).and_then(|it| self.seal(&it))
+        } else {
+            match Question::decode(&question) {
+                Ok(question) => self.decide(kind, question).await,
+                Err(_) => Err(NotIssued::Failed),
+            }
+        };
+        match decided {
+            Ok(decision) => Reply::Bytes(decision.encode().to_vec()),
+            Err(NotIssued::Malformed { code, text } | NotIssued::Judged { code, text }) => {
+                Reply::refused(code, text)
+            }
+            Err(NotIssued::NoCertificate) => self
+                .challenged(false)
+                .map_or(Reply::Failed, |it| Reply::Bytes(it.encode().to_vec())),
+            Err(NotIssued::Failed) => Reply::Failed,
+        }
+    }
+}
+
+impl Desk {
+    async fn decide(&mut self, kind: AskKind, question: Question) -> Result<Decision, NotIssued> {
+        match kind {
+            AskKind::Authorities => {
+                Ok(Decision::Certificates(self.fleet.authority.certificates()))
+            }
+            AskKind::Attributes => attributes(),
+            AskKind::Admit => self.admit(&question).await,
+            AskKind::Issue => self.issue(&question).await,
+            _ => Err(NotIssued::Failed),
+        }
+    }
+
+    /// RFC 7030 §3.2.3: by a client certificate, or by HTTP. What is shown of both, both has to be
+    /// good.
+    async fn admit(&mut self, question: &Question) -> Result<Decision, NotIssued> {
+        let Some(header) = &question.authorization else {
+            let nobody = self.peer.certificates.is_empty();
+            return if nobody { self.challenged(false) } else { Ok(Decision::Admitted) };
+        };
+        match self.invited(header, &question.path).await? {
+            Shown::Good(invitation) => {
+                self.invited = Some(invitation);
+                Ok(Decision::Admitted)
+            }
+            Shown::Stale => self.challenged(true),
+            Shown::Bad => self.challenged(false),
+        }
+    }
+
+    /// Who says this password, or knows it (RFC 7617, RFC 7616).
+    async fn invited(&self, header: &str, path: &str) -> Result<Shown, NotIssued> {
+        let now = clock::now();
+        if let Ok(basic) = Basic::parse(header) {
+            let name = basic.user().to_owned();
+            let found = self.fleet.store.call(move |db| db.invitation_of(&name, now)).await?;
+            // Digests are compared, so that time tells nothing about the password.
+            let shown = secret(&AwsLc, basic.user(), REALM, basic.password());
+            let good = found.filter(|it| it.digest_secret == *shown);
+            return Ok(good.map_or(Shown::Bad, Shown::Good));
+        }
+        let Ok(digest) = Digest::parse(header) else { return Ok(Shown::Bad) };
+        let name = digest.user().to_owned();
+        let found = self.fleet.store.call(move |db| db.invitation_of(&name, now)).await?;
+        let Some(invitation) = found else { return Ok(Shown::Bad) };
+        let (method, kept) = (self.method.name(), &invitation.digest_secret);
+        if digest.verify(&AwsLc, REALM, method, path, kept).is_err() {
+            return Ok(Shown::Bad);
+        }
+        let nonces = &self.fleet.registration.nonces;
+        let Ok(mut nonces) = nonces.lock() else { return Err(NotIssued::Failed) };
+        Ok(match nonces.check(&AwsLc, &digest, now) {
+            Ok(()) => Shown::Good(invitation),
+            Err(touchstone_httpauth::Error::StaleNonce) => Shown::Stale,
+            Err(_) => Shown::Bad,
+        })
+    }
+
+    fn challenged(&self, stale: bool) -> Result<Decision, NotIssued> {
+        let Ok(nonces) = self.fleet.registration.nonces.lock() else {
+            return Err(NotIssued::Failed);
+        };
+        let digest = nonces.challenge(&AwsLc, REALM, clock::now(), stale);
+        let digest = digest.map_err(|_| NotIssued::Failed)?;
+        let basic = format!("Basic realm=\"{REALM}\", charset=\"UTF-8\"");
+        // Bouncy Castle's client takes the first, and wants quotes where RFC 7616 §3.3 has none.
+        Ok(Decision::Unauthorized(vec![basic, digest.to_string()]))
+    }
+
+    async fn issue(&self, question: &Question) -> Result<Decision, NotIssued> {
+        let read = CertificateRequest::decode(&question.request);
+        let request = read.map_err(|_| NotIssued::Failed)?;
+        let again = question.operation == Operation::SimpleReenroll;
+        // RFC 7030 §3.2.2: the label is the profile.
+        let profile = question.label.as_deref();
+        if let (Some(invitation), Some(label)) = (&self.invited, profile)
+            && *label != invitation.kind
+        {
+            let text = format!("the invitation is for `{}`, not for `{label}`", invitation.kind);
+            return Err(NotIssued::Judged { code: "est.profile.unknown", text });
+        }
+        match (&self.invited, question.operation) {
+            (Some(_), Operation::SimpleReenroll) => {
+                let text = "renewal wants the certificate that is renewed in TLS".to_owned();
+                Err(NotIssued::Judged { code: "est.certificate", text })
+            }
+            (Some(invitation), Operation::ServerKeygen) => {
+                self.made(invitation, question.encrypt_to.as_deref()).await
+            }
+            (Some(invitation), _) => {
+                named(&request, &invitation.name)?;
+                let issued = self.issue_to(invitation, request.spki_der()).await?;
+                Ok(Decision::Certificates(vec![issued]))
+            }
+            (None, Operation::ServerKeygen) => {
+                let text = "a device's key is made where it stays: in the device".to_owned();
+                Err(NotIssued::Judged { code: "est.key.made", text })
+            }
+            (None, _) => {
+                let (judge, profile) = (&self.fleet.judge, profile.unwrap_or(DEVICE));
+                let issued = judge.certify_by(profile, &self.peer, request, again).await?;
+                Ok(Decision::Certificates(vec![issued]))
+            }
+        }
+    }
+
+    async fn issue_to(
+        &self,
+        invitation: &Invitation,
+        spki: &[u8],
+    ) -> Result<Certificate, NotIssued> {
+        let Fleet { authority, store, .. } = &*self.fleet;
+        let issued = registration::issue(authority, store, invitation, spki).await?;
+        issued.ok_or_else(|| NotIssued::Judged {
+            code: "est.challenge.used",
+            text: "this password was used for another key; ask the operator for a new one".into(),
+        })
+    }
+
+    /// RFC 7030 §4.4.
+    async fn made(
+        &self,
+        invitation: &Invitation,
+        encrypt_to: Option<&[u8]>,
+    ) -> Result<Decision, NotIssued> {
+        let to = encrypt_to.map(|id| self.recipient(id)).transpose()?;
+        let key = SoftSigner::generate(MADE).map_err(Error::crypto("a new key"))?;
+        let certificate = self.issue_to(invitation, key.spki_der()).await?;
+        let given = match to {
+            None => Given::Plain(key.pkcs8_der().to_vec().into()),
+            Some(to) => {
+                let ours = &self.fleet.registration;
+                let by: (&_, &dyn Signer) = (&ours.certificate, &ours.key);
+                let sealed = keygen::encrypt(&AwsLc, key.pkcs8_der(), by, &to, clock::now());
+                Given::Encrypted(sealed.map_err(|_| NotIssued::Failed)?)
+            }
+        };
+        Ok(Decision::Key { certificates: vec![certificate], key: given })
+    }
+
+    /// RFC 7030 §4.4.1.2: the key to encrypt to is the one that TLS has shown.
+    fn recipient(&self, id: &[u8]) -> Result<Certificate, NotIssued> {
+        let leaf = self.peer.certificates.first().and_then(|der| Certificate::decode(der).ok());
+        leaf.filter(|it| it.subject_key_id() == Some(id)).ok_or_else(|| NotIssued::Judged {
+            code: "est.key.recipient",
+            text: "the key to encrypt to is not the client certificate's".into(),
+        })
+    }
+
+    fn seal(&self, sealing: &Sealing) -> Result<Decision, NotIssued> {
+        let ours = &self.fleet.registration;
+        let by: [(&_, &dyn Signer); 1] = [(&ours.certificate, &ours.key)];
+        let mut beside = sealing.certificates.clone();
+        let issuing = self.fleet.authority.issuing().iter();
+        beside.extend(issuing.map(|ca| ca.certificate.clone()));
+        let (content, kind, at) = (&sealing.content, &sealing.content_type, clock::now());
+        let der = SignedData::sign_beside(&AwsLc, content, kind, &by, at, &[], &beside);
+        der.map(Decision::Sealed).map_err(|_| NotIssued::Failed)
+    }
+}
+
+/// What a header shows.
+enum Shown {
+    Good(Invitation),
+    Stale,
+    Bad,
+}
+
+/// A subject that claims no more than the invitation says.
+pub(super) fn named(request: &CertificateRequest, name: &str) -> Result<(), NotIssued> {
+    let subject = request.subject();
+    // As text, since clients differ in the string types that they use.
+    let wanted = touchstone_certs::Name::common_name(name).map(|it| it.to_string());
+    let good = subject.is_empty() || wanted.is_ok_and(|wanted| wanted == subject.to_string());
+    if good {
+        return Ok(());
+    }
+    let text = format!("the invitation is for `CN={name}`; ask for that, or for an empty subject");
+    Err(NotIssued::Judged { code: "est.subject", text })
+}
+
+/// RFC 8951 §3, RFC 9908 §3.2: a P-256 key and SHA-256.
+fn attributes() -> Result<Decision, NotIssued> {
+    let key = Valued { oid: EC_PUBLIC_KEY.into(), values: vec![P256.to_vec()] };
+    let wanted = Attributes { named: vec![ECDSA_SHA256.into()], valued: vec![key], template: None };
+    wanted.encode().map(Decision::Attributes).map_err(|_| NotIssued::Failed)
 }

@@ -115,6 +115,7 @@ pub(super) fn all(settings: &AuthoritySettings) -> Result<Vec<Profile>, Error> {
         fixed(For::Checkpoint, Proof::ByHand, false),
         fixed(For::Server, Proof::ByHand, false),
         fixed(For::Client, Proof::ByHand, false),
+        fixed(For::Registration, Proof::ByHand, false),
     ];
     for settings in &settings.profiles {
         let profile = Profile::configured(settings)?;

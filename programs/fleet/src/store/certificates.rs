@@ -336,7 +336,7 @@ impl Write<'_> {
         Ok(select.query_row(found, |row| certificate(row, now)).optional()?)
     }
 
-    fn add_certificate(&self, new: &NewCertificate, now: u64) -> Result<(), Error> {
+    pub(super) fn add_certificate(&self, new: &NewCertificate, now: u64) -> Result<(), Error> {
         self.tx.execute(
             "INSERT INTO certificates (serial, tenant, device, kind, subject, spki_sha256, jkt,
                                            der, not_before, not_after, profile, issuer, crl, issued)

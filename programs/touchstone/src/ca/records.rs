@@ -4,10 +4,11 @@
 use crate::answer::Failure;
 use crate::files::{self, LARGE};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use touchstone_certs::crl::Revoked;
 use touchstone_certs::ocsp::Reason;
 
@@ -40,7 +41,7 @@ impl Records {
         let file = File::options().append(true).open(&path).map_err(failed)?;
         file.lock().map_err(failed)?;
         let text = files::read_text(&path, LARGE)?;
-        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        let whole = whole(&text);
         if whole < text.len() {
             let whole = u64::try_from(whole).unwrap_or(u64::MAX);
             File::options()
@@ -49,15 +50,7 @@ impl Records {
                 .and_then(|file| file.set_len(whole))
                 .map_err(failed)?;
         }
-        let lines = text.get(..whole).unwrap_or_default().lines().enumerate();
-        let all = lines
-            .map(|(index, line)| {
-                serde_json::from_str(line).map_err(|error| {
-                    let message = format!("{}:{}: {error}", path.display(), index + 1);
-                    Failure::unknown("touchstone.ca.records", message, "restore the file")
-                })
-            })
-            .collect::<Result<_, _>>()?;
+        let all = parsed(&path, text.get(..whole).unwrap_or_default())?;
         Ok(Self { path, file, all })
     }
 
@@ -112,6 +105,77 @@ impl Records {
     pub(super) fn revoked(&self) -> Vec<Revoked> {
         revoked(&self.all)
     }
+}
+
+/// How much of the text is whole records: what was not written to its end is none.
+fn whole(text: &str) -> usize {
+    text.rfind('\n').map_or(0, |end| end + 1)
+}
+
+fn parsed(path: &Path, text: &str) -> Result<Vec<Record>, Failure> {
+    let lines = text.lines().enumerate();
+    lines
+        .map(|(index, line)| {
+            serde_json::from_str(line).map_err(|error| {
+                let message = format!("{}:{}: {error}", path.display(), index + 1);
+                Failure::unknown("touchstone.ca.records", message, "restore the file")
+            })
+        })
+        .collect()
+}
+
+/// The records as a reader has them, beside whoever writes.
+pub(crate) struct Known {
+    issued: BTreeSet<String>,
+    revoked: BTreeMap<String, Revoked>,
+    /// Length and time of the file when it was read.
+    as_of: (u64, Option<SystemTime>),
+}
+
+/// What is known of a certificate.
+pub(crate) enum Standing {
+    Good,
+    Revoked { at: u64, reason: Reason },
+    Unknown,
+}
+
+impl Known {
+    pub(crate) fn read(dir: &Path) -> Result<Self, Failure> {
+        let path = dir.join("records.jsonl");
+        let as_of = as_of(&path)?;
+        let text = files::read_text(&path, LARGE)?;
+        let all = parsed(&path, text.get(..whole(&text)).unwrap_or_default())?;
+        let issued = all.iter().filter_map(|record| match record {
+            Record::Issued { serial, .. } => Some(serial.clone()),
+            _ => None,
+        });
+        let revoked = revoked(&all).into_iter().map(|one| (one.serial.clone(), one)).collect();
+        Ok(Self { issued: issued.collect(), revoked, as_of })
+    }
+
+    /// Reads them again if they were written to.
+    pub(crate) fn follow(&mut self, dir: &Path) -> Result<(), Failure> {
+        if as_of(&dir.join("records.jsonl"))? != self.as_of {
+            *self = Self::read(dir)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn standing(&self, serial: &str) -> Standing {
+        match self.revoked.get(serial) {
+            Some(one) => Standing::Revoked { at: one.at, reason: one.reason },
+            None if self.issued.contains(serial) => Standing::Good,
+            None => Standing::Unknown,
+        }
+    }
+}
+
+fn as_of(path: &Path) -> Result<(u64, Option<SystemTime>), Failure> {
+    let data = std::fs::metadata(path).map_err(|error| {
+        let message = format!("cannot look at {}: {error}", path.display());
+        Failure::unknown("touchstone.ca.records", message, "is it the folder of a CA?")
+    })?;
+    Ok((data.len(), data.modified().ok()))
 }
 
 /// What is revoked after these records: the last one about a certificate counts.

@@ -101,4 +101,31 @@ the nonce. Exits with 0 if the certificate is good, with 1 if it is revoked or u
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Answer for the CA in a folder, until told to end
+    #[command(after_help = "\
+Examples:
+  touchstone ocsp serve plant-ca --listen 127.0.0.1:8889
+  touchstone ca issue plant-ca --request ocsp.csr --profile ocsp-signing --out ocsp.pem
+  touchstone ocsp serve plant-ca --responder ocsp.pem --key file:ocsp.key
+
+Prints its address. Answers GET and POST, with the nonce that was asked with, from the CA's records as
+they are at that moment. A responder of its own lets the CA's key stay elsewhere.")]
+    Serve {
+        /// The CA's folder
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// Where to listen; port 0 takes a free one
+        #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8889")]
+        listen: std::net::SocketAddr,
+        /// A responder that the CA has certified, PEM; the CA itself if not given
+        #[arg(long, value_name = "FILE", requires = "key")]
+        responder: Option<PathBuf>,
+        /// The responder's key: `file:PATH`
+        #[arg(long, value_name = "file:PATH", requires = "responder")]
+        key: Option<String>,
+        /// For how many minutes an answer holds
+        #[arg(long, value_name = "NUMBER", default_value_t = 60,
+            value_parser = clap::value_parser!(u64).range(1..=10_080))]
+        minutes: u64,
+    },
 }

@@ -1,0 +1,190 @@
+//! SCEP (RFC 8894) over HTTP, for devices that speak nothing better: whom an operator invited, and
+//! renewal by whoever holds a certificate.
+
+use super::est::{Owner, answer, heard, named, told};
+use crate::authority::sha256_hex;
+use crate::fleet::Fleet;
+use crate::store::Status;
+use crate::{Error, clock, registration};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::Response;
+use axum::routing::any;
+use std::fmt::Write as _;
+use std::sync::Arc;
+use touchstone_certs::{Certificate, CertificateRequest};
+use touchstone_crypto_awslc::AwsLc;
+use touchstone_drive::Reply as Answer;
+use touchstone_engine::AskKind;
+use touchstone_enroll::exchange::Limits;
+use touchstone_enroll::scep::{
+    Asked, Body, Capabilities, Desk, FailInfo, Reply, Replying, Server, answer_to, next_ca,
+    read_request,
+};
+
+/// Seconds within which a request for the same key gets the same certificate.
+const RESENT: u64 = 60;
+
+/// `/scep`, and the path that old clients have built in.
+pub fn router() -> Router<Arc<Fleet>> {
+    Router::new().route("/scep", any(serve)).route("/cgi-bin/pkiclient.exe", any(serve))
+}
+
+async fn serve(State(fleet): State<Arc<Fleet>>, request: Request) -> Response {
+    let request = match heard(&fleet, request).await {
+        Ok(request) => request,
+        Err(response) => return response,
+    };
+    let can = Capabilities { next_ca_cert: false, ..Capabilities::OURS };
+    let server = Server::of(Arc::new(AwsLc), can, Limits::default());
+    // Once begun it is finished, even if the client goes away: what is recorded was issued.
+    let work = tokio::spawn(async move { answer(server, request, Keeper(fleet)).await });
+    told(work.await.ok().flatten())
+}
+
+/// Who has the keys.
+struct Keeper(Arc<Fleet>);
+
+impl Owner for Keeper {
+    async fn answer(&mut self, kind: AskKind, question: Vec<u8>) -> Answer {
+        match kind {
+            AskKind::Authorities if next_ca(&question) => {
+                Answer::refused("scep.next-ca", "there is no CA to come")
+            }
+            AskKind::Authorities => authorities(&self.0),
+            AskKind::Issue => message(&self.0, &question).await,
+            _ => Answer::Failed,
+        }
+    }
+}
+
+/// RFC 8894 §4.2.1.2: the RA first, then the CA.
+fn authorities(fleet: &Fleet) -> Answer {
+    let mut all = vec![fleet.registration.certificate.clone()];
+    all.extend(fleet.authority.certificates());
+    Desk::authorities(&all).map_or(Answer::Failed, Answer::Bytes)
+}
+
+async fn message(fleet: &Fleet, message: &[u8]) -> Answer {
+    let ours = &fleet.registration;
+    let asked = match read_request(&AwsLc, message, &ours.certificate, &ours.opens) {
+        Ok(asked) => asked.into_inner(),
+        Err(error) => return Answer::refused(error.code(), error.to_string()),
+    };
+    let reply = match decide(fleet, &asked).await {
+        Ok(reply) => reply,
+        Err(error) => {
+            tracing::error!(code = error.code(), %error, "a SCEP message was not answered");
+            return Answer::Failed;
+        }
+    };
+    if let Reply::Failed { info, text } = &reply {
+        let words = text.as_deref().unwrap_or_default();
+        tracing::info!(info = info.name(), words, "no certificate by SCEP");
+    }
+    let by = Replying { certificate: &ours.certificate, key: &ours.key };
+    match answer_to(&AwsLc, &asked, &reply, &by, clock::now()) {
+        Ok(octets) => Answer::Bytes(octets),
+        Err(error) => Answer::refused(error.code(), error.to_string()),
+    }
+}
+
+async fn decide(fleet: &Fleet, asked: &Asked) -> Result<Reply, Error> {
+    match &asked.body {
+        Body::Enrol(request) => enrol(fleet, asked, request).await,
+        Body::Renew(request) => renew(fleet, asked, request).await,
+        Body::Poll { .. } => poll(fleet, asked).await,
+        Body::Certificate { issuer_der, serial } => known(fleet, issuer_der, serial).await,
+        // Lists are found where certificates say; here is none to hand out.
+        _ => Ok(no(FailInfo::BadRequest, "look for revocation where the certificate says")),
+    }
+}
+
+async fn enrol(fleet: &Fleet, asked: &Asked, request: &CertificateRequest) -> Result<Reply, Error> {
+    let challenge = asked.challenge().unwrap_or_default();
+    let (sha256, now) = (sha256_hex(challenge.as_bytes()), clock::now());
+    let found = fleet.store.call(move |db| db.invitation(&sha256, now)).await?;
+    let Some(invitation) = found else {
+        return Ok(no(FailInfo::BadRequest, "no such challenge is open; ask the operator for one"));
+    };
+    if named(request, &invitation.name).is_err() {
+        let words = format!("the challenge is for CN={}", invitation.name);
+        return Ok(no(FailInfo::BadRequest, &words));
+    }
+    let (authority, store) = (&fleet.authority, &fleet.store);
+    let issued = registration::issue(authority, store, &invitation, request.spki_der()).await?;
+    Ok(match issued {
+        Some(certificate) => brought(fleet, certificate),
+        None => no(FailInfo::BadRequest, "the challenge was used for another key"),
+    })
+}
+
+/// RFC 8894 §3.3.1.2: whoever holds a certificate of ours, which is in force.
+async fn renew(fleet: &Fleet, asked: &Asked, request: &CertificateRequest) -> Result<Reply, Error> {
+    let (held, now) = (&asked.certificate, clock::now());
+    let serial = held.serial();
+    let row = fleet.store.call(move |db| db.certificate(&serial, now)).await?;
+    let row = row.filter(|row| row.der == held.der() && row.device.is_none());
+    let Some(row) = row.filter(|row| matches!(row.kind.as_str(), "client" | "server")) else {
+        return Ok(no(FailInfo::BadCertId, "the certificate that signs is not one of ours"));
+    };
+    if row.status != Status::Good {
+        let words = format!("the certificate that signs is {}", row.status.name());
+        return Ok(no(FailInfo::BadCertId, &words));
+    }
+    let name = held.common_name().unwrap_or_default();
+    if named(request, &name).is_err() {
+        let words = format!("the certificate that signs is CN={name}'s");
+        return Ok(no(FailInfo::BadRequest, &words));
+    }
+    if let Some(before) = again(fleet, request.spki_der()).await? {
+        return Ok(brought(fleet, before));
+    }
+    let (authority, store) = (&fleet.authority, &fleet.store);
+    let about = (row.kind.as_str(), name.as_str());
+    let certificate = registration::renew(authority, store, about, request.spki_der()).await?;
+    Ok(brought(fleet, certificate))
+}
+
+/// What was issued a moment ago for this key: its reply did not arrive.
+async fn again(fleet: &Fleet, spki: &[u8]) -> Result<Option<Certificate>, Error> {
+    let (key, now) = (sha256_hex(spki), clock::now());
+    let since = now.saturating_sub(RESENT.saturating_mul(2));
+    let found = fleet.store.call(move |db| db.certificate_for_key(&key, since, now)).await?;
+    Ok(found.and_then(|der| Certificate::decode(&der).ok()))
+}
+
+/// RFC 8894 §3.3.3: nobody waits here, so that it can only be about a reply that did not arrive.
+async fn poll(fleet: &Fleet, asked: &Asked) -> Result<Reply, Error> {
+    let found = again(fleet, asked.certificate.spki_der()).await?;
+    Ok(found.map_or_else(
+        || no(FailInfo::BadCertId, "nothing is pending for this key"),
+        |certificate| brought(fleet, certificate),
+    ))
+}
+
+async fn known(fleet: &Fleet, issuer_der: &[u8], serial: &[u8]) -> Result<Reply, Error> {
+    let mut hex = String::with_capacity(serial.len() * 2);
+    for octet in serial {
+        // Writing to a String does not fail.
+        let _ = write!(hex, "{octet:02x}");
+    }
+    let serial = hex;
+    let now = clock::now();
+    let row = fleet.store.call(move |db| db.certificate(&serial, now)).await?;
+    let found = row.and_then(|row| Certificate::decode(&row.der).ok());
+    let found = found.filter(|it| it.issuer_der() == issuer_der);
+    Ok(found.map_or_else(
+        || no(FailInfo::BadCertId, "there is no such certificate"),
+        |certificate| Reply::Certificates(vec![certificate]),
+    ))
+}
+
+fn brought(fleet: &Fleet, certificate: Certificate) -> Reply {
+    let others = fleet.authority.chain(&certificate).into_iter().skip(1).collect();
+    Reply::Issued { certificate, others }
+}
+
+fn no(info: FailInfo, words: &str) -> Reply {
+    Reply::Failed { info, text: Some(words.to_owned()) }
+}

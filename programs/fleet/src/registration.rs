@@ -1,0 +1,143 @@
+//! The registration authority: who signs for the CA in EST's full requests and in SCEP, and to whom
+//! SCEP messages are encrypted; and whom an operator invited to enrol without a device's identity.
+
+use crate::authority::{Authority, For, Issued, alternative_name, common_name};
+use crate::state::StateDir;
+use crate::store::{Invitation, Redeemed, Store};
+use crate::{Error, clock};
+use std::sync::Mutex;
+use touchstone_certs::Certificate;
+use touchstone_crypto::{SignatureAlgorithm, Signer};
+use touchstone_crypto_awslc::{AwsLc, RsaBits, SoftDecrypter, SoftSigner};
+use touchstone_httpauth::Nonces;
+
+/// How long its certificate is valid, in seconds, and how long before its end there is a new one.
+const LIFETIME: u64 = 2 * 31_557_600;
+const EARLY: u64 = 90 * 86_400;
+/// SCEP encrypts by RSA.
+const ALGORITHM: SignatureAlgorithm = SignatureAlgorithm::RsaPkcs1Sha256;
+/// The realm of HTTP authentication.
+pub const REALM: &str = "est";
+
+/// The registration authority.
+pub struct Registration {
+    /// Its certificate.
+    pub certificate: Certificate,
+    /// Its key, which signs.
+    pub key: SoftSigner,
+    /// The same, which opens.
+    pub opens: SoftDecrypter,
+    /// The nonces of HTTP Digest.
+    pub nonces: Mutex<Nonces>,
+}
+
+impl Registration {
+    /// Opens it in the state directory, and makes what is not there or will be over soon.
+    pub async fn open(
+        state: &StateDir,
+        authority: &Authority,
+        store: &Store,
+        name: &str,
+    ) -> Result<Self, Error> {
+        let key = key(state)?;
+        let opens = SoftDecrypter::from_pkcs8_der(key.pkcs8_der())
+            .map_err(Error::crypto("the registration authority's key"))?;
+        let nonces = Nonces::new(&AwsLc)
+            .map_err(|error| Error::content(&state.file("ra.key"), error.to_string()))?;
+        let kept = state.read("ra.pem")?;
+        let kept = kept.and_then(|pem| Certificate::from_pem(pem.as_bytes()).ok()?.pop());
+        let issuer = authority.issuing().first().map(|ca| ca.certificate.subject_der());
+        let good = kept.filter(|it| {
+            it.spki_der() == key.spki_der()
+                && Some(it.issuer_der()) == issuer
+                && it.not_after() > clock::now().saturating_add(EARLY)
+        });
+        let certificate = match good {
+            Some(certificate) => certificate,
+            None => make(state, authority, store, name, &key).await?,
+        };
+        Ok(Self { certificate, key, opens, nonces: Mutex::new(nonces) })
+    }
+}
+
+fn key(state: &StateDir) -> Result<SoftSigner, Error> {
+    if state.read("ra.key")?.is_some() {
+        return state.key("ra.key", ALGORITHM);
+    }
+    let key =
+        SoftSigner::generate_rsa(RsaBits::B3072, ALGORITHM).map_err(Error::crypto("a new key"))?;
+    state.write("ra.key", key.to_pkcs8_pem().as_bytes())?;
+    Ok(key)
+}
+
+async fn make(
+    state: &StateDir,
+    authority: &Authority,
+    store: &Store,
+    name: &str,
+    key: &SoftSigner,
+) -> Result<Certificate, Error> {
+    let name = format!("{name} registration");
+    let profile = authority.needs_profile(For::Registration.name())?;
+    let issued = authority
+        .issue(profile, common_name(&name)?, Vec::new(), key.spki_der(), LIFETIME)
+        .await?;
+    let new = issued.row(None);
+    store.call(move |db| db.add_certificate(&new, clock::now())).await?;
+    let certificate = issued.certificate;
+    let pem = certificate.to_pem().map_err(Error::crypto("a certificate"))?;
+    state.write("ra.pem", pem.as_bytes())?;
+    Ok(certificate)
+}
+
+/// A certificate for whom an operator invited; `None` if the invitation was used for another key.
+pub async fn issue(
+    authority: &Authority,
+    store: &Store,
+    invitation: &Invitation,
+    spki: &[u8],
+) -> Result<Option<Certificate>, Error> {
+    let issued = sign(authority, &invitation.kind, &invitation.name, spki).await?;
+    let (new, id) = (issued.row(None), invitation.id);
+    // What is not recorded does not count, and is forgotten here.
+    match store.call(move |db| db.redeem(id, &new, clock::now())).await? {
+        Redeemed::Now => Ok(Some(issued.certificate)),
+        Redeemed::Before(der) => Ok(Certificate::decode(&der).ok()),
+        Redeemed::Not => Ok(None),
+    }
+}
+
+/// A certificate after one that there is, for whoever holds it.
+pub async fn renew(
+    authority: &Authority,
+    store: &Store,
+    (word, name): (&str, &str),
+    spki: &[u8],
+) -> Result<Certificate, Error> {
+    let issued = sign(authority, word, name, spki).await?;
+    let new = issued.row(None);
+    store.call(move |db| db.add_certificate(&new, clock::now())).await?;
+    Ok(issued.certificate)
+}
+
+async fn sign(
+    authority: &Authority,
+    word: &str,
+    name: &str,
+    spki: &[u8],
+) -> Result<Issued, Error> {
+    let what = kind(word);
+    // A server is found by its name (RFC 9525 §6.3); a client's name is for people.
+    let names = if what == For::Server {
+        vec![alternative_name(name)]
+    } else {
+        Vec::new()
+    };
+    let profile = authority.needs_profile(what.name())?;
+    authority.issue(profile, common_name(name)?, names, spki, profile.lifetime).await
+}
+
+/// What an invitation is for.
+pub fn kind(word: &str) -> For {
+    if word == For::Server.name() { For::Server } else { For::Client }
+}

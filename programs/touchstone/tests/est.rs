@@ -1,0 +1,315 @@
+//! `touchstone est`, with a CA on the library's server part behind TLS and HTTP, and replies that were
+//! captured from other servers.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+use support::{Ran, folder, now, run};
+use touchstone_certs::issue::{Issuer, Kind, Template};
+use touchstone_certs::{AlternativeName, Certificate, CertificateRequest, Name};
+use touchstone_crypto::{SignatureAlgorithm, Signer};
+use touchstone_crypto_awslc::{AwsLc, SoftSigner};
+use touchstone_drive::blocking::TlsStream;
+use touchstone_engine::{Answer, AskKind, Engine, Instant, Output, Path as Way};
+use touchstone_enroll::est::attributes::{Attributes, Template as Form, Wanted};
+use touchstone_enroll::est::{
+    Binding, CHALLENGE_PASSWORD, Decision, Given, Operation, Question, Server, ServerSetup, keygen,
+};
+use touchstone_enroll::exchange::{Headers, Limits, Message, Method, Request, Response};
+use touchstone_httpauth::{Digest, Nonces, secret};
+use touchstone_peers::{corpus, openssl};
+use touchstone_tls::{ClientAuth, Identity, ServerSetup as TlsSetup};
+
+const P256: SignatureAlgorithm = SignatureAlgorithm::EcdsaP256Sha256;
+
+/// How the server of a test behaves.
+#[derive(Clone, Default)]
+struct Manner {
+    /// What a request has to contain.
+    attributes: Vec<u8>,
+    /// Whether requests have to be bound to their connection.
+    bound: bool,
+    /// How often an enrolment is put off.
+    later: usize,
+    /// Responses that are sent whatever is asked, by the end of the path.
+    fixed: Vec<(&'static str, Response)>,
+}
+
+struct Ca {
+    certificate: Certificate,
+    key: SoftSigner,
+    manner: Manner,
+    nonces: Nonces,
+}
+
+fn template(kind: Kind, name: &str) -> Template {
+    Template::new(kind, Name::common_name(name).unwrap(), now() - 60, now() + 86_400)
+}
+
+/// A CA on a thread of its own, whose certificate is `ca.pem`; its address.
+fn ca(here: &Path, manner: Manner) -> String {
+    let key = SoftSigner::generate(P256).unwrap();
+    let certificate = template(Kind::Root, "ca").self_sign(&AwsLc, &key).unwrap();
+    std::fs::write(here.join("ca.pem"), certificate.to_pem().unwrap()).unwrap();
+    let own = SoftSigner::generate(P256).unwrap();
+    let names = vec![AlternativeName::Ip([127, 0, 0, 1].into())];
+    let issuer = Issuer::new(&certificate, &key).unwrap();
+    let server = template(Kind::Server, "est").with_names(names);
+    let server = server.issue(&AwsLc, &issuer, own.spki_der()).unwrap();
+    let identity = Identity::from_signer(&[server.der().to_vec()], Arc::new(own)).unwrap();
+    let auth = ClientAuth::Optional(vec![certificate.der().to_vec()]);
+    let config = TlsSetup::new(identity, auth).alpn(&[b"http/1.1"]).build().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let mut ca = Ca { certificate, key, manner, nonces: Nonces::new(&AwsLc).unwrap() };
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            if let Ok(mut stream) = TlsStream::accept(stream.unwrap(), &config) {
+                while ca.serve(&mut stream).is_some() {}
+            }
+        }
+    });
+    url
+}
+
+impl Ca {
+    /// Answers one request; none if there is no more.
+    fn serve(&mut self, stream: &mut TlsStream<std::net::TcpStream>) -> Option<()> {
+        let request = read(stream)?;
+        let fixed = self.manner.fixed.iter().find(|(end, _)| request.path.ends_with(end));
+        let response = match fixed {
+            Some((_, response)) => response.clone(),
+            None => {
+                let shown = stream.peer_certificates().first().cloned();
+                let octets = stream.channel_binding().map(|it| it.to_vec());
+                let binding = Binding { octets, required: self.manner.bound };
+                self.answer(request, shown, binding)
+            }
+        };
+        let mut head = format!("HTTP/1.1 {} X\r\n", response.status);
+        for (name, value) in response.headers.iter() {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str(&format!("content-length: {}\r\n\r\n", response.body.len()));
+        stream.write_all(head.as_bytes()).ok()?;
+        stream.write_all(&response.body).ok()?;
+        stream.flush().ok()
+    }
+
+    fn answer(&mut self, request: Request, shown: Option<Vec<u8>>, binding: Binding) -> Response {
+        let setup = ServerSetup { crypto: Arc::new(AwsLc), now: now(), binding };
+        let mut server = Server::of(setup, Limits::default());
+        let (at, mut buf) = (Instant::from_millis(0), vec![0; 1 << 20]);
+        server.handle_wire(at, Way::ONLY, &mut Message::only(request).encode());
+        loop {
+            match server.poll_output(at, &mut buf) {
+                Output::Transmit { len, .. } => return Message::response(&buf[..len]).unwrap(),
+                Output::Ask(ask) => {
+                    let question = Question::decode(&buf[..ask.len]).unwrap();
+                    let decision = self.decide(ask.kind, &question, shown.as_deref());
+                    server.handle_answer(at, ask.ticket, Answer::Bytes(&decision.encode()));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn decide(&mut self, kind: AskKind, question: &Question, shown: Option<&[u8]>) -> Decision {
+        let path = &question.path;
+        match kind {
+            AskKind::Authorities => Decision::Certificates(vec![self.certificate.clone()]),
+            AskKind::Attributes => Decision::Attributes(self.manner.attributes.clone()),
+            AskKind::Admit => {
+                let digest = question.authorization.as_deref().map(Digest::parse);
+                let kept = secret(&AwsLc, "pump-3", "est", "open sesame");
+                let known = digest.is_some_and(|digest| {
+                    digest.is_ok_and(|it| {
+                        it.verify(&AwsLc, "est", "POST", path, &kept).is_ok()
+                            && self.nonces.check(&AwsLc, &it, now()).is_ok()
+                    })
+                });
+                if known || shown.is_some() {
+                    return Decision::Admitted;
+                }
+                let challenge = self.nonces.challenge(&AwsLc, "est", now(), false).unwrap();
+                Decision::Unauthorized(vec![challenge.to_string()])
+            }
+            AskKind::Issue if self.manner.later > 0 => {
+                self.manner.later -= 1;
+                Decision::Later(1)
+            }
+            AskKind::Issue => {
+                let request = CertificateRequest::decode(&question.request).unwrap();
+                let issuer = Issuer::new(&self.certificate, &self.key).unwrap();
+                let mut template = template(Kind::Client, "x");
+                template.subject = request.subject().clone();
+                template.names = request.alternative_names().to_vec();
+                if question.operation != Operation::ServerKeygen {
+                    let issued = template.issue(&AwsLc, &issuer, request.spki_der()).unwrap();
+                    return Decision::Certificates(vec![issued]);
+                }
+                let made = SoftSigner::generate(P256).unwrap();
+                let certificates = vec![template.issue(&AwsLc, &issuer, made.spki_der()).unwrap()];
+                let key = match &question.encrypt_to {
+                    None => Given::Plain(made.pkcs8_der().to_vec().into()),
+                    Some(id) => {
+                        let to = Certificate::decode(shown.unwrap()).unwrap();
+                        assert_eq!(to.subject_key_id(), Some(id.as_slice()));
+                        let by: (&_, &dyn Signer) = (&self.certificate, &self.key);
+                        Given::Encrypted(
+                            keygen::encrypt(&AwsLc, made.pkcs8_der(), by, &to, now()).unwrap(),
+                        )
+                    }
+                };
+                Decision::Key { certificates, key }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn read(stream: &mut TlsStream<std::net::TcpStream>) -> Option<Request> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut one = [0];
+        if stream.read(&mut one).ok()? == 0 {
+            return None;
+        }
+        head.push(one[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let mut lines = head.lines();
+    let first: Vec<&str> = lines.next()?.split(' ').collect();
+    let mut headers = Headers::new();
+    for line in lines.filter(|line| !line.is_empty()) {
+        let (name, value) = line.split_once(':')?;
+        headers = headers.with(name, value.trim());
+    }
+    let len = headers.one("content-length").and_then(|it| it.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; len];
+    stream.read_exact(&mut body).ok()?;
+    Some(Request { method: Method::from_name(first[0])?, path: first[1].into(), headers, body })
+}
+
+fn touchstone(here: &Path, line: &str) -> Ran {
+    run(here, &line.split_whitespace().collect::<Vec<_>>())
+}
+
+fn key(here: &Path, name: &str) {
+    let key = SoftSigner::generate(P256).unwrap();
+    std::fs::write(here.join(name), key.to_pkcs8_pem().as_bytes()).unwrap();
+}
+
+#[test]
+fn a_device_is_enrolled_renewed_and_given_a_key() {
+    let here = folder(&[("password", "open sesame\n"), ("wrong", "close sesame\n")]);
+    let here = here.path();
+    key(here, "pump.key");
+    let url = ca(here, Manner { later: 1, ..Manner::default() });
+    let at = format!("--url {url} --trust ca.pem");
+    let ran = touchstone(here, &format!("est cacerts {at} --out got.pem")).expect(0);
+    assert!(ran.out.starts_with("CN=ca  sha256:"), "{}", ran.out);
+    touchstone(here, &format!("est csrattrs {at}")).expect(0);
+
+    let enroll = format!(
+        "--json est enroll {at} --subject CN=pump-3 --san pump-3.example --new-key file:pump.key --out pump.pem"
+    );
+    let ran = touchstone(here, &enroll).expect(3);
+    assert!(ran.err.contains("the server wants to know who asks"), "{}", ran.err);
+    let ran = touchstone(here, &format!("{enroll} --user pump-3 --password file:wrong")).expect(1);
+    assert_eq!(ran.json("touchstone.est.enroll/1")["code"], "est.refused.unauthorized");
+    assert!(!here.join("pump.pem").exists());
+    let ran =
+        touchstone(here, &format!("{enroll} --user pump-3 --password file:password")).expect(0);
+    assert_eq!(ran.json("touchstone.est.enroll/1")["certificate"]["subject"], "CN=pump-3");
+    let said = openssl(here, &["x509", "-in", "pump.pem", "-noout", "-ext", "subjectAltName"]);
+    assert!(said.contains("DNS:pump-3.example"), "{said}");
+    openssl(here, &["verify", "-CAfile", "ca.pem", "pump.pem"]);
+
+    let shown = "--cert pump.pem --key file:pump.key";
+    touchstone(here, &format!("est renew {at} {shown} --out again.pem")).expect(0);
+    openssl(here, &["verify", "-CAfile", "ca.pem", "again.pem"]);
+    let keygen = format!(
+        "est serverkeygen {at} {shown} --subject CN=pump-4 --out made.pem --key-out made.key"
+    );
+    for more in ["", "--encrypted"] {
+        touchstone(here, &format!("{keygen} {more}")).expect(0);
+        let public = openssl(here, &["pkey", "-in", "made.key", "-pubout"]);
+        assert_eq!(openssl(here, &["x509", "-in", "made.pem", "-noout", "-pubkey"]), public);
+    }
+    for bad in ["http://127.0.0.1", "https://127.0.0.1/path", "https://u@127.0.0.1"] {
+        touchstone(here, &format!("est cacerts --url {bad} --trust ca.pem --out x.pem")).expect(2);
+    }
+    touchstone(here, "est cacerts --url https://127.0.0.1:1 --trust ca.pem --out x.pem").expect(3);
+}
+
+#[test]
+fn what_the_server_asks_for_is_in_the_request() {
+    let here = folder(&[("password", "open sesame\n")]);
+    let here = here.path();
+    key(here, "pump.key");
+    let usage = Wanted { oid: "2.5.29.37".into(), critical: false, value: Some(vec![0x30, 0]) };
+    let san = Wanted { oid: "2.5.29.17".into(), critical: false, value: None };
+    let form = Form {
+        subject: Some(vec![
+            ("2.5.4.3".into(), None),
+            ("2.5.4.10".into(), Some(vec![0x0C, 1, b'A'])),
+        ]),
+        key: None,
+        extensions: vec![usage, san],
+        attributes: vec![touchstone_enroll::est::attributes::Valued {
+            oid: CHALLENGE_PASSWORD.into(),
+            values: Vec::new(),
+        }],
+    };
+    let attributes = Attributes { template: Some(form), ..Attributes::default() };
+    let attributes = attributes.encode().unwrap();
+    let url = ca(here, Manner { attributes, bound: true, ..Manner::default() });
+    let line = format!(
+        "est enroll --url {url} --trust ca.pem --new-key file:pump.key --out pump.pem --user pump-3 \
+         --password file:password --subject CN=pump-3"
+    );
+    let ran = touchstone(here, &line).expect(3);
+    assert!(ran.err.contains("give --san"), "{}", ran.err);
+    touchstone(here, &format!("{line} --san pump-3.example")).expect(0);
+    let said =
+        openssl(here, &["x509", "-in", "pump.pem", "-noout", "-subject", "-nameopt", "RFC2253"]);
+    assert!(said.contains("O=A,CN=pump-3") || said.contains("CN=pump-3,O=A"), "{said}");
+    let ran = touchstone(here, &line.replace("CN=pump-3", "CN=pump-3,O=B")).expect(3);
+    assert!(ran.err.contains("dictates another subject"), "{}", ran.err);
+    let ran = touchstone(here, &format!("{line} --no-csrattrs")).expect(1);
+    assert!(ran.err.contains("est.binding.missing"), "{}", ran.err);
+}
+
+#[test]
+fn replies_of_other_servers_are_read_and_bad_ones_named() {
+    let here = folder(&[("password", "open sesame\n")]);
+    let here = here.path();
+    key(here, "pump.key");
+    if let Some(dir) = corpus("pki/captured/est") {
+        for server in ["globalsign", "libest"] {
+            let body = std::fs::read(dir.join(format!("{server}-csrattrs.b64"))).unwrap();
+            let response = Response::with_body(200, "application/csrattrs", body);
+            let url = ca(here, Manner { fixed: vec![("csrattrs", response)], ..Manner::default() });
+            let line = format!("--json est csrattrs --url {url} --trust ca.pem");
+            touchstone(here, &line).expect(0).json("touchstone.est.csrattrs/1");
+            let body = std::fs::read(dir.join(format!("{server}-cacerts.b64"))).unwrap();
+            let response = Response::with_body(200, "application/pkcs7-mime", body);
+            let url = ca(here, Manner { fixed: vec![("cacerts", response)], ..Manner::default() });
+            let line = format!("--json est cacerts --url {url} --trust ca.pem --out x.pem");
+            let json = touchstone(here, &line).expect(1).json("touchstone.est.cacerts/1");
+            assert_eq!(json["code"], "est.refused.not-the-ca", "{server}");
+        }
+    }
+    let moved = Response::status(302).with("location", "https://elsewhere.example/");
+    let url = ca(here, Manner { fixed: vec![("simpleenroll", moved)], ..Manner::default() });
+    let line = format!(
+        "--json est enroll --url {url} --trust ca.pem --new-key file:pump.key --out pump.pem --subject CN=x"
+    );
+    let json = touchstone(here, &line).expect(1).json("touchstone.est.enroll/1");
+    assert_eq!(json["code"], "est.refused.cross-host-redirect");
+}
