@@ -1,6 +1,6 @@
 //! Common Event Format, version 0: a header of seven fields between bars, and `key=value`.
 
-use super::text::{about, fitting, printable, subject};
+use super::text::{about, code, fitting, printable, subject};
 use super::{MAX_MESSAGE, Reporter};
 use crate::{Entry, Severity};
 use std::fmt::Write;
@@ -13,8 +13,8 @@ pub(super) fn event(reporter: &Reporter, entry: &Entry) -> String {
         "CEF:0|Touchstone|{}|{}|{}|{}|{}|",
         header(program),
         header(version),
-        header(&entry.code),
-        header(about(entry)),
+        header(&code(entry)),
+        header(&about(entry)),
         severity(entry.severity),
     );
     let time = u128::from(entry.time) * 1000;
@@ -28,7 +28,7 @@ pub(super) fn event(reporter: &Reporter, entry: &Entry) -> String {
         entry.seq,
         value(hostname),
         value(&tenant),
-        value(about(entry)),
+        value(&about(entry)),
     );
     let room = MAX_MESSAGE.saturating_sub(RESERVE + event.len());
     let (details, truncated) =

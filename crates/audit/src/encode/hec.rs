@@ -1,6 +1,6 @@
 //! Events of Splunk's HTTP Event Collector: metadata beside the event, which is our own entry.
 
-use super::text::{about, fitting, in_json, printable, subject};
+use super::text::{about, code, fitting, in_json, printable, subject};
 use super::{MAX_MESSAGE, Reporter};
 use crate::Entry;
 use serde_json::{Map, Value, json};
@@ -17,7 +17,7 @@ pub(super) fn event(reporter: &Reporter, entry: &Entry) -> String {
     let event = json!({
         "seq": entry.seq,
         "hash": entry.hash(),
-        "code": entry.code,
+        "code": code(entry),
         "severity": entry.severity.name(),
         "tenant": tenant,
         "subject": subject(entry),
@@ -31,7 +31,7 @@ pub(super) fn event(reporter: &Reporter, entry: &Entry) -> String {
         "source": reporter.program,
         "sourcetype": "touchstone:audit",
         "event": event,
-        "fields": { "seq": entry.seq.to_string(), "code": entry.code },
+        "fields": { "seq": entry.seq.to_string(), "code": code(entry) },
     })
     .to_string()
 }

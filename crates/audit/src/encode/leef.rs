@@ -2,7 +2,7 @@
 //! character is left in a value, so a tab always ends one.
 
 use super::cef::severity;
-use super::text::{about, fitting, printable, subject};
+use super::text::{about, code, fitting, printable, subject};
 use super::{MAX_MESSAGE, Reporter};
 use crate::Entry;
 use std::fmt::Write;
@@ -15,7 +15,7 @@ pub(super) fn event(reporter: &Reporter, entry: &Entry) -> String {
         "LEEF:2.0|Touchstone|{}|{}|{}|x09|",
         header(program),
         header(version),
-        header(&entry.code)
+        header(&code(entry))
     );
     let time = u128::from(entry.time) * 1000;
     let tenant: String = printable(&entry.tenant).chars().take(256).collect();
@@ -24,7 +24,7 @@ pub(super) fn event(reporter: &Reporter, entry: &Entry) -> String {
         "devTime={time}\tsev={}\tcat={}\tidentHostName={hostname}\tpid={process}\t\
          resource={}\ttenant={tenant}\tseq={}\texternalId={}\tmsg={}",
         severity(entry.severity).max(1),
-        header(entry.code.split('.').next().unwrap_or_default()),
+        header(code(entry).split('.').next().unwrap_or_default()),
         subject(entry),
         entry.seq,
         entry.hash(),

@@ -8,7 +8,7 @@ use super::class::{
     BASE, COMPLIANCE, CONFIG, DETECTION, ENTITY, LIFECYCLE, LOG, LOGON, MEMORY, NETWORK, PROCESS,
     REMEDIATION,
 };
-use super::text::{about, fitting, in_json, printable, subject};
+use super::text::{about, code, fitting, in_json, printable, subject};
 use super::{Class, MAX_MESSAGE, Reporter};
 use crate::{Code, Entry, Severity};
 use serde_json::{Map, Value, json};
@@ -62,7 +62,7 @@ fn metadata(reporter: &Reporter, entry: &Entry, truncated: bool) -> Value {
             "version": reporter.version,
         },
         "uid": entry.hash(),
-        "event_code": entry.code,
+        "event_code": code(entry),
         "sequence": entry.seq,
         "log_name": "audit",
         "tenant_uid": tenant,
@@ -103,7 +103,7 @@ fn own(
             ]
         }
         DETECTION => vec![
-            ("finding_info", json!({ "uid": format!("{}:{named}", entry.code), "title": about })),
+            ("finding_info", json!({ "uid": format!("{}:{named}", code(entry)), "title": about })),
             ("is_alert", (entry.severity <= Severity::Error).into()),
             ("resources", json!([{ "uid": named }])),
             ("device", device),

@@ -1,6 +1,6 @@
 //! OpenTelemetry's `LogsData` in JSON, as OTLP/HTTP takes it. Numbers of 64 bits are strings there.
 
-use super::text::{about, fitting, in_json, printable, subject};
+use super::text::{about, code, fitting, in_json, printable, subject};
 use super::{MAX_MESSAGE, Reporter};
 use crate::{Entry, Severity};
 use serde_json::{Value, json};
@@ -48,7 +48,7 @@ fn record(entry: &Entry) -> Value {
         "observedTimeUnixNano": nanos,
         "severityNumber": severity(entry.severity),
         "severityText": entry.severity.name(),
-        "eventName": entry.code,
+        "eventName": code(entry),
         "body": { "stringValue": format!("{}: {}", subject(entry), about(entry)) },
         "attributes": attributes,
     })

@@ -129,6 +129,17 @@ fn a_hostile_name_stays_inside_its_place_in_every_format() {
 }
 
 #[test]
+fn a_code_of_another_version_is_no_way_in_either() {
+    let mut entry = verdict();
+    entry.code = format!("x\u{9b}2J\n|{}", "]".repeat(100_000));
+    for format in Format::ALL {
+        for line in [reporter().encode(*format, &entry), reporter().syslog(*format, &entry)] {
+            safe(&line, *format == Format::Leef);
+        }
+    }
+}
+
+#[test]
 fn a_long_event_still_fits_and_says_that_it_was_cut() {
     for text in ["]", "\\", "\"", "=", "é", "\u{1b}"] {
         let event = (0..32)

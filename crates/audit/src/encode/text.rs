@@ -31,9 +31,14 @@ pub(super) const fn steers(c: char) -> bool {
         | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
+/// The code: one of ours, or what a later version wrote, as far as it can be shown.
+pub(super) fn code(entry: &Entry) -> String {
+    printable(&entry.code).chars().take(64).collect()
+}
+
 /// What happened, in words.
-pub(super) fn about(entry: &Entry) -> &str {
-    Code::from_name(&entry.code).map_or(entry.code.as_str(), |code| code.about())
+pub(super) fn about(entry: &Entry) -> String {
+    Code::from_name(&entry.code).map_or_else(|| code(entry), |code| code.about().to_owned())
 }
 
 /// The subject, short enough for a headline.
