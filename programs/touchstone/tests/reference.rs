@@ -510,3 +510,25 @@ fn a_set_is_exported_as_a_corim_and_comes_back() {
     let ran = export(&[&how[..], &["--partly"]].concat()).expect(0);
     assert!(ran.err.contains("left out: code as it is in memory (1)"), "{}", ran.err);
 }
+
+/// Microsoft's own updates of dbx: certificates and digests of loaders with known holes.
+#[test]
+fn published_revocations_are_taken_over() {
+    let Some(corpus) = touchstone_peers::corpus("secureboot") else { return };
+    let here = scene();
+    for (name, wanted) in [
+        ("dbxupdate-2014-08-11.bin", 13),
+        ("dbxupdate_x64-2020-10-12.bin", 186),
+        ("dbxupdate_x64-2021-04-29.bin", 211),
+    ] {
+        let file = corpus.join(name);
+        let how = ["--revocations", file.to_str().unwrap()];
+        let json = with(here.path(), &["sign"], &how).expect(0).json("touchstone.reference.sign/1");
+        let values = json["document"]["values"].as_array().unwrap();
+        assert_eq!(values.len(), wanted, "{name}");
+        assert!(values.iter().all(|value| value["database"] == "dbx"), "{name}");
+    }
+    fs::write(here.path().join("noise"), [7; 100]).unwrap();
+    let refused = with(here.path(), &["sign"], &["--revocations", "noise"]).expect(3);
+    assert!(refused.err.contains("references.revocations"), "{}", refused.err);
+}
