@@ -1,7 +1,12 @@
 //! What it costs to look at running code: beside reading all of it, and what programs pay as they
 //! start. Printed, never a timed test. It needs root.
 #![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark talks to a person")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a benchmark talks to a person and fails loudly"
+)]
 #![allow(clippy::cast_precision_loss, reason = "ratios for people")]
 
 use std::fs::OpenOptions;
@@ -69,7 +74,7 @@ fn best(rounds: u32, mut step: impl FnMut()) -> Duration {
         .map(|_| {
             let before = cpu();
             step();
-            cpu() - before
+            cpu().saturating_sub(before)
         })
         .min()
         .unwrap()
@@ -150,9 +155,9 @@ fn poke_and_find(scanner: &mut Scanner, pid: u32) -> Duration {
     memory.read_exact_at(&mut was, at).unwrap();
     let begun = Instant::now();
     memory.write_all_at(&[was[0] ^ 0x10], at).unwrap();
-    let look = scanner.look().unwrap();
+    let seen = scanner.look().unwrap();
     let took = begun.elapsed();
-    assert!(look.findings.iter().any(|it| it.pid == pid), "{pid} was not found");
+    assert!(seen.findings.iter().any(|it| it.pid == pid), "{pid} was not found");
     memory.write_all_at(&was, at).unwrap();
     took
 }
@@ -164,23 +169,23 @@ fn starting() {
     std::fs::copy("/bin/true", &program).unwrap();
     let alone = per_start(&program);
     println!("\nthe start of a program and its end: {:.0} us alone", alone.as_secs_f64() * 1e6);
-    for (name, enforces) in [("seen", false), ("asked for", true)] {
-        let stop = AtomicBool::new(false);
+    for (how, enforces) in [("seen", false), ("asked for", true)] {
+        let over = AtomicBool::new(false);
         let cost = std::thread::scope(|scope| {
             let gate = Gate::over([folder.path().to_owned()], enforces).unwrap();
-            let stop = &stop;
+            let over = &over;
             scope.spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
+                while !over.load(Ordering::Relaxed) {
                     gate.wait(Duration::from_millis(50)).unwrap();
                 }
             });
             let cost = per_start(&program);
-            stop.store(true, Ordering::Relaxed);
+            over.store(true, Ordering::Relaxed);
             cost
         });
         let more = cost.as_secs_f64() - alone.as_secs_f64();
         let share = more / alone.as_secs_f64() * 100.0;
-        println!("{name:>28} {:>9.0} us more ({share:.1} %)", more * 1e6);
+        println!("{how:>28} {:>9.0} us more ({share:.1} %)", more * 1e6);
     }
 }
 
