@@ -151,14 +151,14 @@ fn poke_and_find(scanner: &mut Scanner, pid: u32) -> Duration {
     let code = code.iter().find(|it| matches!(it.backing, Backing::File { .. })).unwrap();
     let memory =
         OpenOptions::new().read(true).write(true).open(format!("/proc/{pid}/mem")).unwrap();
-    let (at, mut was) = (code.start + 32, [0]);
-    memory.read_exact_at(&mut was, at).unwrap();
+    let (at, mut octet) = (code.start + 32, [0]);
+    memory.read_exact_at(&mut octet, at).unwrap();
     let begun = Instant::now();
-    memory.write_all_at(&[was[0] ^ 0x10], at).unwrap();
+    memory.write_all_at(&[octet[0] ^ 0x10], at).unwrap();
     let seen = scanner.look().unwrap();
     let took = begun.elapsed();
     assert!(seen.findings.iter().any(|it| it.pid == pid), "{pid} was not found");
-    memory.write_all_at(&was, at).unwrap();
+    memory.write_all_at(&octet, at).unwrap();
     took
 }
 

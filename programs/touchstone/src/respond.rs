@@ -131,7 +131,7 @@ fn other(why: &str) -> Failure {
 fn ask(agent: &Agent, question: &Value) -> Result<Told, Failure> {
     let path = agent.state.join("respond.sock");
     let asked = UnixStream::connect(&path).and_then(|mut stream| {
-        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        stream.set_read_timeout(Some(Duration::from_mins(1)))?;
         stream.write_all(question.to_string().as_bytes())?;
         stream.shutdown(Shutdown::Write)?;
         let mut json = Vec::new();

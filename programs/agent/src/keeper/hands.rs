@@ -10,7 +10,7 @@ use crate::respond::assets::Assets;
 use crate::respond::bucket::Limit;
 use crate::respond::desk::{self, Question, Refused, Told};
 use crate::respond::engine::{Care, Done, Hands, Order, Refusal};
-use crate::respond::journal::Response;
+use crate::respond::journal::{Response, Stage};
 use crate::respond::{Error, capture, freeze, unit};
 use base64ct::{Base64, Encoding};
 use std::collections::BTreeMap;
@@ -18,6 +18,7 @@ use std::path::Path;
 use std::time::Duration;
 use touchstone_appraise::Tier;
 use touchstone_appraise::ear::Ear;
+use touchstone_audit::Code;
 use touchstone_certs::Certificate;
 use touchstone_crypto::{Digest, HashAlgorithm, Verified};
 use touchstone_element::Registers;
@@ -213,6 +214,31 @@ fn refused(refusal: &Refusal) -> Refused {
 struct Arms<'k>(&'k Keeper);
 
 impl Hands for Arms<'_> {
+    fn tell(&mut self, response: &Response, approver: Option<&str>) {
+        let code = match (approver, response.stage) {
+            (Some(_), _) => Code::ResponseApproved,
+            (_, Stage::Previewed | Stage::Waiting) => Code::ResponseProposed,
+            (_, Stage::Begun | Stage::Applied | Stage::Done) => Code::ResponseApplied,
+            (_, Stage::Undone) => Code::ResponseUndone,
+            (_, Stage::Reverted) => Code::ResponseReverted,
+            (_, Stage::Failed) => Code::ResponseFailed,
+            (_, Stage::Refused) => Code::ResponseRefused,
+        };
+        self.0.tell(code, |event| {
+            let event = event
+                .with("response", &response.id)
+                .with("action", response.action)
+                .with("target", &response.target)
+                .with("control", &response.control)
+                .with("why", &response.reason)
+                .with("outcome", &response.outcome);
+            match approver {
+                Some(name) => event.with("by", name),
+                None => event,
+            }
+        });
+    }
+
     fn preview(&self, action: Action, target: &Target) -> String {
         match action {
             Action::Alert => "says so".to_owned(),

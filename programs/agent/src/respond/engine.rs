@@ -49,6 +49,8 @@ pub trait Hands {
     fn renew(&mut self, response: &Response) -> Result<(), super::Error>;
     /// Sixteen octets that nobody guesses, in hexadecimal.
     fn token(&mut self) -> Result<String, super::Error>;
+    /// Writes down what has become of it, and who has approved of it if that is what happened.
+    fn tell(&mut self, response: &Response, approver: Option<&str>);
 }
 
 /// How careful it is.
@@ -187,7 +189,7 @@ impl Engine {
         } else {
             return self.apply(response, hands, now);
         }
-        tell(&response);
+        tell(&response, hands);
         self.put(response);
         self.journal.store(&self.state)
     }
@@ -259,7 +261,7 @@ impl Engine {
                 response.outcome = format!("{error} ({})", error.code());
             }
         }
-        tell(&response);
+        tell(&response, hands);
         if let Some(kept) = self.journal.responses.get_mut(place) {
             *kept = response;
         }
@@ -312,13 +314,13 @@ impl Engine {
         let mut changed = false;
         for it in self.journal.responses.iter_mut().filter(|it| which(it)) {
             if it.stage == Stage::Waiting {
-                end(it, Stage::Undone, why, now);
+                end(it, Stage::Undone, why, hands, now);
                 changed = true;
                 continue;
             }
             match hands.undo(it) {
                 Ok(words) => {
-                    end(it, stage, &format!("{why}: {words}"), now);
+                    end(it, stage, &format!("{why}: {words}"), hands, now);
                     changed = true;
                 }
                 // It stays, and is tried again.
@@ -345,9 +347,9 @@ impl Engine {
         match it.stage {
             Stage::Applied => {
                 let words = hands.undo(it)?;
-                end(it, Stage::Undone, &format!("by an operator: {words}"), now);
+                end(it, Stage::Undone, &format!("by an operator: {words}"), hands, now);
             }
-            Stage::Waiting => end(it, Stage::Undone, "by an operator", now),
+            Stage::Waiting => end(it, Stage::Undone, "by an operator", hands, now),
             stage => {
                 let (id, stage) = (it.id.clone(), stage.name());
                 return Err(Refusal::Stage { id, stage, what: "take back" });
@@ -377,6 +379,7 @@ impl Engine {
         }
         it.approvals.push(approver.key.clone());
         tracing::warn!(code = "agent.respond.approved", id = %it.id, by = %approver.name, "approved");
+        hands.tell(it, Some(&approver.name));
         let (enough, it) = (it.approvals.len() >= APPROVALS, it.clone());
         if enough {
             self.apply(it, hands, now)?;
@@ -393,17 +396,18 @@ impl Engine {
     }
 }
 
-fn end(it: &mut Response, stage: Stage, words: &str, now: u64) {
+fn end(it: &mut Response, stage: Stage, words: &str, hands: &mut dyn Hands, now: u64) {
     it.stage = stage;
     it.since = now;
     it.until = None;
     it.undo = None;
     words.clone_into(&mut it.outcome);
-    tell(it);
+    tell(it, hands);
 }
 
 /// Every change is an event.
-fn tell(it: &Response) {
+fn tell(it: &Response, hands: &mut dyn Hands) {
+    hands.tell(it, None);
     let (id, stage) = (&it.id, it.stage.name());
     let Response { action, target, control, reason, outcome, .. } = it;
     let code = "agent.respond.stage";

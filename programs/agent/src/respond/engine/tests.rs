@@ -10,6 +10,7 @@ const SAFETY: &str =
 #[derive(Default)]
 struct List {
     did: Vec<String>,
+    told: Vec<String>,
     fails: bool,
 }
 
@@ -41,6 +42,11 @@ impl Hands for List {
 
     fn token(&mut self) -> Result<String, super::super::Error> {
         Ok(format!("token-{}", self.did.len()))
+    }
+
+    fn tell(&mut self, response: &Response, approver: Option<&str>) {
+        let stage = response.stage.name();
+        self.told.push(approver.map_or_else(|| stage.to_owned(), |name| format!("by {name}")));
     }
 }
 
@@ -104,6 +110,7 @@ fn a_countermeasure_is_taken_once_renewed_and_taken_back_by_a_good_verdict() {
     assert!(world.engine.relent(&mut world.hands, 140).unwrap());
     assert_eq!(world.did(), ["undo freeze"]);
     assert_eq!(world.engine.responses()[0].stage, Stage::Undone);
+    assert_eq!(world.hands.told, ["applied", "undone"]);
 }
 
 #[test]
@@ -121,6 +128,7 @@ fn a_safety_unit_only_ever_gets_an_alert_without_two_people() {
     assert!(hands.did.is_empty());
     assert_eq!(engine.approve(&id, &approver("b"), hands, 4).unwrap().stage, Stage::Applied);
     assert_eq!(hands.did, ["stop-unit"]);
+    assert_eq!(hands.told, ["done", "waiting", "by a", "by b", "applied"]);
     let over = engine.approve(&id, &approver("c"), hands, 5).unwrap_err();
     assert_eq!(over.code(), "agent.respond.stage");
 }
