@@ -22,6 +22,8 @@ use zeroize::Zeroizing;
 
 /// The longest that a server may put us off at a time.
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
+/// A server that does not answer so often in a row is not there.
+const MOST_FAILURES: u32 = 3;
 
 pub(crate) fn run(verb: &Est) -> Answered {
     match verb {
@@ -144,14 +146,33 @@ fn talk(
         .build()
         .map_err(|error| Failure::unknown("touchstone.platform", error, "try again"))?;
     let link = tokio::sync::Mutex::new(link);
-    let ended = runtime.block_on(run_exchange(
+    let (stop, gone) = tokio::sync::oneshot::channel();
+    let (mut stop, mut failures) = (Some(stop), 0);
+    let turning = run_exchange(
         client,
         async |kind, question| {
             let binding = link.lock().await.binding();
             asker.answer(kind, &question, binding)
         },
-        async |message| link.lock().await.post(&message).await,
-    ));
+        async |message| {
+            let answered = link.lock().await.post(&message).await;
+            failures = if answered.is_err() { failures + 1 } else { 0 };
+            match (answered, stop.take_if(|_| failures >= MOST_FAILURES)) {
+                (Err(failure), Some(stop)) => {
+                    // Whoever waits for it takes it; there is no more to do here.
+                    drop(stop.send(failure));
+                    std::future::pending().await
+                }
+                (answered, _) => answered,
+            }
+        },
+    );
+    let ended = runtime.block_on(async {
+        tokio::select! {
+            ended = turning => Ok(ended),
+            Ok(failure) = gone => Err(failure),
+        }
+    })?;
     if let Some(failure) = asker.failure {
         return Err(failure);
     }
