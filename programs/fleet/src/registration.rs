@@ -79,9 +79,8 @@ async fn make(
 ) -> Result<Certificate, Error> {
     let name = format!("{name} registration");
     let profile = authority.needs_profile(For::Registration.name())?;
-    let issued = authority
-        .issue(profile, common_name(&name)?, Vec::new(), key.spki_der(), LIFETIME)
-        .await?;
+    let issued =
+        authority.issue(profile, common_name(&name)?, Vec::new(), key.spki_der(), LIFETIME).await?;
     let new = issued.row(None);
     store.call(move |db| db.add_certificate(&new, clock::now())).await?;
     let certificate = issued.certificate;
@@ -120,19 +119,10 @@ pub async fn renew(
     Ok(issued.certificate)
 }
 
-async fn sign(
-    authority: &Authority,
-    word: &str,
-    name: &str,
-    spki: &[u8],
-) -> Result<Issued, Error> {
+async fn sign(authority: &Authority, word: &str, name: &str, spki: &[u8]) -> Result<Issued, Error> {
     let what = kind(word);
     // A server is found by its name (RFC 9525 §6.3); a client's name is for people.
-    let names = if what == For::Server {
-        vec![alternative_name(name)]
-    } else {
-        Vec::new()
-    };
+    let names = if what == For::Server { vec![alternative_name(name)] } else { Vec::new() };
     let profile = authority.needs_profile(what.name())?;
     authority.issue(profile, common_name(name)?, names, spki, profile.lifetime).await
 }

@@ -62,10 +62,7 @@ impl Class {
             C::CertIssued => ENTITY.did(1, "Create", true),
             C::CertRefused => ENTITY.did(1, "Create", false),
             C::CertRevoked => ENTITY.did(11, "Deactivate", true),
-            C::ReferencesImported
-            | C::PolicyLoaded
-            | C::OperatorChanged
-            | C::CertOverridden => {
+            C::ReferencesImported | C::PolicyLoaded | C::OperatorChanged | C::CertOverridden => {
                 ENTITY.did(3, "Update", true)
             }
             C::ReferencesRefused | C::PolicyRefused => ENTITY.did(3, "Update", false),

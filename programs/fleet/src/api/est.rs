@@ -174,9 +174,7 @@ impl Owner for Desk {
 impl Desk {
     async fn decide(&mut self, kind: AskKind, question: Question) -> Result<Decision, NotIssued> {
         match kind {
-            AskKind::Authorities => {
-                Ok(Decision::Certificates(self.fleet.authority.certificates()))
-            }
+            AskKind::Authorities => Ok(Decision::Certificates(self.fleet.authority.certificates())),
             AskKind::Attributes => attributes(),
             AskKind::Admit => self.admit(&question).await,
             AskKind::Issue => self.issue(&question).await,
