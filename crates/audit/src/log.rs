@@ -290,6 +290,15 @@ impl Log {
     }
 }
 
+impl Drop for Log {
+    /// Closing the file would not do: a program that was just being started has it, too, until it runs,
+    /// and would hold the lock for so long.
+    fn drop(&mut self) {
+        // If it fails, the lock ends when the last of them closes the file.
+        let _ = self.file.unlock();
+    }
+}
+
 /// An entry that only looks like a signed head or the beginning of a part would break the log.
 fn refuse_reserved(event: &Event) -> Result<(), Error> {
     let reserved = matches!(event.code(), Code::AuditSigned | Code::AuditContinued);

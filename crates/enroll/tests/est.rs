@@ -1,6 +1,7 @@
 //! EST bodies and attested requests, with other implementations on the other side.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
+#![allow(clippy::disallowed_methods, reason = "openssl speaks through files")]
 
 use proptest::prelude::*;
 use touchstone_certs::issue::{Kind, Template};

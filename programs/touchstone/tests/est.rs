@@ -81,26 +81,24 @@ impl Ca {
     fn serve(&mut self, stream: &mut TlsStream<std::net::TcpStream>) -> Option<()> {
         let request = read(stream)?;
         let fixed = self.manner.fixed.iter().find(|(end, _)| request.path.ends_with(end));
-        let response = match fixed {
-            Some((_, response)) => response.clone(),
-            None => {
-                let shown = stream.peer_certificates().first().cloned();
-                let octets = stream.channel_binding().map(|it| it.to_vec());
-                let binding = Binding { octets, required: self.manner.bound };
-                self.answer(request, shown, binding)
-            }
+        let response = if let Some((_, response)) = fixed {
+            response.clone()
+        } else {
+            let shown = stream.peer_certificates().first().cloned();
+            let octets = stream.channel_binding().map(|it| it.to_vec());
+            let binding = Binding { octets, required: self.manner.bound };
+            self.answer(request, shown.as_deref(), binding)
         };
-        let mut head = format!("HTTP/1.1 {} X\r\n", response.status);
+        write!(stream, "HTTP/1.1 {} X\r\n", response.status).ok()?;
         for (name, value) in response.headers.iter() {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            write!(stream, "{name}: {value}\r\n").ok()?;
         }
-        head.push_str(&format!("content-length: {}\r\n\r\n", response.body.len()));
-        stream.write_all(head.as_bytes()).ok()?;
+        write!(stream, "content-length: {}\r\n\r\n", response.body.len()).ok()?;
         stream.write_all(&response.body).ok()?;
         stream.flush().ok()
     }
 
-    fn answer(&mut self, request: Request, shown: Option<Vec<u8>>, binding: Binding) -> Response {
+    fn answer(&mut self, request: Request, shown: Option<&[u8]>, binding: Binding) -> Response {
         let setup = ServerSetup { crypto: Arc::new(AwsLc), now: now(), binding };
         let mut server = Server::of(setup, Limits::default());
         let (at, mut buf) = (Instant::from_millis(0), vec![0; 1 << 20]);
@@ -110,7 +108,7 @@ impl Ca {
                 Output::Transmit { len, .. } => return Message::response(&buf[..len]).unwrap(),
                 Output::Ask(ask) => {
                     let question = Question::decode(&buf[..ask.len]).unwrap();
-                    let decision = self.decide(ask.kind, &question, shown.as_deref());
+                    let decision = self.decide(ask.kind, &question, shown);
                     server.handle_answer(at, ask.ticket, Answer::Bytes(&decision.encode()));
                 }
                 other => panic!("{other:?}"),
@@ -149,19 +147,19 @@ impl Ca {
                 template.subject = request.subject().clone();
                 template.names = request.alternative_names().to_vec();
                 if question.operation != Operation::ServerKeygen {
-                    let issued = template.issue(&AwsLc, &issuer, request.spki_der()).unwrap();
-                    return Decision::Certificates(vec![issued]);
+                    let ours = template.issue(&AwsLc, &issuer, request.spki_der()).unwrap();
+                    return Decision::Certificates(vec![ours]);
                 }
-                let made = SoftSigner::generate(P256).unwrap();
-                let certificates = vec![template.issue(&AwsLc, &issuer, made.spki_der()).unwrap()];
+                let new = SoftSigner::generate(P256).unwrap();
+                let certificates = vec![template.issue(&AwsLc, &issuer, new.spki_der()).unwrap()];
                 let key = match &question.encrypt_to {
-                    None => Given::Plain(made.pkcs8_der().to_vec().into()),
+                    None => Given::Plain(new.pkcs8_der().to_vec().into()),
                     Some(id) => {
                         let to = Certificate::decode(shown.unwrap()).unwrap();
                         assert_eq!(to.subject_key_id(), Some(id.as_slice()));
                         let by: (&_, &dyn Signer) = (&self.certificate, &self.key);
                         Given::Encrypted(
-                            keygen::encrypt(&AwsLc, made.pkcs8_der(), by, &to, now()).unwrap(),
+                            keygen::encrypt(&AwsLc, new.pkcs8_der(), by, &to, now()).unwrap(),
                         )
                     }
                 };
