@@ -518,7 +518,8 @@ impl World {
             ear.status = Tier::Warning;
             ear.controls = vec![failed];
         });
-        assert_eq!(self.keeper.answer(bad), Reply::Truth(false));
+        // A warning: the fleet says what certificate it is worth.
+        assert_eq!(self.keeper.answer(bad), Reply::Truth(true));
     }
 
     fn absolve(&self) {
