@@ -586,6 +586,10 @@ fn a_verdict_captures_and_freezes_the_process_that_evidence_spoke_of_and_a_good_
     world.absolve();
     assert!(!freeze::is_frozen(pump.0.id()));
     assert_eq!(world.responses()[1].stage, Stage::Undone);
+
+    let log = std::fs::read_to_string(folder.join("agent/audit.jsonl")).unwrap();
+    let told = |code: &str| log.matches(&format!("\"{code}\"")).count();
+    assert_eq!((told("respond.applied"), told("respond.undone")), (2, 1), "{log}");
 }
 
 #[test]
