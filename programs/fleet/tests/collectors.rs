@@ -133,11 +133,12 @@ fn write(
         };
         let events: Vec<_> = (0..GROUP).map(|at| (time, event(at))).collect();
         log.append_all(&events).unwrap();
-        told(log.head().seq);
-        head.send_replace(log.head());
+        // A part begins with an entry of its own.
         if round % 200 == 199 {
             log.begin_part(time).unwrap();
         }
+        told(log.head().seq);
+        head.send_replace(log.head());
         round += 1;
         std::thread::sleep(pause);
     }
