@@ -35,6 +35,9 @@ impl StoredKey {
             let mut part = || reader.sized().map(<[u8]>::to_vec).map_err(local);
             let (private, native) = (part()?, part()?);
             reader.end().map_err(local)?;
+            if private.is_empty() || native.is_empty() {
+                return Err(Error::Malformed("a key file without a key"));
+            }
             return Ok(Self { is_old: true, ..Self::new(native, private) });
         }
         let no_key = Error::Malformed("not a key file");
@@ -201,7 +204,9 @@ mod tests {
         let good = key().encode().unwrap();
         let sealed = KeyFile { kind: KeyKind::Sealed, ..key().file }.to_pem().unwrap();
         let old = [OLD.as_slice(), &[0, 1, 7, 0, 1]].concat();
-        for bad in [b"", &good[..good.len() - 9], &good[..40], sealed.as_bytes(), &old, OLD] {
+        let empty = [OLD.as_slice(), &[0, 1, 7, 0, 0]].concat();
+        let cut = &good[..good.len() - 9];
+        for bad in [b"", cut, &good[..40], sealed.as_bytes(), &old, &empty, OLD] {
             fs::write(state.path().join("keys/lak.key"), bad).unwrap();
             match files.load("lak") {
                 Err(Error::BadKeyFile(path)) => assert!(path.ends_with("keys/lak.key")),
