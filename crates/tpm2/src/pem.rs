@@ -211,12 +211,6 @@ impl KeyFile {
     }
 
     fn check(&self) -> Result<(), KeyFileError> {
-        for (what, part) in [("the public part", &self.public), ("the private part", &self.private)]
-        {
-            if part.is_empty() {
-                return Err(KeyFileError::Size(what));
-            }
-        }
         // §3.1.4: an importable key has a secret, a loadable one has none; sealed data may be either.
         let secret = match self.kind {
             KeyKind::Loadable => self.secret.is_none(),
