@@ -172,10 +172,15 @@ fn what_the_rig_measured_is_what_would_have_been_told() {
     }
     for pcr in [4, 9, 11, 12, 13] {
         let steps = prediction.steps().iter().filter(|step| step.pcr == pcr);
-        let told: Vec<_> = steps.map(|step| (step.kind, step.digest)).collect();
+        // The rig's stub, of systemd 252, did not measure this section.
+        let (newer, steps): (Vec<_>, Vec<_>) =
+            steps.partition(|step| step.what.ends_with(" of .sbat"));
+        let told: Vec<_> = steps.iter().map(|step| (step.kind, step.digest)).collect();
         assert_eq!(told, of(pcr), "PCR {pcr}");
-        let value = prediction.value(&AwsLc, pcr).unwrap().to_hex();
-        assert_eq!(value, rig_pcr(usize::try_from(pcr).unwrap()), "PCR {pcr}");
+        if newer.is_empty() {
+            let value = prediction.value(&AwsLc, pcr).unwrap().to_hex();
+            assert_eq!(value, rig_pcr(usize::try_from(pcr).unwrap()), "PCR {pcr}");
+        }
     }
 }
 
@@ -222,6 +227,8 @@ fn a_command_line_from_outside_counts_only_where_the_stub_takes_it() {
         let mut boot = booted(image);
         boot.secure_boot = secure_boot;
         boot.command_line = Some("  debug\n");
+        // Newer stubs add the image's os-release to what lies in it.
+        boot.initrd = Some(b"what the stub puts together");
         let prediction = boot.predict(&AwsLc, SHA256).unwrap();
         assert_eq!(prediction.digests(12).collect::<Vec<_>>() == [wide], taken);
         assert_eq!(prediction.digests(9).next() == Some(wide), taken);

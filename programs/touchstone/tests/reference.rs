@@ -6,13 +6,14 @@ mod support;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 use support::{Ran, folder, run, signer};
 use tempfile::TempDir;
 use touchstone_certs::Certificate;
 use touchstone_crypto::{Crypto, HashAlgorithm};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_measure::tcg::{EventLog, describe};
-use touchstone_peers::{STUB, rig, systemd_measure, tool, unified_kernel_image};
+use touchstone_peers::{Part, STUB, rig, systemd_measure, tool, unified_kernel_image};
 
 /// A folder with a publisher.
 fn scene() -> TempDir {
@@ -366,12 +367,15 @@ fn what_a_good_device_proved_is_recorded_and_marked_so() {
     assert!(ran.expect(3).err.contains("the recorded boot is not proven"));
 }
 
-const PARTS: [(&str, &str, &[u8]); 4] = [
-    (".linux", "linux", b"a kernel, which nobody starts here"),
-    (".cmdline", "cmdline", b"quiet console=ttyS0"),
-    (".initrd", "initrd", &[0x5A; 9_001]),
-    (".osrel", "osrel", b"ID=example\n"),
-];
+/// Nobody starts this kernel, but some stubs have the firmware measure it: it has to be a PE image.
+static PARTS: LazyLock<[Part<'static>; 4]> = LazyLock::new(|| {
+    [
+        (".linux", "linux", fs::read(STUB).unwrap().leak()),
+        (".cmdline", "cmdline", b"quiet console=ttyS0"),
+        (".initrd", "initrd", &[0x5A; 9_001]),
+        (".osrel", "osrel", b"ID=example\n"),
+    ]
+});
 
 /// The registers that one image is told to lead to, by number.
 fn told(json: &Value, pcr: u32) -> Vec<String> {
@@ -383,13 +387,13 @@ fn told(json: &Value, pcr: u32) -> Vec<String> {
 fn the_registers_of_a_unified_kernel_image_are_those_of_systemd_measure() {
     let here = scene();
     let here = here.path();
-    unified_kernel_image(here, &PARTS);
+    unified_kernel_image(here, &*PARTS);
     for bank in ["sha1", "sha256", "sha384", "sha512"] {
         let how = ["--uki", "image.efi", "--bank", bank, "--phase", "sysinit", "--phase", "ready"];
         let json = build(here, &how).expect(0).json("touchstone.reference.build/1");
         let theirs =
             ["enter-initrd:leave-initrd:sysinit", "enter-initrd:leave-initrd:sysinit:ready"]
-                .map(|phases| format!("{bank}:{}", systemd_measure(here, &PARTS, phases, bank)));
+                .map(|phases| format!("{bank}:{}", systemd_measure(here, &*PARTS, phases, bank)));
         assert_eq!(told(&json, 11), theirs);
         for pcr in [4, 12, 13] {
             assert_eq!(told(&json, pcr).len(), 1, "PCR {pcr}: {json}");
@@ -403,7 +407,7 @@ fn the_registers_of_a_unified_kernel_image_are_those_of_systemd_measure() {
     let ran = build(here, &["--uki", "image.efi"]).expect(0);
     assert!(ran.err.contains("PCR 7 is not told: the variables of Secure Boot are not known"));
     let json = ran.json("touchstone.reference.build/1");
-    let theirs = systemd_measure(here, &PARTS, "", "sha256");
+    let theirs = systemd_measure(here, &*PARTS, "", "sha256");
     assert_eq!(told(&json, 11), [format!("sha256:{theirs}")]);
     assert_eq!(told(&json, 7), [""; 0]);
     let ran = build(here, &["--uki", "image.efi", "--phase", "lunch"]).expect(2);
@@ -419,13 +423,13 @@ fn shim_leaves_pcr_7_open() {
     let here = here.path();
     // The stub, passed off as shim: by its SBAT, or as an older one by what it tells its keys in.
     let mut stub = fs::read(STUB).unwrap();
-    let at = stub.windows(10).position(|window| window == b"\nsystemd,1").unwrap();
+    let at = stub.windows(8).position(|window| window == b"\nsystemd").unwrap();
     stub[at..at + 10].copy_from_slice(b"\nshim,4,ab");
     fs::write(here.join("new.efi"), stub).unwrap();
     let variable: Vec<u8> = "MokListRT".encode_utf16().flat_map(u16::to_le_bytes).collect();
     unified_kernel_image(here, &[(".vendor", "vendor", &variable)]);
     fs::rename(here.join("image.efi"), here.join("old.efi")).unwrap();
-    unified_kernel_image(here, &PARTS);
+    unified_kernel_image(here, &*PARTS);
     for shim in ["new.efi", "old.efi"] {
         let how = ["--uki", "image.efi", "--loader", shim];
         let json = build(here, &how).expect(0).json("touchstone.reference.build/1");
@@ -454,7 +458,7 @@ fn secure_boots_register_is_what_the_rigs_device_had() {
         let certificate = Certificate::decode(&rig(&format!("secure-boot-{name}.der"))).unwrap();
         fs::write(here.join(format!("{name}.pem")), certificate.to_pem().unwrap()).unwrap();
     }
-    unified_kernel_image(here, &PARTS);
+    unified_kernel_image(here, &*PARTS);
     let variables = ["pk=PK", "kek=KEK", "db=db", "dbx=dbx"];
     let given: Vec<&str> = variables.iter().flat_map(|of| ["--efi-variable", of]).collect();
     let with = |signed_by: &str, given: &[&str]| {

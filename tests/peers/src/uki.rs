@@ -39,11 +39,17 @@ fn image_base(image: &[u8]) -> u64 {
 }
 
 /// PCR 11 in hexadecimal, as `systemd-measure` computes it of the files that
-/// [`unified_kernel_image`] left; `phases` with colons between them.
+/// [`unified_kernel_image`] left; `phases` with colons between them. Where it knows `.sbat`, it is given
+/// that of the stub, which lies in every image.
 pub fn systemd_measure(folder: &Path, parts: &[Part<'_>], phases: &str, bank: &str) -> String {
     let mut arguments =
         vec!["calculate".to_owned(), format!("--bank={bank}"), format!("--phase={phases}")];
     arguments.extend(parts.iter().map(|(_, name, _)| format!("--{name}={name}")));
+    let help = String::from_utf8(tool(MEASURE, folder, &["--help"])).unwrap();
+    if help.contains("--sbat=") {
+        tool("objcopy", folder, &["-O", "binary", "--only-section=.sbat", STUB, "sbat"]);
+        arguments.push("--sbat=sbat".to_owned());
+    }
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let text = String::from_utf8(tool(MEASURE, folder, &arguments)).unwrap();
     let prefix = format!("11:{bank}=");
