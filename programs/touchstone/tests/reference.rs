@@ -383,6 +383,13 @@ fn told(json: &Value, pcr: u32) -> Vec<String> {
     values.into_iter().flatten().map(|value| value.as_str().unwrap().to_owned()).collect()
 }
 
+/// How many there are, but for the kernel in the image, which some versions of the stub have measured.
+fn boot_images(json: &Value) -> usize {
+    let values = json["document"]["values"].as_array().unwrap();
+    let images = values.iter().filter(|value| value["kind"] == "boot-image");
+    images.filter(|value| value["name"] != "kernel of image.efi").count()
+}
+
 #[test]
 fn the_registers_of_a_unified_kernel_image_are_those_of_systemd_measure() {
     let here = scene();
@@ -402,7 +409,7 @@ fn the_registers_of_a_unified_kernel_image_are_those_of_systemd_measure() {
         let count = |kind: &str| values.iter().filter(|value| value["kind"] == kind).count();
         // Two of PCR 11, and one of 4, 12 and 13 each; 9 only where the stub adds nothing.
         assert_eq!(count("pcr"), 5 + told(&json, 9).len());
-        assert_eq!((count("boot-image"), count("command-line")), (1, 1), "{values:?}");
+        assert_eq!((boot_images(&json), count("command-line")), (1, 1), "{values:?}");
     }
     let ran = build(here, &["--uki", "image.efi"]).expect(0);
     assert!(ran.err.contains("PCR 7 is not told: the variables of Secure Boot are not known"));
@@ -435,8 +442,7 @@ fn shim_leaves_pcr_7_open() {
         let json = build(here, &how).expect(0).json("touchstone.reference.build/1");
         let not_told = &json["predicted"][0]["not_told"];
         assert!(not_told["7"].as_str().unwrap().contains("shim"), "{shim}: {not_told}");
-        let values = json["document"]["values"].as_array().unwrap();
-        assert_eq!(values.iter().filter(|value| value["kind"] == "boot-image").count(), 2);
+        assert_eq!(boot_images(&json), 2);
     }
 }
 
