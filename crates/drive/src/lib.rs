@@ -5,6 +5,7 @@
 //!   [`serve_message`] is the other end of it.
 //! * [`blocking`]: the same two without a runtime.
 //! * [`element`]: secure elements, opened from settings, answering asks.
+//! * `http` (a feature) carries EST and SCEP.
 //! * [`StapledStatus`] says whether a server's certificate still counts.
 //! * [`ServiceManager`] hears that the loops turn.
 //!
@@ -48,6 +49,8 @@ pub mod blocking;
 mod clock;
 pub mod element;
 mod exchange;
+#[cfg(feature = "http")]
+pub mod http;
 mod owner;
 mod pump;
 mod serve;

@@ -427,7 +427,8 @@ fn both_ends_keep_the_laws() {
         linger: Duration::from_mins(9),
         ..Limits::default()
     };
-    let setup = ClientSetup { path: "/scep".into(), retries: 5, pause: Duration::from_secs(5) };
+    let setup =
+        ClientSetup { path: "/scep".into(), ca: None, retries: 5, pause: Duration::from_secs(5) };
     let fresh = || {
         let client = client::Client::of(setup.clone(), [3; 16], limits);
         (client, Server::of(Arc::new(AwsLc), Capabilities::OURS, limits))

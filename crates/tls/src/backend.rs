@@ -43,27 +43,77 @@ pub(crate) fn check_dns_name(name: &str) -> Result<(), ConfigError> {
 
 pub(crate) fn client_config(setup: ClientSetup) -> Result<ClientConfig, ConfigError> {
     let provider = provider();
-    let roots = roots(&setup.roots)?;
-    let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
-        .build()
-        .map_err(|_| ConfigError::NoRoots)?;
-    let verifier: Arc<dyn ServerCertVerifier> = match setup.status {
-        Some(status) => Arc::new(WithStatus { verifier, status }),
-        None => verifier,
+    let verifier: Arc<dyn ServerCertVerifier> = if setup.provisional {
+        Arc::new(Provisional(Arc::clone(&provider)))
+    } else {
+        let roots = roots(&setup.roots)?;
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider));
+        let verifier = verifier.build().map_err(|_| ConfigError::NoRoots)?;
+        match setup.status {
+            Some(status) => Arc::new(WithStatus { verifier, status }),
+            None => verifier,
+        }
     };
     let builder = rustls::ClientConfig::builder_with_details(provider, clock(&setup.common))
         .with_protocol_versions(versions(&setup.common))
         .map_err(|_| ConfigError::Provider)?
         .dangerous()
-        // The library's own verifier, made with our provider and roots: nothing is skipped.
+        // The library's own verifier, made with our provider and roots: nothing is skipped, unless
+        // the caller has asked for a provisional connection by that name.
         .with_custom_certificate_verifier(verifier);
-    let mut config = match setup.identity {
+    let mut config = match setup.identity.filter(|_| !setup.provisional) {
         Some(identity) => builder.with_client_cert_resolver(identity.0.resolver()),
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = setup.common.alpn;
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
+}
+
+/// RFC 7030 §4.1.1: whoever answers. That it holds the key of what it shows is all that is seen.
+struct Provisional(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Provisional {
+    fn verify_server_cert(
+        &self,
+        _leaf: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _name: &rustls::pki_types::ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &rustls::DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+impl fmt::Debug for Provisional {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Provisional")
+    }
 }
 
 /// The library's verifier, and then the client's question about status.

@@ -98,6 +98,7 @@ pub struct ClientSetup {
     pub(crate) roots: Vec<Vec<u8>>,
     pub(crate) identity: Option<Identity>,
     pub(crate) status: Option<Arc<dyn StatusCheck>>,
+    pub(crate) provisional: bool,
     pub(crate) common: Common,
 }
 
@@ -105,7 +106,13 @@ impl ClientSetup {
     /// A client that trusts servers under these roots (certificates in DER), and nothing else.
     pub fn new(roots: &[Vec<u8>]) -> Self {
         let (roots, common) = (roots.to_vec(), Common::default());
-        Self { roots, identity: None, status: None, common }
+        Self { roots, identity: None, status: None, provisional: false, common }
+    }
+
+    /// A client that speaks with whoever answers, for the one thing that may be taken from anybody:
+    /// what is proven another way afterwards (RFC 7030 §4.1.1). It shows no identity.
+    pub fn dangerous_provisional() -> Self {
+        Self { provisional: true, ..Self::new(&[]) }
     }
 
     /// Shows this identity to servers that ask for one.

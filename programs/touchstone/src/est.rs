@@ -1,27 +1,30 @@
 //! `touchstone est`: a client of anybody's EST server.
 
-mod link;
 mod request;
 
 use crate::answer::{Answer, Answered, Failure};
 use crate::cli::{Est, EstRequest, EstServer};
 use crate::{files, signing};
-use link::Link;
 use request::Asker;
 use std::sync::Arc;
 use std::time::Duration;
 use touchstone_certs::{Certificate, CertificateRequest};
 use touchstone_crypto::{Crypto, Signer as _};
 use touchstone_crypto_awslc::{AwsLc, SoftDecrypter, SoftSigner};
-use touchstone_drive::run_exchange;
+use touchstone_drive::http::{Address, HttpClient, HttpError, converse};
 use touchstone_engine::Fault;
 use touchstone_enroll::est::attributes::{Attributes, KeyKind};
 use touchstone_enroll::est::{Client, ClientSetup, Error, Event, Given, Want, keygen};
 use touchstone_enroll::exchange::Limits;
+use touchstone_tls::Identity;
 use zeroize::Zeroizing;
 
 /// The longest that a server may put us off at a time.
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
+/// How long a server may take for one answer.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// What we call ourselves.
+const AGENT: &str = concat!("touchstone/", env!("CARGO_PKG_VERSION"));
 /// A server that does not answer so often in a row is not there.
 const MOST_FAILURES: u32 = 3;
 
@@ -96,6 +99,11 @@ impl Said {
             return Err(Failure::unknown("touchstone.est", "an answer to nothing", "try again"));
         };
         let answer = Answer::new(schema).good(false).with("code", error.code());
+        if let Some(Event::Later { after }) = event {
+            let answer = answer.with("retry_after", after.as_secs());
+            let words = format!("{error} (in {} s)", after.as_secs());
+            return Ok(answer.with("reason", error.to_string()).word(words));
+        }
         let Some(Event::Refused { status, code, text }) = event else {
             return Ok(answer.with("reason", error.to_string()).word(error));
         };
@@ -113,14 +121,61 @@ fn setup(server: &EstServer, request: Option<&EstRequest>) -> Result<ClientSetup
     Ok(ClientSetup {
         crypto: Arc::new(AwsLc),
         now: files::now()?,
-        origin: link::origin(&server.url)?,
+        origin: address(&server.url)?.origin(),
         label: server.label.clone(),
-        anchors: signing::certificates(&server.trust)?,
+        anchors: anchors(server)?,
         fingerprint: None,
         csrattrs: request.is_some_and(|it| !it.no_csrattrs),
         retries: request.map_or(0, |it| it.retries),
         longest_pause: LONGEST_PAUSE,
     })
+}
+
+fn address(url: &str) -> Result<Address, Failure> {
+    let form = "write https://HOST[:PORT], without a path: EST says where it lives";
+    let address: Address = url.parse().map_err(|error| Failure::usage(error, form))?;
+    if !address.is_secure() || !address.path().is_empty() {
+        return Err(Failure::usage(format!("`{url}` is no address of an EST server"), form));
+    }
+    Ok(address)
+}
+
+fn anchors(server: &EstServer) -> Result<Vec<Certificate>, Failure> {
+    server.trust.as_ref().map_or_else(|| Ok(Vec::new()), |path| signing::certificates(path))
+}
+
+fn link(server: &EstServer, want: Want, fingerprint: bool) -> Result<HttpClient, Failure> {
+    let address = address(&server.url)?;
+    let roots: Vec<Vec<u8>> = anchors(server)?.iter().map(|root| root.der().to_vec()).collect();
+    let setup = match (&server.trust, want) {
+        (Some(_), _) => touchstone_tls::ClientSetup::new(&roots),
+        // RFC 7030 §4.1.1: the fingerprint decides, whoever sent the certificate.
+        (None, Want::CaCerts) if fingerprint => {
+            touchstone_tls::ClientSetup::dangerous_provisional()
+        }
+        (None, _) => {
+            let next = "give --trust; `touchstone est cacerts --fingerprint` gets it";
+            return Err(Failure::usage("nobody is trusted", next));
+        }
+    };
+    let mut setup = setup.alpn(&[b"http/1.1"]).with_tls12();
+    let host = address.host().to_owned();
+    let unusable = |error: touchstone_tls::ConfigError| {
+        let message = format!("no TLS with `{host}`: {error}");
+        Failure::usage(message, "check --url, --trust, --cert and --key")
+    };
+    if let (Some(cert), Some(key)) = (&server.cert, &server.key) {
+        let chain: Vec<Vec<u8>> =
+            signing::certificates(cert)?.iter().map(|it| it.der().to_vec()).collect();
+        let key = request::key(key, &server.held)?;
+        setup = setup.identity(Identity::from_signer(&chain, key).map_err(unusable)?);
+    }
+    let config = setup.build().map_err(unusable)?;
+    HttpClient::secure(address, config, AGENT, PATIENCE).map_err(unusable)
+}
+
+fn unreachable(error: &HttpError) -> Failure {
+    Failure::unknown("touchstone.est.unreachable", error, "check --url and --trust")
 }
 
 fn talk(
@@ -129,6 +184,7 @@ fn talk(
     setup: ClientSetup,
     mut asker: Asker,
 ) -> Result<Said, Failure> {
+    let mut link = link(server, want, setup.fingerprint.is_some())?;
     let mut id = [0; 16];
     AwsLc.random(&mut id).map_err(|it| Failure::unknown(it.code(), it, "try again"))?;
     let limits = Limits { deadline: Duration::from_hours(2), ..Limits::default() };
@@ -140,48 +196,23 @@ fn talk(
         }
         _ => None,
     };
-    let link = Link::new(server)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::unknown("touchstone.platform", error, "try again"))?;
-    let link = tokio::sync::Mutex::new(link);
-    let (stop, gone) = tokio::sync::oneshot::channel();
-    let (mut stop, mut failures) = (Some(stop), 0);
-    let turning = run_exchange(
-        client,
-        async |kind, question| {
-            let binding = link.lock().await.binding();
-            asker.answer(kind, &question, binding)
-        },
-        async |message| {
-            let answered = link.lock().await.post(&message).await;
-            failures = if answered.is_err() { failures + 1 } else { 0 };
-            match (answered, stop.take_if(|_| failures >= MOST_FAILURES)) {
-                (Err(failure), Some(stop)) => {
-                    // Whoever waits for it takes it; there is no more to do here.
-                    drop(stop.send(failure));
-                    std::future::pending().await
-                }
-                (answered, _) => answered,
-            }
-        },
-    );
-    let ended = runtime.block_on(async {
-        tokio::select! {
-            ended = turning => Ok(ended),
-            Ok(failure) = gone => Err(failure),
-        }
-    })?;
+    let ended =
+        runtime.block_on(converse(client, &mut link, MOST_FAILURES, |kind, question, binding| {
+            asker.answer(kind, question, binding)
+        }));
     if let Some(failure) = asker.failure {
         return Err(failure);
     }
-    match ended {
+    match ended.map_err(|it| unreachable(&it))? {
         Ok(mut events) if !events.is_empty() => Ok(Said::Event(events.swap_remove(0))),
         Ok(_) => Ok(Said::No(Error::NoCertificate, None)),
         Err(mut error) => match (error.end.take(), error.post.take()) {
             // Without an answer nothing was refused.
-            (Some(Error::TimedOut) | None, Some(post)) => Err(post),
+            (Some(Error::TimedOut) | None, Some(post)) => Err(unreachable(&post)),
             (Some(end), _) => Ok(Said::No(end, error.events.pop())),
             (None, None) => Err(Failure::unknown(error.code(), "it waits for ever", "try again")),
         },

@@ -21,6 +21,7 @@ use touchstone_enroll::est::{
 };
 use touchstone_enroll::exchange::{Headers, Limits, Message, Method, Request, Response};
 use touchstone_httpauth::{Digest, Nonces, secret};
+use touchstone_peers::BouncyCastle;
 use touchstone_peers::{corpus, openssl};
 use touchstone_tls::{ClientAuth, Identity, ServerSetup as TlsSetup};
 
@@ -310,4 +311,45 @@ fn replies_of_other_servers_are_read_and_bad_ones_named() {
     );
     let json = touchstone(here, &line).expect(1).json("touchstone.est.enroll/1");
     assert_eq!(json["code"], "est.refused.cross-host-redirect");
+}
+
+#[test]
+fn bouncy_castle_s_ca_is_known_by_its_fingerprint_and_then_certifies() {
+    let here = folder(&[("password", "open sesame\n")]);
+    let here = here.path();
+    key(here, "pump.key");
+    let ca = BouncyCastle::new().authority(here);
+    let said = openssl(here, &["x509", "-in", "ca.pem", "-noout", "-fingerprint", "-sha256"]);
+    let fingerprint = said.trim().rsplit('=').next().unwrap();
+    let bootstrap = format!("--json est cacerts --url {} --out known.pem", ca.est);
+    touchstone(here, &bootstrap).expect(2);
+    let ran = touchstone(here, &format!("{bootstrap} --fingerprint {}", "00".repeat(32))).expect(1);
+    assert_eq!(ran.json("touchstone.est.cacerts/1")["code"], "est.refused.not-the-ca");
+    assert!(!here.join("known.pem").exists());
+    touchstone(here, &format!("{bootstrap} --fingerprint {fingerprint}")).expect(0);
+    let at = format!("--url {} --trust known.pem", ca.est);
+    touchstone(here, &format!("est csrattrs {at}")).expect(0);
+    let password = "--user ra --password file:password";
+    let enroll = format!(
+        "--json est enroll {at} --subject CN=pump-3 --san pump-3.example --new-key file:pump.key --out pump.pem"
+    );
+    touchstone(here, &enroll).expect(3);
+    touchstone(here, &format!("{enroll} {password}")).expect(0);
+    openssl(here, &["verify", "-CAfile", "ca.pem", "pump.pem"]);
+    let renew = format!("est renew {at} --cert pump.pem --key file:pump.key --out again.pem");
+    touchstone(here, &renew).expect(0);
+    let told = |label: &str, retries: u32, code: i32| {
+        let line = format!("{enroll} {password} --no-csrattrs --label {label} --retries {retries}");
+        let ran = touchstone(here, &line).expect(code);
+        ran.json("touchstone.est.enroll/1")["code"].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(told("slow", 0, 1), "est.pending");
+    assert_eq!(told("slow", 5, 0), "");
+    assert_eq!(told("another", 0, 1), "est.refused.another-key");
+    assert_eq!(told("no", 0, 1), "est.refused");
+    assert_eq!(told("down", 0, 1), "est.refused");
+    // Somebody else under the same name of a host: nothing is sent to it.
+    let other = BouncyCastle::new().authority(here);
+    let line = enroll.replace(&ca.est, &other.est);
+    touchstone(here, &format!("{line} {password}")).expect(3);
 }

@@ -1,16 +1,45 @@
 //! Bouncy Castle, through a small program of ours that calls it: `tests/interop/bouncycastle`.
 
 use crate::process::{attempt, tool};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use tempfile::TempDir;
 
 /// Where Debian has it.
 const JARS: [&str; 3] =
     ["/usr/share/java/bcprov.jar", "/usr/share/java/bcpkix.jar", "/usr/share/java/bcutil.jar"];
 
+/// A CA of Bouncy Castle's that serves, until it is dropped.
+pub struct ForeignCa {
+    /// Where it speaks EST: `https://127.0.0.1:PORT`.
+    pub est: String,
+    /// Where it speaks SCEP: `http://127.0.0.1:PORT/scep`.
+    pub scep: String,
+    child: Child,
+    /// Java loads its classes when it needs them.
+    _classes: Arc<TempDir>,
+}
+
+impl ForeignCa {
+    /// Ends it, as a failure would.
+    pub fn kill(&mut self) {
+        // It may have gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for ForeignCa {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
 /// The program, compiled for this test.
 pub struct BouncyCastle {
-    classes: TempDir,
+    classes: Arc<TempDir>,
 }
 
 impl BouncyCastle {
@@ -21,13 +50,18 @@ impl BouncyCastle {
             assert!(there, "{jar} is missing; run cargo xtask test, which installs it");
         }
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../interop/bouncycastle");
-        let sources = ["Peer.java", "Est.java"].map(|name| folder.join(name).display().to_string());
+        let sources = ["Peer.java", "Est.java", "Authority.java"]
+            .map(|name| folder.join(name).display().to_string());
         let classes = tempfile::tempdir().unwrap();
         let into = classes.path().to_string_lossy().into_owned();
-        let [peer, est] = &sources;
+        let [peer, est, authority] = &sources;
         let path = JARS.join(":");
-        tool("javac", classes.path(), &["-nowarn", "-cp", &path, "-d", &into, peer, est]);
-        Self { classes }
+        tool(
+            "javac",
+            classes.path(),
+            &["-nowarn", "-cp", &path, "-d", &into, peer, est, authority],
+        );
+        Self { classes: Arc::new(classes) }
     }
 
     /// Runs one of its EST client's commands, which must succeed, in this folder; its output.
@@ -49,9 +83,31 @@ impl BouncyCastle {
         self.attempt_class("Peer", folder, line)
     }
 
+    /// Its CA with an EST and a SCEP server. `ca.pem` and `next.pem` are in the folder from then on;
+    /// `ra.pem` there is whom it knows in TLS beside those whom it has certified.
+    pub fn authority(&self, folder: &Path) -> ForeignCa {
+        let (path, folder) = (self.path(), folder.display().to_string());
+        let mut child = Command::new("java")
+            .args(["-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", &path, "Authority", &folder])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("java is missing; run cargo xtask test, which installs it");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let ["ready", est, scep] = words[..] else { panic!("the CA does not start: {line}") };
+        let (est, scep) =
+            (format!("https://127.0.0.1:{est}"), format!("http://127.0.0.1:{scep}/scep"));
+        ForeignCa { est, scep, child, _classes: Arc::clone(&self.classes) }
+    }
+
+    fn path(&self) -> String {
+        format!("{}:{}", JARS.join(":"), self.classes.path().display())
+    }
+
     fn attempt_class(&self, class: &str, folder: &Path, line: &str) -> (bool, String) {
-        let path: PathBuf = self.classes.path().into();
-        let path = format!("{}:{}", JARS.join(":"), path.display());
+        let path = self.path();
         let mut arguments = vec!["-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", &path, class];
         arguments.extend(line.split_whitespace());
         attempt("java", folder, &arguments)

@@ -22,7 +22,7 @@ mod softhsm;
 mod swtpm;
 mod uki;
 
-pub use bouncycastle::BouncyCastle;
+pub use bouncycastle::{BouncyCastle, ForeignCa};
 pub use collectors::{Collector, Credentials};
 pub use material::{corpus, files, rig};
 pub use pc::Pc;

@@ -76,6 +76,11 @@ pub enum Event {
         /// The key, if the server made it.
         key: Option<Given>,
     },
+    /// Somebody has yet to decide, and this end came back as often as it was to.
+    Later {
+        /// How long the server says to wait before the same request is sent again.
+        after: Duration,
+    },
     /// The server said no.
     Refused {
         /// Its status.
@@ -407,13 +412,13 @@ impl Enrolment {
         let Some(request) = request else {
             return Next::End(said(response), Err(Error::Refused { status: 202 }));
         };
-        if self.retries >= self.setup.retries {
-            return Next::Close(Err(Error::StillPending));
-        }
-        self.retries += 1;
         // Retry-After may also be a date, which needs a clock that agrees with the server's.
         let said = response.headers.one("retry-after").and_then(|it| it.trim().parse().ok());
         let pause = said.map_or(USUAL_PAUSE, Duration::from_secs);
+        if self.retries >= self.setup.retries {
+            return Next::End(Event::Later { after: pause }, Err(Error::StillPending));
+        }
+        self.retries += 1;
         let pause = pause.clamp(Duration::from_secs(1), self.setup.longest_pause);
         Next::SendAfter(pause, self.anew(request))
     }

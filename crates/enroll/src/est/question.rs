@@ -49,6 +49,15 @@ pub enum Decision {
     },
     /// What was to be signed, in its envelope.
     Sealed(Vec<u8>),
+    /// It cannot be done now, and the client is told why.
+    Unavailable {
+        /// The stable code.
+        code: String,
+        /// Why, and what to do.
+        text: String,
+        /// After how many seconds to come back.
+        after: u32,
+    },
 }
 
 /// A key that a server made, on its way to whom it is for.
@@ -111,6 +120,7 @@ impl core::fmt::Debug for Decision {
             Self::Later(seconds) => write!(f, "Later({seconds})"),
             Self::Key { certificates, key } => write!(f, "Key({certificates:?}, {key:?})"),
             Self::Sealed(der) => write!(f, "Sealed({} octets)", der.len()),
+            Self::Unavailable { code, .. } => write!(f, "Unavailable({code})"),
         }
     }
 }
@@ -181,6 +191,10 @@ impl Decision {
             Self::Sealed(der) => {
                 long(out.u8(7), der);
             }
+            Self::Unavailable { code, text, after } => {
+                long(out.u8(8).u32(*after), code.as_bytes());
+                long(&mut out, text.as_bytes());
+            }
         }
         Zeroizing::new(out.into_bytes())
     }
@@ -215,6 +229,13 @@ impl Decision {
                 Self::Key { certificates: read_certificates(&mut reader)?, key }
             }
             7 => Self::Sealed(read_long(&mut reader)?.to_vec()),
+            8 => {
+                let after = reader.u32()?;
+                let code = read_long(&mut reader)?;
+                let code = text(&reader, code)?;
+                let words = read_long(&mut reader)?;
+                Self::Unavailable { code, text: text(&reader, words)?, after }
+            }
             _ => return Err(reader.malformed(Why::BadValue)),
         };
         reader.finish()?;

@@ -292,7 +292,12 @@ fn text(der: &[u8]) -> Option<String> {
 
 fn decided(answer: Answer<'_>) -> Result<Decision, Response> {
     match answer {
-        Answer::Bytes(octets) => Decision::decode(octets).ok_or_else(failed),
+        Answer::Bytes(octets) => match Decision::decode(octets) {
+            Some(Decision::Unavailable { code, text, after }) => {
+                Err(failure(503, &code, &text).with("retry-after", &after.to_string()))
+            }
+            decision => decision.ok_or_else(failed),
+        },
         Answer::Refused { code, text } => Err(failure(403, code, text)),
         _ => Err(failed()),
     }

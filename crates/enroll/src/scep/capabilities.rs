@@ -37,6 +37,15 @@ impl Operation {
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|operation| operation.name() == name)
     }
+
+    /// The path that asks for it at a server's (RFC 8894 §4.1); of several CAs that one.
+    pub fn path(self, server: &str, ca: Option<&str>) -> String {
+        let message = match ca {
+            Some(ca) if self != Self::PkiOperation => format!("&message={ca}"),
+            _ => String::new(),
+        };
+        format!("{server}?operation={}{message}", self.name())
+    }
 }
 
 /// What a CA says it can do (RFC 8894 §3.5.2). Nobody signs it, so that it can only be a hint.

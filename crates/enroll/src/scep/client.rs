@@ -10,7 +10,7 @@ use crate::scep::{Capabilities, MESSAGE_TYPE, Operation};
 use core::fmt;
 use core::time::Duration;
 use touchstone_certs::Certificate;
-use touchstone_cms::{certs_only, read_certs_only};
+use touchstone_cms::{SignedData, certs_only, crls_only, read_certs_only};
 use touchstone_engine::{Answer, AskKind, Blame, Fault};
 
 /// A client's end of one conversation.
@@ -21,6 +21,8 @@ pub type Client = Asking<Enrolling>;
 pub struct ClientSetup {
     /// The server's path: `/scep`.
     pub path: String,
+    /// Which of its CAs, where it has several (RFC 8894 §4.1).
+    pub ca: Option<String>,
     /// How often to come back while somebody decides.
     pub retries: u32,
     /// How long to wait before that.
@@ -32,6 +34,8 @@ pub struct ClientSetup {
 pub enum Event {
     /// The certificate, and others that came along. Whether it leads to an anchor is not decided yet.
     Issued(Vec<Certificate>),
+    /// The revocation lists that were asked for, in DER. Whether they are the CA's is not decided yet.
+    Lists(Vec<Vec<u8>>),
     /// The server said no.
     Refused {
         /// The stable code, or the CA's `failInfo`.
@@ -46,6 +50,8 @@ pub enum Event {
 pub enum Meaning {
     /// The certificate comes first.
     Issued(Vec<Certificate>),
+    /// Revocation lists, in DER.
+    Lists(Vec<Vec<u8>>),
     /// Somebody has yet to decide.
     Pending,
     /// No, in the CA's words.
@@ -138,6 +144,7 @@ impl Meaning {
             Self::Issued(certificates) => {
                 [&[1], certs_only(certificates).ok()?.as_slice()].concat()
             }
+            Self::Lists(lists) => [&[4], crls_only(lists).as_slice()].concat(),
             Self::Pending => vec![2],
             Self::Failed { info, text } => format!("\u{3}{info}\n{text}").into_bytes(),
         })
@@ -148,6 +155,7 @@ impl Meaning {
         match kind {
             1 => Some(Self::Issued(read_certs_only(rest).ok()?)),
             2 => Some(Self::Pending),
+            4 => Some(Self::Lists(SignedData::decode(rest).ok()?.crls().to_vec())),
             3 => {
                 let (info, text) = core::str::from_utf8(rest).ok()?.split_once('\n')?;
                 Some(Self::Failed { info: info.to_owned(), text: text.to_owned() })
@@ -238,6 +246,7 @@ impl Enrolling {
     fn means(&mut self, meaning: Option<Meaning>) -> Next<Event, Error> {
         match meaning {
             Some(Meaning::Issued(certificates)) => Next::End(Event::Issued(certificates), Ok(())),
+            Some(Meaning::Lists(lists)) => Next::End(Event::Lists(lists), Ok(())),
             Some(Meaning::Failed { info, text }) => {
                 Next::End(Event::Refused { code: info, text }, Err(Error::Refused))
             }
@@ -260,7 +269,7 @@ impl Enrolling {
         if method == Method::Post {
             headers = headers.with("content-type", MESSAGE_TYPE);
         }
-        let path = format!("{}?operation={}", self.setup.path, operation.name());
+        let path = operation.path(&self.setup.path, self.setup.ca.as_deref());
         Request { method, path, headers, body }
     }
 }

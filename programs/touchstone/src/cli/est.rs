@@ -13,9 +13,10 @@ pub(crate) struct EstServer {
     /// Which of its CAs or profiles, when it has several
     #[arg(long, value_name = "NAME")]
     pub(crate) label: Option<String>,
-    /// Trust anchors, PEM: who may have issued the server's certificate, and yours
+    /// Trust anchors, PEM: who may have issued the server's certificate, and yours. Only `cacerts
+    /// --fingerprint` goes without
     #[arg(long, value_name = "FILE")]
-    pub(crate) trust: PathBuf,
+    pub(crate) trust: Option<PathBuf>,
     /// The certificate to show in TLS, PEM with its chain
     #[arg(long, value_name = "FILE", requires = "key")]
     pub(crate) cert: Option<PathBuf>,
@@ -58,11 +59,11 @@ pub(crate) enum Est {
     #[command(after_help = "\
 Examples:
   touchstone est cacerts --url https://ca.plant.example --trust roots.pem --out ca.pem
-  touchstone est cacerts --url https://ca.plant.example --trust /etc/ssl/certs/ca-certificates.crt \\
-      --fingerprint 5f1c08.. --out ca.pem
+  touchstone est cacerts --url https://ca.plant.example --fingerprint 5f1c08.. --out ca.pem
 
-Writes those that lead to a trust anchor, and new roots that an old one vouches for. For a CA that is
-not known yet, reach the server by a public CA's certificate and give the SHA-256 of the CA's.")]
+Writes those that lead to a trust anchor, and new roots that an old one vouches for. Of a CA that is
+not known yet give the SHA-256 of its certificate, which came another way: whatever answers is asked
+then, and nothing is believed but that certificate and what it has signed. Go on with --trust ca.pem.")]
     Cacerts {
         #[command(flatten)]
         server: EstServer,

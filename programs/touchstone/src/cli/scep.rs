@@ -25,7 +25,7 @@ pub(crate) struct Enrolling {
     /// How long to ask again while somebody decides
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     pub(crate) wait: u64,
-    /// The certificate to write, PEM
+    /// What to write, PEM
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
 }
@@ -75,6 +75,61 @@ SCEP encrypts its replies to the key by RSA, so the key is RSA and in a file.")]
         /// The challenge that the CA's operator gave: `file:PATH`
         #[arg(long, value_name = "file:PATH")]
         challenge: Option<String>,
+    },
+    /// The certificates of the CA to come, which the CA that is has signed
+    #[command(
+        name = "next-cacert",
+        after_help = "\
+Example:
+  touchstone scep next-cacert --url http://ca.plant.example/scep --ca ca.pem --out next.pem"
+    )]
+    NextCacert {
+        #[command(flatten)]
+        server: Server,
+        /// The CA's certificates, PEM, as `scep cacert` writes them
+        #[arg(long, value_name = "FILE")]
+        ca: PathBuf,
+        /// Where to put them, PEM
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// The revocation list that would have a certificate
+    #[command(after_help = "\
+Example:
+  touchstone scep crl --url http://ca.plant.example/scep --ca ca.pem --cert pump-3.pem \\
+      --key file:pump-3.key --out ca.crl.pem
+
+Exits with 1 when the list is not by one of the CAs, or is stale.")]
+    Crl {
+        #[command(flatten)]
+        with: Enrolling,
+        /// The certificate that asks, PEM
+        #[arg(long, value_name = "FILE")]
+        cert: PathBuf,
+        /// Its private key: `file:PATH`
+        #[arg(long, value_name = "file:PATH")]
+        key: String,
+        /// Whose revocation it is about, if not its own, PEM
+        #[arg(long, value_name = "FILE")]
+        of: Option<PathBuf>,
+    },
+    /// A certificate that the CA issued, by its serial number
+    #[command(after_help = "\
+Example:
+  touchstone scep cert --url http://ca.plant.example/scep --ca ca.pem --cert pump-3.pem \\
+      --key file:pump-3.key --serial 5f1c08.. --out pump-4.pem")]
+    Cert {
+        #[command(flatten)]
+        with: Enrolling,
+        /// The certificate that asks, PEM
+        #[arg(long, value_name = "FILE")]
+        cert: PathBuf,
+        /// Its private key: `file:PATH`
+        #[arg(long, value_name = "file:PATH")]
+        key: String,
+        /// The serial number, hexadecimal
+        #[arg(long, value_name = "HEX")]
+        serial: String,
     },
     /// A certificate for a new key after one that there is
     #[command(after_help = "\
