@@ -111,9 +111,11 @@ codes! {
     ResponseReverted, "respond.reverted", Warning, "a countermeasure ended because nobody renewed it";
     ResponseRefused, "respond.refused", Warning, "an interlock did not let a countermeasure happen";
     ResponseFailed, "respond.failed", Error, "a countermeasure could not be applied or undone";
+    CertInvited, "cert.invited", Notice, "an operator invited somebody to enrol";
     CertIssued, "cert.issued", Notice, "a certificate was issued";
     CertRefused, "cert.refused", Warning, "a certificate was not issued";
     CertRevoked, "cert.revoked", Warning, "a certificate was revoked";
+    CertRevokedHere, "cert.revoked-here", Warning, "a certificate of another CA was revoked in the fleet alone";
     CertOverridden, "cert.overridden", Warning, "an operator decided about a device's certificates, whatever its verdict";
     FlowAdmitted, "flow.admitted", Info, "a checkpoint let a flow through";
     FlowRefused, "flow.refused", Warning, "a checkpoint did not let a flow through";

@@ -9,11 +9,13 @@ mod crl;
 mod keys;
 mod profile;
 mod responder;
+mod upstream;
 
 pub use crl::Published;
 pub use keys::CaKey;
 pub use profile::{Claimant, DEVICE, Misfit, Profile, WARNED};
 pub use responder::Status;
+pub use upstream::{Declined, UPSTREAM, Upstream, Wanted};
 
 use crate::config::{CaSettings, Config, CrlSettings, OcspListener};
 use crate::state::StateDir;
@@ -28,6 +30,7 @@ use touchstone_certs::{AlternativeName, Certificate, Name, Purpose, TrustStore};
 use touchstone_crypto::{Crypto, HashAlgorithm};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_drive::element::Elements;
+use touchstone_enroll::scep::{Replying, encode_next_ca_certificates};
 
 /// Clocks differ: a certificate is valid from so many seconds ago, or a tenth of its life.
 const BACKDATED: u64 = 60;
@@ -39,6 +42,7 @@ pub struct Authority {
     links: Vec<Certificate>,
     /// The one that issues, and others that answer for what they issued.
     issuing: Vec<Issuing>,
+    upstreams: Vec<Upstream>,
     profiles: Vec<Profile>,
     ocsp: OcspListener,
     crl: CrlSettings,
@@ -53,6 +57,8 @@ pub struct Issuing {
     pub id: String,
     /// Its certificate.
     pub certificate: Certificate,
+    /// It is to come, and issues nothing yet.
+    pub next: bool,
     key: CaKey,
     delegates: Delegates,
 }
@@ -118,9 +124,9 @@ pub struct Issued {
 }
 
 impl Issuing {
-    fn new(name: &str, certificate: Certificate, key: CaKey) -> Self {
-        let id = sha256_hex(certificate.spki_der());
-        Self { name: name.to_owned(), id, certificate, key, delegates: Delegates::default() }
+    fn new(name: &str, certificate: Certificate, key: CaKey, next: bool) -> Self {
+        let (id, delegates) = (sha256_hex(certificate.spki_der()), Delegates::default());
+        Self { name: name.to_owned(), id, certificate, next, key, delegates }
     }
 }
 
@@ -146,7 +152,12 @@ impl Authority {
             let key = keys.next().flatten().ok_or(Error::Closed)?;
             issuing.push(chain::issuing(state, &config.name, ca, key, &roots, &links).await?);
         }
+        let mut upstreams = Vec::new();
+        for upstream in &settings.upstreams {
+            upstreams.push(Upstream::open(upstream, &elements).await?);
+        }
         Ok(Self {
+            upstreams,
             roots: roots.into_iter().map(|root| root.certificate).collect(),
             links,
             issuing,
@@ -165,6 +176,17 @@ impl Authority {
     /// The issuing CAs, the one that issues first.
     pub fn issuing(&self) -> &[Issuing] {
         &self.issuing
+    }
+
+    /// Other CAs, in front of which the fleet is a registration authority.
+    pub fn upstreams(&self) -> &[Upstream] {
+        &self.upstreams
+    }
+
+    /// The other CA that signs by this profile, if one does.
+    pub fn upstream_of(&self, profile: &Profile) -> Option<&Upstream> {
+        let name = profile.issuing.as_deref()?;
+        self.upstreams.iter().find(|upstream| upstream.name == name)
     }
 
     /// Everything that a client needs to believe a certificate of ours (RFC 7030 §4.1.3).
@@ -187,6 +209,25 @@ impl Authority {
     /// Whether a link is of the root in force, for those who know a former one.
     fn is_of_root(&self, link: &Certificate) -> bool {
         self.roots.first().is_some_and(|root| root.spki_der() == link.spki_der())
+    }
+
+    /// The certificates of the CA to come, signed by the CA that is (RFC 8894 §4.7); `None` where none
+    /// is to come.
+    pub async fn next(&self) -> Result<Option<Vec<u8>>, Error> {
+        let mut next: Vec<Certificate> =
+            self.issuing.iter().filter(|ca| ca.next).map(|ca| ca.certificate.clone()).collect();
+        let Some(first) = self.issuing.first().filter(|_| !next.is_empty()) else {
+            return Ok(None);
+        };
+        next.extend(self.roots.iter().cloned());
+        let (certificate, key) = (first.certificate.clone(), first.key.waiting());
+        // It may be an element that signs.
+        let signed = tokio::task::spawn_blocking(move || {
+            let by = Replying { certificate: &certificate, key: &key };
+            encode_next_ca_certificates(&AwsLc, &next, &by, clock::now())
+        });
+        let signed = signed.await.map_err(|_| Error::Closed)?;
+        signed.map(Some).map_err(Error::crypto("the next CA's certificates"))
     }
 
     /// The profile of that name.

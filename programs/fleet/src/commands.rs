@@ -1,19 +1,19 @@
 //! What the program does beside serving: make the state, issue certificates by hand, show keys.
 
-use crate::authority::{Authority, For, alternative_name, common_name, sha256_hex};
+use crate::authority::{Authority, For, alternative_name, common_name};
 use crate::config::{CaSettings, Config};
 use crate::console::secret;
 use crate::judge::public_key_pem;
-use crate::registration::{self, REALM};
+use crate::registration;
 use crate::state::{StateDir, write_private};
-use crate::store::{Db, NewInvitation};
+use crate::store::Db;
 use crate::{Error, clock};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use touchstone_certs::Certificate;
 use touchstone_certs::ocsp::Reason;
 use touchstone_crypto::{SignatureAlgorithm, Signer};
-use touchstone_crypto_awslc::{AwsLc, SoftSigner};
+use touchstone_crypto_awslc::SoftSigner;
 use zeroize::Zeroizing;
 
 /// What `init` has made, or found.
@@ -206,24 +206,11 @@ pub struct Invited {
 
 /// Makes an invitation, good once. The fleet may run meanwhile.
 pub fn invite(config: &Config, guest: &Guest) -> Result<Invited, Error> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if guest.name.is_empty() || guest.name.len() > 64 || !guest.name.chars().all(plain) {
-        return Err(Error::Conflict("a name has letters, digits, `-`, `_` and `.`".into()));
-    }
+    let (new, challenge) =
+        registration::invitation(&guest.name, guest.what, guest.minutes, "the command line")?;
     let state = StateDir::open(&config.state_dir)?;
-    let challenge = touchstone_enroll::scep::draw_challenge(&AwsLc)
-        .map_err(|error| Error::Conflict(error.to_string()))?;
-    let digest_secret = touchstone_httpauth::secret(&AwsLc, &guest.name, REALM, &challenge);
-    let now = clock::now();
-    let expires = now.saturating_add(guest.minutes.saturating_mul(60));
-    let new = NewInvitation {
-        name: guest.name.clone(),
-        kind: registration::kind(guest.what.name()).name().to_owned(),
-        sha256: sha256_hex(challenge.as_bytes()),
-        digest_secret: digest_secret.to_string(),
-        expires,
-    };
-    Db::open(&state.database(), &config.tenant)?.invite(&new, now)?;
+    let expires = new.expires;
+    Db::open(&state.database(), &config.tenant)?.invite(&new, clock::now())?;
     Ok(Invited { name: guest.name.clone(), challenge, expires })
 }
 

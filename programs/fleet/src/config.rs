@@ -6,6 +6,7 @@ mod authority;
 mod collector;
 mod crl;
 mod operator;
+mod upstream;
 
 pub use audit::{Audit, LogKeyPlace};
 pub use authority::{
@@ -14,6 +15,7 @@ pub use authority::{
 pub use collector::{Collector, Place, Protocol, Tls};
 pub use crl::CrlSettings;
 pub use operator::{OperatorEntry, Role};
+pub use upstream::{ClientKey, UpstreamSettings};
 
 use crate::store::VerdictRules;
 use std::net::SocketAddr;
@@ -181,7 +183,7 @@ fn config(root: &Section<'_>, base: &Path) -> Option<Config> {
     let crl = optional(root, "crl", CrlSettings::default(), crl::read);
     let trust = root.section("trust").and_then(|section| trust(&section, base));
     let appraisal = optional(root, "appraisal", Appraisal::default(), appraisal);
-    let authority = authority::read(root);
+    let authority = authority::read(root, base);
     let verdict = optional(root, "verdict", VerdictRules::default(), verdict);
     let limits = optional(root, "limits", Limits::default(), limits);
     let audit = optional(root, "audit", Audit::default(), audit::read);
@@ -507,6 +509,43 @@ mod tests {
         assert!(check(&no_port).unwrap_err().to_string().contains("`host:port`"));
         assert!(faults("keep = 17179869184", "keep = 70000000").contains("twice as much"));
         assert!(faults("# key = \"audit\"", "key = \"audit\"").contains("come together"));
+    }
+
+    #[test]
+    fn another_ca_that_could_not_be_asked_is_refused() {
+        let told = |more: &str, profile: &str| {
+            let text = format!(
+                "{DEFAULT}\n[[authority.upstream]]\nname = 'corp'\n{more}\n\
+                 [[authority.profile]]\nname = 'site'\nkind = 'client'\nissuing = 'corp'\n{profile}\n"
+            );
+            check(&text).map_or_else(|faults| faults.to_string(), |_| String::new())
+        };
+        let place = "url = 'https://ca.example'\ntrust = ['ca.pem']\n";
+        let shown = format!("{place}certificate = 'ra.pem'\nkey = 'file:ra.key'");
+        assert_eq!(told(&shown, ""), "");
+        for (more, profile, words) in [
+            (place, "", "wants to know who asks"),
+            ("url = 'http://ca.example'\ntrust = ['ca.pem']", "", "https://HOST[:PORT], without"),
+            ("url = 'https://ca.example/est'\ntrust = ['ca.pem']", "", "without a path"),
+            ("url = 'https://ca.example'\nuser = 'a'\npassword = 'file:p'", "", "at least one PEM"),
+            (&format!("{place}user = 'a'"), "", "come together or not at all"),
+            (&format!("{place}certificate = 'ra.pem'"), "", "come together or not at all"),
+            (&format!("{place}certificate = 'c'\nkey = 'hunter2'"), "", "a client's key is"),
+            (
+                &format!("{place}certificate = 'c'\nkey = 'element:tpm/ra'"),
+                "",
+                "name the tpm element",
+            ),
+            (&format!("{shown}\nlabel = 'a/b'"), "", "one part of a path"),
+            (&format!("{shown}\npatience = '1h'"), "", "use 1 to 300 seconds"),
+            (&shown, "proof = 'by-hand'", "not for `corp`"),
+            (&shown, "must_staple = true", "not for `corp`"),
+        ] {
+            let told = told(more, profile);
+            assert!(told.contains(words), "{more} {profile}: {told}");
+        }
+        let next = DEFAULT.replacen("next = false", "next = true", 1);
+        assert!(check(&next).unwrap_err().to_string().contains("cannot be the next one"));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The registration authority: who signs for the CA in EST's full requests and in SCEP, and to whom
 //! SCEP messages are encrypted; and whom an operator invited to enrol without a device's identity.
 
-use crate::authority::{Authority, For, Issued, alternative_name, common_name};
+use crate::authority::{Authority, For, Issued, alternative_name, common_name, sha256_hex};
 use crate::state::StateDir;
-use crate::store::{Invitation, Redeemed, Store};
+use crate::store::{Invitation, NewInvitation, Redeemed, Store};
 use crate::{Error, clock};
 use std::sync::Mutex;
 use touchstone_certs::Certificate;
@@ -130,4 +130,28 @@ async fn sign(authority: &Authority, word: &str, name: &str, spki: &[u8]) -> Res
 /// What an invitation is for.
 pub fn kind(word: &str) -> For {
     if word == For::Server.name() { For::Server } else { For::Client }
+}
+
+/// An invitation, good once, and its challenge, which is kept nowhere.
+pub fn invitation(
+    name: &str,
+    what: For,
+    minutes: u64,
+    operator: &str,
+) -> Result<(NewInvitation, String), Error> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
+        return Err(Error::Conflict("a name has letters, digits, `-`, `_` and `.`".into()));
+    }
+    let challenge = touchstone_enroll::scep::draw_challenge(&AwsLc)
+        .map_err(|error| Error::Conflict(error.to_string()))?;
+    let new = NewInvitation {
+        name: name.to_owned(),
+        kind: kind(what.name()).name().to_owned(),
+        sha256: sha256_hex(challenge.as_bytes()),
+        digest_secret: touchstone_httpauth::secret(&AwsLc, name, REALM, &challenge).to_string(),
+        expires: clock::now().saturating_add(minutes.saturating_mul(60)),
+        operator: operator.to_owned(),
+    };
+    Ok((new, challenge))
 }

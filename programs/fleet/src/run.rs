@@ -282,6 +282,8 @@ async fn listen(fleet: &Arc<Fleet>, tasks: &mut JoinSet<()>) -> Result<Listening
     let router = router.with_state(Arc::clone(fleet));
     let mut roots = fleet.trust.device_roots.certificates().to_vec();
     roots.extend(fleet.authority.roots().iter().cloned());
+    let others = fleet.authority.upstreams().iter();
+    roots.extend(others.flat_map(|upstream| upstream.anchors().iter().cloned()));
     let tls = secure_listener(fleet, roots).await?;
     tasks.spawn(serve::serve(devices, tls, router, connections, stop.clone()));
 

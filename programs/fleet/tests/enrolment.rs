@@ -13,9 +13,11 @@ mod support;
 use std::path::Path;
 use support::{Lab, curl, tool};
 use touchstone_certs::Certificate;
-use touchstone_crypto::Signer;
-use touchstone_crypto_awslc::SoftSigner;
+use touchstone_certs::issue::{Kind, Template};
+use touchstone_crypto::{SignatureAlgorithm, Signer};
+use touchstone_crypto_awslc::{AwsLc, SoftDecrypter, SoftSigner};
 use touchstone_enroll::est::{self, Given, keygen};
+use touchstone_enroll::scep;
 use touchstone_peers::{BouncyCastle, attempt, openssl};
 
 fn lab() -> Lab {
@@ -242,4 +244,95 @@ fn strongswan_and_certmonger_meet_a_scep_server() {
     assert!(!good, "a challenge that was used for another key: {said}");
     let (good, said) = enrol(&lab, "two.key", "--cert old.pem --key one.key");
     assert!(good, "{said}");
+}
+
+#[test]
+fn a_list_and_the_ca_to_come_are_told_by_scep() {
+    let maker = support::Party::new(touchstone_certs::issue::Kind::Root, "TPM maker");
+    let lab = Lab::configured(&maker.certificate.to_pem().unwrap(), |_, config| {
+        format!(
+            "{config}\n[crl]\nshards = 2\n[[authority.issuing]]\nname = 'issuing'\n\
+             [[authority.issuing]]\nname = 'issuing-2'\nnext = true\n"
+        )
+    });
+    let url = format!("http://{}/scep", lab.ocsp);
+    let (_, caps) = curl(&[&format!("{url}?operation=GetCACaps")]);
+    assert!(String::from_utf8(caps).unwrap().contains("GetNextCACert"));
+    let pem = |name: &str| {
+        Certificate::from_pem(&std::fs::read(lab.path(name)).unwrap()).unwrap().remove(0)
+    };
+    let (issuing, ra) = (pem("state/issuing.pem"), pem("state/ra.pem"));
+    let (_, body) = curl(&[&format!("{url}?operation=GetNextCACert")]);
+    let next = scep::next_ca_certificates(&AwsLc, &body, &issuing).unwrap().into_inner();
+    assert!(next.iter().any(|it| it.subject() == "CN=touchstone issuing-2"));
+    // What is to come issues nothing yet; a server's certificate is by the CA that is.
+    let line = ["issue-certificate", "--kind", "server", "--name", "broker", "--out-dir", "out"];
+    assert!(lab.fleet(&line).status.success());
+    let broker = pem("out/broker.pem");
+    assert_eq!(broker.issuer(), issuing.subject());
+    assert!(lab.fleet(&["revoke-certificate", "--serial", &broker.serial()]).status.success());
+
+    let key = SoftSigner::generate(SignatureAlgorithm::RsaPkcs1Sha256).unwrap();
+    let opens = SoftDecrypter::from_pkcs8_der(key.pkcs8_der()).unwrap();
+    let name = touchstone_certs::Name::common_name("auditor").unwrap();
+    let now = support::now();
+    let own =
+        Template::new(Kind::Client, name, now - 60, now + 3600).self_sign(&AwsLc, &key).unwrap();
+    let asks = scep::Requester { certificate: &own, key: &key, to: &ra };
+    let transaction = scep::Transaction::of_key(&AwsLc, key.spki_der());
+    let asked = |body: &scep::Body| {
+        let sent = asks.send(&AwsLc, body, &transaction, now).unwrap();
+        std::fs::write(lab.path("message"), &sent.message).unwrap();
+        let data = format!("@{}", lab.path("message").display());
+        let (status, reply) =
+            curl(&["--data-binary", &data, &format!("{url}?operation=PKIOperation")]);
+        assert_eq!(status, 200);
+        let (ca, kind) = ([ra.clone()], scep::MessageType::GetCrl);
+        scep::read_reply(&AwsLc, &reply, &sent, &ca, (&own, &opens), kind).unwrap().into_inner()
+    };
+    let listed = || match asked(&scep::Body::revocation_list(&broker)) {
+        scep::Reply::RevocationLists(lists) => {
+            let crl = touchstone_certs::crl::Crl::decode(&lists[0]).unwrap();
+            crl.verify_signature(&AwsLc, issuing.spki_der()).unwrap();
+            crl.revoked().any(|one| one.serial.eq_ignore_ascii_case(&broker.serial())).then_some(())
+        }
+        other => panic!("{other:?}"),
+    };
+    support::until("the revocation in the list", listed);
+    let strange = scep::Body::RevocationList {
+        issuer_der: issuing.subject_der().to_vec(),
+        serial: vec![1, 2, 3],
+    };
+    let no = |reply| matches!(reply, scep::Reply::Failed { info: scep::FailInfo::BadCertId, .. });
+    assert!(no(asked(&strange)), "a number that nobody has issued");
+    assert!(no(asked(&scep::Body::revocation_list(&own))), "a CA that is not here");
+}
+
+#[test]
+fn operators_invite_by_the_api_and_viewers_do_not() {
+    let lab = lab();
+    let post = |token: &str, body: &str| {
+        lab.api(token, &["-X", "POST", "--data", body], "/api/v1/invitations")
+    };
+    let good = r#"{"name": "plc-9", "kind": "client", "minutes": 5}"#;
+    let (status, body) = post(&lab.operator_token(), good);
+    assert_eq!((status, &body["schema"]), (200, &"touchstone.invitation.show/1".into()), "{body}");
+    let challenge = body["challenge"].as_str().unwrap();
+    request(lab.dir.path(), "plc-9");
+    let (data, user) =
+        (format!("@{}", lab.path("plc-9.der").display()), format!("plc-9:{challenge}"));
+    let post_it = ["-H", "Content-Type: application/pkcs10", "--data-binary", &data, "-u", &user];
+    assert_eq!(ask(&lab, "simpleenroll", &post_it).0, 200);
+    assert_eq!(post("0123456789abcdef-viewer", good).0, 403);
+    for bad in [
+        r#"{"name": "plc 9", "kind": "client", "minutes": 5}"#,
+        r#"{"name": "plc-9", "kind": "ca", "minutes": 5}"#,
+        r#"{"name": "plc-9", "kind": "client", "minutes": 0}"#,
+        r#"{"name": "plc-9"}"#,
+    ] {
+        let (status, body) = post(&lab.operator_token(), bad);
+        assert_eq!((status, &body["code"]), (400, &"api.invitation".into()), "{bad}");
+    }
+    let codes = lab.codes();
+    assert_eq!(codes.iter().filter(|code| *code == "cert.invited").count(), 1);
 }

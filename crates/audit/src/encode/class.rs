@@ -59,9 +59,10 @@ impl Class {
             C::ResponseApplied => REMEDIATION.did(99, "Apply", true),
             C::ResponseRefused | C::ResponseFailed => REMEDIATION.did(99, "Apply", false),
             C::DeviceOnboarded => ENTITY.did(6, "Enroll", true),
+            C::CertInvited => ENTITY.does(99, "Invite"),
             C::CertIssued => ENTITY.did(1, "Create", true),
             C::CertRefused => ENTITY.did(1, "Create", false),
-            C::CertRevoked => ENTITY.did(11, "Deactivate", true),
+            C::CertRevoked | C::CertRevokedHere => ENTITY.did(11, "Deactivate", true),
             C::ReferencesImported | C::PolicyLoaded | C::OperatorChanged | C::CertOverridden => {
                 ENTITY.did(3, "Update", true)
             }

@@ -166,6 +166,13 @@ impl Owner for Desk {
             Err(NotIssued::NoCertificate) => self
                 .challenged(false)
                 .map_or(Reply::Failed, |it| Reply::Bytes(it.encode().to_vec())),
+            Err(NotIssued::Unavailable { code, text, after }) => {
+                let decision = Decision::Unavailable { code: code.to_owned(), text, after };
+                Reply::Bytes(decision.encode().to_vec())
+            }
+            Err(NotIssued::Later(seconds)) => {
+                Reply::Bytes(Decision::Later(seconds).encode().to_vec())
+            }
             Err(NotIssued::Failed) => Reply::Failed,
         }
     }
@@ -174,12 +181,26 @@ impl Owner for Desk {
 impl Desk {
     async fn decide(&mut self, kind: AskKind, question: Question) -> Result<Decision, NotIssued> {
         match kind {
-            AskKind::Authorities => Ok(Decision::Certificates(self.fleet.authority.certificates())),
+            AskKind::Authorities => {
+                Ok(Decision::Certificates(self.authorities(question.label.as_deref()).await))
+            }
             AskKind::Attributes => attributes(),
             AskKind::Admit => self.admit(&question).await,
             AskKind::Issue => self.issue(&question).await,
             _ => Err(NotIssued::Failed),
         }
+    }
+
+    /// The fleet's own, by which it is known in TLS, and those of another CA that signs by this
+    /// profile.
+    async fn authorities(&self, label: Option<&str>) -> Vec<Certificate> {
+        let authority = &self.fleet.authority;
+        let mut all = authority.certificates();
+        let profile = authority.profile(label.unwrap_or(DEVICE));
+        if let Some(upstream) = profile.and_then(|profile| authority.upstream_of(profile)) {
+            all.extend(upstream.certificates().await);
+        }
+        all
     }
 
     /// RFC 7030 §3.2.3: by a client certificate, or by HTTP. What is shown of both, both has to be

@@ -77,6 +77,17 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         &[],
         "OverrideList",
     ),
+    Endpoint {
+        method: "post",
+        role: Some("operator"),
+        body: Some("application/json"),
+        ..read(
+            "/api/v1/invitations",
+            "Let somebody enrol once without a device's identity: by SCEP, or by EST with a password",
+            &[],
+            "InvitationShow",
+        )
+    },
     read("/api/v1/updates", "Update envelopes that were handed in", &[], "UpdateList"),
     Endpoint {
         method: "post",
@@ -186,6 +197,8 @@ fn register(generator: &mut SchemaGenerator) {
     add::<types::OverrideShow>(generator);
     add::<types::OverrideList>(generator);
     add::<types::OverrideOrder>(generator);
+    add::<types::InvitationOrder>(generator);
+    add::<types::InvitationShow>(generator);
     add::<types::UpdateOrder>(generator);
     add::<types::UpdateList>(generator);
     add::<types::ReferenceImport>(generator);

@@ -3,16 +3,16 @@
 use super::auth::{Hand, Viewer};
 use super::problem::{Good, Refusal};
 use super::types::{
-    AuditHead, ConsoleLink, DeviceClaims, DeviceList, DeviceShow, EventList, OverrideList,
-    OverrideOrder, OverrideShow, ReferenceImport, ReferenceList, Update, UpdateList, UpdateOrder,
-    WhoAmI,
+    AuditHead, ConsoleLink, DeviceClaims, DeviceList, DeviceShow, EventList, InvitationOrder,
+    InvitationShow, OverrideList, OverrideOrder, OverrideShow, ReferenceImport, ReferenceList,
+    Update, UpdateList, UpdateOrder, WhoAmI,
 };
 use super::{detail, openapi, stream};
 use crate::authority::sha256_hex;
 use crate::fleet::Fleet;
 use crate::store::{Db, NewOverride, NewUpdate};
 use crate::trust::LARGEST_REFERENCE;
-use crate::{Error, clock};
+use crate::{Error, clock, registration};
 use axum::Router;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -27,6 +27,8 @@ const LARGEST_UPDATE: usize = 64 << 20;
 const LARGEST_ORDER: usize = 16 << 10;
 /// How long a decision may hold, in seconds.
 const LONGEST_OVERRIDE: u64 = 30 * 86400;
+/// For how many minutes an invitation may be open.
+const LONGEST_INVITATION: u64 = 44_640;
 /// Events in one answer.
 const MOST_EVENTS: u32 = 1000;
 
@@ -39,6 +41,7 @@ pub fn router() -> Router<Arc<Fleet>> {
         .route("/api/v1/devices/{id}/claims", get(claims))
         .route("/api/v1/devices/{id}/override", get(overrides).post(decide).delete(end_override))
         .route("/api/v1/overrides", get(all_overrides))
+        .route("/api/v1/invitations", post(invite))
         .route("/api/v1/updates", get(updates).post(hand_in_update))
         .route("/api/v1/references", get(references).post(import_reference))
         .route("/api/v1/events", get(events))
@@ -172,6 +175,33 @@ async fn end_override(
 ) -> Result<Good<OverrideShow>, Refusal> {
     let end = move |db: &mut Db| db.end_override(&device, &operator.name, clock::now());
     Ok(Good(OverrideShow { decided: fleet.store.call(end).await? }))
+}
+
+async fn invite(
+    State(fleet): State<Arc<Fleet>>,
+    Hand(operator): Hand,
+    request: Request,
+) -> Result<Good<InvitationShow>, Refusal> {
+    let body = fleet.bodies.read(request, LARGEST_ORDER).await?;
+    let bad = |words: String| {
+        let next = "send a name of letters, digits, `-`, `_` and `.`, kind `client` or `server`, \
+                    and minutes up to 44640 (31 days)";
+        Refusal::new(StatusCode::BAD_REQUEST, "api.invitation", words, next)
+    };
+    let order: InvitationOrder = serde_json::from_slice(&body)
+        .map_err(|error| bad(format!("not an invitation: {error}")))?;
+    if !matches!(order.kind.as_str(), "client" | "server") {
+        return Err(bad(format!("nobody is invited as `{}`", order.kind)));
+    }
+    if !(1..=LONGEST_INVITATION).contains(&order.minutes) {
+        return Err(bad(format!("{} minutes are not a time to be open", order.minutes)));
+    }
+    let what = registration::kind(&order.kind);
+    let made = registration::invitation(&order.name, what, order.minutes, &operator.name);
+    let (new, challenge) = made.map_err(|error| bad(error.to_string()))?;
+    let (name, kind, expires) = (order.name, order.kind, new.expires);
+    fleet.store.call(move |db| db.invite(&new, clock::now())).await?;
+    Ok(Good(InvitationShow { name, kind, challenge, expires }))
 }
 
 async fn updates(State(fleet): State<Arc<Fleet>>, _: Viewer) -> Result<Good<UpdateList>, Refusal> {

@@ -35,7 +35,8 @@ async fn serve(State(fleet): State<Arc<Fleet>>, request: Request) -> Response {
         Ok(request) => request,
         Err(response) => return response,
     };
-    let can = Capabilities { next_ca_cert: false, ..Capabilities::OURS };
+    let next_ca_cert = fleet.authority.issuing().iter().any(|ca| ca.next);
+    let can = Capabilities { next_ca_cert, ..Capabilities::OURS };
     let server = Server::of(Arc::new(AwsLc), can, Limits::default());
     // Once begun it is finished, even if the client goes away: what is recorded was issued.
     let work = tokio::spawn(async move { answer(server, request, Keeper(fleet)).await });
@@ -48,9 +49,14 @@ struct Keeper(Arc<Fleet>);
 impl Owner for Keeper {
     async fn answer(&mut self, kind: AskKind, question: Vec<u8>) -> Answer {
         match kind {
-            AskKind::Authorities if next_ca(&question) => {
-                Answer::refused("scep.next-ca", "there is no CA to come")
-            }
+            AskKind::Authorities if next_ca(&question) => match self.0.authority.next().await {
+                Ok(Some(signed)) => Answer::Bytes(signed),
+                Ok(None) => Answer::refused("scep.next-ca", "there is no CA to come"),
+                Err(error) => {
+                    tracing::error!(code = error.code(), %error, "no word of the CA to come");
+                    Answer::Failed
+                }
+            },
             AskKind::Authorities => authorities(&self.0),
             AskKind::Issue => message(&self.0, &question).await,
             _ => Answer::Failed,
@@ -95,8 +101,8 @@ async fn decide(fleet: &Fleet, asked: &Asked) -> Result<Reply, Error> {
         Body::Renew(request) => renew(fleet, asked, request).await,
         Body::Poll { .. } => poll(fleet, asked).await,
         Body::Certificate { issuer_der, serial } => known(fleet, issuer_der, serial).await,
-        // Lists are found where certificates say; here is none to hand out.
-        _ => Ok(no(FailInfo::BadRequest, "look for revocation where the certificate says")),
+        Body::RevocationList { issuer_der, serial } => list(fleet, issuer_der, serial).await,
+        _ => Ok(no(FailInfo::BadRequest, "nothing of this kind is answered")),
     }
 }
 
@@ -164,12 +170,7 @@ async fn poll(fleet: &Fleet, asked: &Asked) -> Result<Reply, Error> {
 }
 
 async fn known(fleet: &Fleet, issuer_der: &[u8], serial: &[u8]) -> Result<Reply, Error> {
-    let mut hex = String::with_capacity(serial.len() * 2);
-    for octet in serial {
-        // Writing to a String does not fail.
-        let _ = write!(hex, "{octet:02x}");
-    }
-    let serial = hex;
+    let serial = hex(serial);
     let now = clock::now();
     let row = fleet.store.call(move |db| db.certificate(&serial, now)).await?;
     let found = row.and_then(|row| Certificate::decode(&row.der).ok());
@@ -178,6 +179,34 @@ async fn known(fleet: &Fleet, issuer_der: &[u8], serial: &[u8]) -> Result<Reply,
         || no(FailInfo::BadCertId, "there is no such certificate"),
         |certificate| Reply::Certificates(vec![certificate]),
     ))
+}
+
+/// RFC 8894 §3.3.5: the list in which that certificate would stand. One that nobody has issued could
+/// stand in none.
+async fn list(fleet: &Fleet, issuer_der: &[u8], serial: &[u8]) -> Result<Reply, Error> {
+    let issuing = fleet.authority.issuing().iter();
+    let Some(ca) = issuing.into_iter().find(|ca| ca.certificate.subject_der() == issuer_der) else {
+        return Ok(no(FailInfo::BadCertId, "no CA of that name is here"));
+    };
+    let (serial, now, id) = (hex(serial), clock::now(), ca.id.clone());
+    let name = fleet.store.call(move |db| db.crl_of(&serial, &id)).await?;
+    let Some(name) = name else {
+        return Ok(no(FailInfo::BadCertId, "there is no such certificate"));
+    };
+    let name = if name.is_empty() { &ca.name } else { &name };
+    let list = fleet.authority.crl(&format!("{name}.crl")).filter(|list| list.until > now);
+    Ok(list.map_or_else(
+        || no(FailInfo::BadRequest, "there is no list now; come back in a moment"),
+        |list| Reply::RevocationLists(vec![list.octets.to_vec()]),
+    ))
+}
+
+fn hex(octets: &[u8]) -> String {
+    octets.iter().fold(String::with_capacity(octets.len() * 2), |mut hex, octet| {
+        // Writing to a String does not fail.
+        let _ = write!(hex, "{octet:02x}");
+        hex
+    })
 }
 
 fn brought(fleet: &Fleet, certificate: Certificate) -> Reply {

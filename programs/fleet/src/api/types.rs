@@ -34,6 +34,7 @@ bodies! {
     DeviceClaims = "touchstone.device.claims/1";
     OverrideShow = "touchstone.device.override.show/1";
     OverrideList = "touchstone.device.override.list/1";
+    InvitationShow = "touchstone.invitation.show/1";
     UpdateOrder = "touchstone.update.order/1";
     UpdateList = "touchstone.update.list/1";
     ReferenceImport = "touchstone.reference.import/1";
@@ -158,6 +159,31 @@ pub struct OverrideOrder {
     pub reason: String,
     /// For how many seconds.
     pub seconds: u64,
+}
+
+/// Somebody who may enrol once without a device's identity.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InvitationOrder {
+    /// The common name of its certificate, and its user name in HTTP.
+    pub name: String,
+    /// What the certificate is for: `client` or `server`.
+    pub kind: String,
+    /// For how many minutes the invitation is open.
+    pub minutes: u64,
+}
+
+/// An invitation that was made.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct InvitationShow {
+    /// Whom it is for.
+    pub name: String,
+    /// What the certificate is for.
+    pub kind: String,
+    /// The challenge of SCEP, and the password of EST. It is told once and kept nowhere.
+    pub challenge: String,
+    /// Until when, in Unix seconds.
+    pub expires: u64,
 }
 
 /// One decision.

@@ -92,7 +92,7 @@ pub(super) async fn issuing(
     if !certificate.is_ca() {
         return Err(Error::content(&path, "is no CA's certificate; sign its request as one"));
     }
-    Ok(Issuing::new(&ca.name, certificate, key))
+    Ok(Issuing::new(&ca.name, certificate, key, settings.next))
 }
 
 /// Writes a request for whoever holds the root; says what to do with it.

@@ -69,6 +69,11 @@ impl CaKey {
         waiting.attach(&AwsLc, &signature).map_err(Error::crypto(what))
     }
 
+    /// The same for who insists on waiting, on a thread where that may be done.
+    pub(super) fn waiting(&self) -> Waiting {
+        Waiting(self.clone(), tokio::runtime::Handle::current())
+    }
+
     async fn ask(
         &self,
         key: &str,
@@ -86,6 +91,29 @@ impl CaKey {
             Ok(Ok(signature)) => signature.map_err(Error::element(&key)),
             Ok(Err(_)) => Err(Error::Closed),
             Err(_) => Err(Error::Busy),
+        }
+    }
+}
+
+/// A key that is waited for.
+pub(super) struct Waiting(CaKey, tokio::runtime::Handle);
+
+impl Signer for Waiting {
+    fn algorithm(&self) -> SignatureAlgorithm {
+        self.0.algorithm
+    }
+
+    fn spki_der(&self) -> &[u8] {
+        &self.0.spki
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, touchstone_crypto::Error> {
+        match &self.0.by {
+            By::File(key) => key.sign(message),
+            By::Element { key, desk } => {
+                let signature = self.1.block_on(self.0.ask(key, desk, message));
+                signature.map_err(|_| touchstone_crypto::Error::SignerFailed)
+            }
         }
     }
 }

@@ -27,7 +27,7 @@ pub struct Profile {
     pub content: issue::Profile,
     /// How long they are valid, in seconds.
     pub lifetime: u64,
-    /// The issuing CA; the first one otherwise.
+    /// The issuing CA, or another CA; the first issuing CA otherwise.
     pub issuing: Option<String>,
     /// What proves that the key is where it should be.
     pub proof: Proof,
@@ -322,7 +322,7 @@ fn within(network: IpAddr, bits: u8, address: IpAddr) -> bool {
     four == also && network & mask == address & mask
 }
 
-fn told(name: &AlternativeName) -> String {
+pub(super) fn told(name: &AlternativeName) -> String {
     match name {
         AlternativeName::Dns(text) => format!("dns:{text}"),
         AlternativeName::Uri(text) => format!("uri:{text}"),

@@ -1,8 +1,9 @@
 //! `[authority]`: the CAs, where their keys are, and what they issue.
 
-use super::{optional, within, word};
+use super::{ClientKey, UpstreamSettings, optional, upstream, within, word};
 use std::fmt;
 use std::net::IpAddr;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 use touchstone_certs::Name;
@@ -24,6 +25,8 @@ pub struct AuthoritySettings {
     pub issuing: Vec<IssuingSettings>,
     /// How long an LDevID certificate is valid.
     pub certificate_lifetime: Duration,
+    /// Other CAs, in front of which the fleet is a registration authority.
+    pub upstreams: Vec<UpstreamSettings>,
     /// What else is issued.
     pub profiles: Vec<ProfileSettings>,
 }
@@ -50,6 +53,8 @@ pub struct IssuingSettings {
     pub permitted: Vec<Subtree>,
     /// Names that its certificates may not have.
     pub excluded: Vec<Subtree>,
+    /// It is to come: everybody may know it, and it issues nothing yet.
+    pub next: bool,
 }
 
 /// Where the key of a CA is.
@@ -72,7 +77,7 @@ pub struct ProfileSettings {
     pub kind: Kind,
     /// How long they are valid.
     pub lifetime: Duration,
-    /// The issuing CA; the first one otherwise.
+    /// The issuing CA, or another CA; the first issuing CA otherwise.
     pub issuing: Option<String>,
     /// What proves that the key is where it should be.
     pub proof: Proof,
@@ -124,8 +129,10 @@ impl Default for AuthoritySettings {
                 ca: CaSettings::new("issuing", 15),
                 permitted: Vec::new(),
                 excluded: Vec::new(),
+                next: false,
             }],
             certificate_lifetime: Duration::from_hours(24),
+            upstreams: Vec::new(),
             profiles: Vec::new(),
         }
     }
@@ -274,17 +281,20 @@ impl FromStr for KindName {
 }
 
 /// Everything of `[authority]`, or what stands for it when it is left out.
-pub(super) fn read(root: &Section<'_>) -> Option<AuthoritySettings> {
+pub(super) fn read(root: &Section<'_>, base: &Path) -> Option<AuthoritySettings> {
+    let section = |it: &Section<'_>| section(it, base);
     optional(root, "authority", AuthoritySettings::default(), section)
 }
 
-fn section(section: &Section<'_>) -> Option<AuthoritySettings> {
+fn section(section: &Section<'_>, base: &Path) -> Option<AuthoritySettings> {
     let default = AuthoritySettings::default();
     let elements: Option<Vec<Location>> = section.list("elements");
     let roots: Vec<_> = section.sections("root").iter().map(|one| ca(one, 30)).collect();
     let issuing: Vec<_> = section.sections("issuing").iter().map(self::issuing).collect();
     let lifetime = lifetime(section, "certificate_lifetime", default.certificate_lifetime, 366);
     let profiles: Vec<_> = section.sections("profile").iter().map(profile).collect();
+    let upstreams: Vec<_> =
+        section.sections("upstream").iter().map(|one| upstream::read(one, base)).collect();
     let elements = elements?;
     for (index, one) in elements.iter().enumerate() {
         if elements.iter().skip(index + 1).any(|other| other.kind() == one.kind()) {
@@ -299,6 +309,7 @@ fn section(section: &Section<'_>) -> Option<AuthoritySettings> {
         roots: if roots.is_empty() { default.roots } else { roots },
         issuing: if issuing.is_empty() { default.issuing } else { issuing },
         certificate_lifetime: lifetime?,
+        upstreams: upstreams.into_iter().collect::<Option<_>>()?,
         profiles: profiles.into_iter().collect::<Option<_>>()?,
     };
     consistent(section, &settings).then_some(settings)
@@ -307,8 +318,9 @@ fn section(section: &Section<'_>) -> Option<AuthoritySettings> {
 /// What no part can tell by itself.
 fn consistent(section: &Section<'_>, settings: &AuthoritySettings) -> bool {
     let issuing = || settings.issuing.iter().map(|one| &one.ca);
+    let others = || settings.upstreams.iter().map(|one| one.name.as_str());
     let mut names: Vec<&str> =
-        settings.roots.iter().chain(issuing()).map(|ca| ca.name.as_str()).collect();
+        settings.roots.iter().chain(issuing()).map(|ca| ca.name.as_str()).chain(others()).collect();
     names.sort_unstable();
     let twice = names.windows(2).find(|pair| pair.first() == pair.last());
     if let Some([name, _]) = twice {
@@ -325,6 +337,11 @@ fn consistent(section: &Section<'_>, settings: &AuthoritySettings) -> bool {
             return false;
         }
     }
+    if let Some(first) = settings.issuing.first().filter(|it| it.next) {
+        let name = &first.ca.name;
+        section.fault(format!("the first issuing CA issues, so `{name}` cannot be the next one"));
+        return false;
+    }
     if let Some(ca) = issuing().find(|ca| ca.key == KeyPlace::Offline) {
         section.fault(format!("the issuing CA `{}` cannot be offline; only roots can", ca.name));
         return false;
@@ -335,16 +352,45 @@ fn consistent(section: &Section<'_>, settings: &AuthoritySettings) -> bool {
         section.fault(format!("two profiles are named `{name}`; give each its own name"));
         return false;
     }
-    for profile in &settings.profiles {
-        if let Some(name) = &profile.issuing
-            && !issuing().any(|ca| ca.name == *name)
+    for upstream in &settings.upstreams {
+        if let Some((_, ClientKey::Element(reference))) = &upstream.identity
+            && reference.name().is_some()
+            && !settings.elements.iter().any(|at| at.kind() == reference.kind())
         {
+            let (kind, name) = (reference.kind().name(), &upstream.name);
+            section.refuse("elements", format!("name the {kind} element that `{name}` uses"));
+            return false;
+        }
+    }
+    for profile in &settings.profiles {
+        let Some(name) = &profile.issuing else { continue };
+        let elsewhere = others().any(|other| other == name);
+        if elsewhere && !sent_on(profile) {
+            let words = format!(
+                "profile `{}` is not for `{name}`: another CA signs what devices ask for, with \
+                 neither policies nor must_staple of ours, and not what is issued by hand",
+                profile.name
+            );
+            section.fault(words);
+            return false;
+        }
+        let issues = |it: &IssuingSettings| it.ca.name == *name && !it.next;
+        if !elsewhere && !settings.issuing.iter().any(issues) {
             let words = format!("profile `{}` names no issuing CA: `{name}`", profile.name);
             section.fault(words);
             return false;
         }
     }
     true
+}
+
+/// Whether a request for it can be sent on as it is.
+fn sent_on(profile: &ProfileSettings) -> bool {
+    let ours = ["checkpoint", "server", "client", "registration"];
+    profile.proof != Proof::ByHand
+        && !ours.contains(&profile.name.as_str())
+        && profile.policies.is_empty()
+        && !profile.must_staple
 }
 
 fn ca(section: &Section<'_>, years: u64) -> Option<CaSettings> {
@@ -362,7 +408,8 @@ fn issuing(section: &Section<'_>) -> Option<IssuingSettings> {
     };
     let ca = ca(section, 15);
     let (permitted, excluded) = (subtrees("permitted"), subtrees("excluded"));
-    Some(IssuingSettings { ca: ca?, permitted: permitted?, excluded: excluded? })
+    let next = section.flag("next", false);
+    Some(IssuingSettings { ca: ca?, permitted: permitted?, excluded: excluded?, next: next? })
 }
 
 fn profile(section: &Section<'_>) -> Option<ProfileSettings> {

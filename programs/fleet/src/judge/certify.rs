@@ -3,11 +3,15 @@
 
 use super::identify::Person;
 use super::{Judge, No};
-use crate::authority::{Claimant, DEVICE, Misfit, Profile, WARNED, alternative_name, sha256_hex};
+use crate::authority::{
+    self, Claimant, DEVICE, Declined, Issued, Misfit, Profile, Upstream, WARNED, alternative_name,
+    sha256_hex,
+};
 use crate::config::Proof;
 use crate::serve::Peer;
-use crate::store::{Added, CertificateRow, DeviceRow, Standing};
+use crate::store::{Added, CertificateRow, DeviceRow, NewEvent, Standing};
 use crate::{Error, clock};
+use touchstone_audit::Code;
 use touchstone_certs::{AlternativeName, Certificate, CertificateRequest, Name};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_enroll::AttestedRequest;
@@ -36,8 +40,30 @@ pub enum NotIssued {
         /// Why, and what to do.
         text: String,
     },
+    /// It cannot be done now, and the client is told why.
+    Unavailable {
+        /// The stable code.
+        code: &'static str,
+        /// Why, and what to do.
+        text: String,
+        /// After how many seconds to come back.
+        after: u32,
+    },
+    /// Somebody has yet to decide: come back after so many seconds.
+    Later(u32),
     /// It could not be done now.
     Failed,
+}
+
+impl From<Declined> for NotIssued {
+    fn from(declined: Declined) -> Self {
+        let (code, text) = (declined.code(), declined.to_string());
+        match (declined.again(), &declined) {
+            (Some(seconds), Declined::Pending(_)) => Self::Later(seconds),
+            (Some(after), _) => Self::Unavailable { code, text, after },
+            (None, _) => Self::Judged { code, text },
+        }
+    }
 }
 
 impl From<No> for NotIssued {
@@ -111,7 +137,8 @@ impl Judge {
             held: asker.held.as_ref().map(|(held, _)| held),
         };
         let (subject, names) = profile.subject(&request, &claimant).map_err(misfit)?;
-        let wanted = Wanted { subject, names, spki: request.spki_der(), sha256 };
+        let (spki, der) = (request.spki_der(), request.der());
+        let wanted = Wanted { subject, names, spki, sha256, der };
         self.issue(profile, asker.device.map(|device| device.id), wanted).await
     }
 
@@ -173,9 +200,6 @@ impl Judge {
             Standing::No { code, words } => return Err(judged(code, words)),
         };
         let lifetime = most.unwrap_or(profile.lifetime).clamp(1, profile.lifetime);
-        if warned {
-            wanted.names.push(alternative_name(WARNED));
-        }
         // A request that is sent again soon, for want of an answer, is answered as before.
         let since = now.saturating_sub(RESENT.min(lifetime / 8));
         let (name, sha256, subject) =
@@ -188,10 +212,15 @@ impl Judge {
         {
             return Certificate::decode(&row.der).map_err(|_| NotIssued::Failed);
         }
-        let issued = self
-            .authority
-            .issue(profile, wanted.subject, wanted.names, wanted.spki, lifetime)
-            .await?;
+        let issued = if let Some(upstream) = self.authority.upstream_of(profile) {
+            self.sent_on(upstream, profile, device.as_deref(), &wanted, warned).await?
+        } else {
+            if warned {
+                wanted.names.push(alternative_name(WARNED));
+            }
+            let (subject, names) = (wanted.subject, wanted.names);
+            self.authority.issue(profile, subject, names, wanted.spki, lifetime).await?
+        };
         let (row, bound) = (issued.row(device.as_deref()), profile.verdict);
         let added =
             self.store.call(move |db| db.add_requested(&row, bound, since, clock::now())).await?;
@@ -203,12 +232,44 @@ impl Judge {
     }
 }
 
+impl Judge {
+    /// Another CA signs. What it signed and is not accepted is in nobody's hands, but it is signed.
+    async fn sent_on(
+        &self,
+        upstream: &Upstream,
+        profile: &Profile,
+        device: Option<&str>,
+        wanted: &Wanted<'_>,
+        warned: bool,
+    ) -> Result<Issued, NotIssued> {
+        let Wanted { subject, names, der: request, .. } = wanted;
+        let asked = authority::Wanted { request, subject, names, warned };
+        let declined = match upstream.issue(profile, &asked).await {
+            Ok(issued) => return Ok(issued),
+            Err(declined) => declined,
+        };
+        tracing::warn!(code = declined.code(), upstream = upstream.name, "{declined}");
+        if declined.is_signed() {
+            let about = device.map_or_else(|| subject.to_string(), str::to_owned);
+            let event = NewEvent::new(Code::CertRefused, about, declined.to_string())
+                .with("code", declined.code())
+                .with("upstream", upstream.name.as_str())
+                .with("profile", profile.name.as_str())
+                .with("key_sha256", wanted.sha256.as_str());
+            self.store.call(move |db| db.record_event(clock::now(), &event)).await?;
+        }
+        Err(declined.into())
+    }
+}
+
 /// What a certificate is to say.
 struct Wanted<'a> {
     subject: Name,
     names: Vec<AlternativeName>,
     spki: &'a [u8],
     sha256: String,
+    /// The request, in DER.
+    der: &'a [u8],
 }
 
 /// The key lives in the device's TPM: its attestation key says so.

@@ -3,6 +3,7 @@
 use super::{Db, NewEvent, Standing, Write};
 use crate::Error;
 use crate::api::types::{Certificate, CertificateSummary, Feed};
+use crate::authority::UPSTREAM;
 use rusqlite::{OptionalExtension, Row, params};
 use touchstone_audit::Code;
 
@@ -261,6 +262,14 @@ impl Db {
         rows.map(|row| row.map_err(Error::from)).collect()
     }
 
+    /// The CRL in which that certificate of that CA would stand.
+    pub fn crl_of(&mut self, serial: &str, issuer: &str) -> Result<Option<String>, Error> {
+        let mut select = self
+            .connection
+            .prepare_cached("SELECT crl FROM certificates WHERE serial = ?1 AND issuer = ?2")?;
+        Ok(select.query_row([serial, issuer], |row| row.get(0)).optional()?)
+    }
+
     /// What that CA revoked since a time, of certificates that were valid after `end`: serial number,
     /// time and reason. Of one CRL, or of all.
     pub fn revoked(
@@ -412,6 +421,23 @@ impl Write<'_> {
         let event = NewEvent::new(Code::CertRevoked, about, words)
             .with("serial", row.serial.as_str())
             .with("reason", reason);
+        self.event(now, &event)?;
+        self.revoked_here_only(row, about, now)
+    }
+}
+
+impl Write<'_> {
+    /// EST has no words for revocation: the fleet and its checkpoints refuse the certificate, and
+    /// everybody else does when its CA revokes it, too.
+    fn revoked_here_only(&self, row: &CertificateRow, about: &str, now: u64) -> Result<(), Error> {
+        let Some(upstream) = row.issuer.strip_prefix(UPSTREAM) else { return Ok(()) };
+        let words = format!(
+            "{} is refused by this fleet alone; have the CA `{upstream}` revoke {} as well",
+            row.subject, row.serial
+        );
+        let event = NewEvent::new(Code::CertRevokedHere, about, words)
+            .with("serial", row.serial.as_str())
+            .with("upstream", upstream);
         self.event(now, &event)
     }
 }

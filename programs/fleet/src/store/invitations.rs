@@ -1,8 +1,9 @@
 //! Who may enrol without a device's identity, once and for a while.
 
-use super::{Db, NewCertificate};
+use super::{Db, NewCertificate, NewEvent};
 use crate::Error;
 use rusqlite::{OptionalExtension, Row, params};
+use touchstone_audit::Code;
 
 /// An invitation to be.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub struct NewInvitation {
     pub digest_secret: String,
     /// Until when.
     pub expires: u64,
+    /// Who invites.
+    pub operator: String,
 }
 
 /// An invitation that is open, or was used and can be answered again for the same key.
@@ -66,7 +69,12 @@ impl Db {
                     new.expires
                 ],
             )?;
-            Ok(())
+            let words = format!("{} invited {} to enrol", new.operator, new.name);
+            let event = NewEvent::new(Code::CertInvited, &new.name, words)
+                .with("operator", new.operator.as_str())
+                .with("kind", new.kind.as_str())
+                .with("expires", new.expires);
+            write.event(now, &event)
         })
     }
 
@@ -172,6 +180,7 @@ mod tests {
             sha256: "aa".into(),
             digest_secret: "bb".into(),
             expires: 100,
+            operator: "admin".into(),
         };
         db.invite(&new, 1).unwrap();
         assert!(db.invite(&new, 2).is_err(), "no two have one challenge");
