@@ -65,6 +65,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "libstrongswan-extra-plugins", why: "its HTTP client", uses: &[Use::Test] },
     Package { name: "libbcpkix-java", why: "Bouncy Castle: a second opinion on CMS, EST and CMC", uses: &[Use::Test] },
     Package { name: "default-jdk-headless", why: "compiling and running the program that calls it", uses: &[Use::Test] },
+    Package { name: "postgresql", why: "the other database that the fleet records in", uses: &[Use::Test] },
     Package { name: "nodejs", why: "a process with a compiler in it, whose code pages are poked", uses: &[Use::Test] },
     Package { name: "certmonger", why: "scep-submit: a second opinion on SCEP servers", uses: &[Use::Test] },
     Package { name: "gnutls-bin", why: "certtool: GnuTLS' opinion on certificates and CRLs", uses: &[Use::Test] },

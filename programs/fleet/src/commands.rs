@@ -45,7 +45,7 @@ pub fn init(config: &Config) -> Result<State, Error> {
         let token = Zeroizing::new(secret().map_err(Error::crypto("a token"))?);
         state.write("operator.token", token.as_bytes())?;
     }
-    Db::open(&state.database(), &config.tenant)?;
+    Db::of(&config.database, &state.database(), &config.tenant)?;
     Ok(State {
         roots: state.file(&first(config.authority.roots.iter())),
         issuing: state.file(&first(config.authority.issuing.iter().map(|one| &one.ca))),
@@ -125,7 +125,7 @@ pub fn issue_certificate(config: &Config, order: &Order) -> Result<Issued, Error
         let issued = authority.issue(profile, subject, names, key.spki_der(), lifetime).await?;
         Ok((authority, issued))
     })?;
-    let mut db = Db::open(&state.database(), &config.tenant)?;
+    let mut db = Db::of(&config.database, &state.database(), &config.tenant)?;
     db.add_certificate(&issued.row(None), clock::now())?;
     let certificate = issued.certificate;
     std::fs::create_dir_all(&order.out_dir).map_err(Error::file(&order.out_dir))?;
@@ -176,7 +176,7 @@ pub fn revoke_certificate(config: &Config, serial: &str, reason: &str) -> Result
             ))
         })?;
     let state = StateDir::open(&config.state_dir)?;
-    let mut db = Db::open(&state.database(), &config.tenant)?;
+    let mut db = Db::of(&config.database, &state.database(), &config.tenant)?;
     let serial = serial.to_lowercase();
     let row = db.revoke_certificate(&serial, reason.name(), clock::now())?;
     Ok(Revoked { serial, subject: row.subject, reason: reason.name().to_owned() })
@@ -210,7 +210,7 @@ pub fn invite(config: &Config, guest: &Guest) -> Result<Invited, Error> {
         registration::invitation(&guest.name, guest.what, guest.minutes, "the command line")?;
     let state = StateDir::open(&config.state_dir)?;
     let expires = new.expires;
-    Db::open(&state.database(), &config.tenant)?.invite(&new, clock::now())?;
+    Db::of(&config.database, &state.database(), &config.tenant)?.invite(&new, clock::now())?;
     Ok(Invited { name: guest.name.clone(), challenge, expires })
 }
 

@@ -5,6 +5,7 @@ mod audit;
 mod authority;
 mod collector;
 mod crl;
+mod database;
 mod operator;
 mod upstream;
 
@@ -14,6 +15,8 @@ pub use authority::{
 };
 pub use collector::{Collector, Place, Protocol, Tls};
 pub use crl::CrlSettings;
+pub(crate) use database::server;
+pub use database::{Database, PostgresSettings};
 pub use operator::{OperatorEntry, Role};
 pub use upstream::{ClientKey, UpstreamSettings};
 
@@ -58,6 +61,8 @@ pub struct Config {
     pub audit: Audit,
     /// Who gets every entry of it.
     pub collectors: Vec<Collector>,
+    /// Where the records are.
+    pub database: Database,
     /// Operators beyond the one that `init` creates.
     pub operators: Vec<OperatorEntry>,
 }
@@ -188,6 +193,8 @@ fn config(root: &Section<'_>, base: &Path) -> Option<Config> {
     let limits = optional(root, "limits", Limits::default(), limits);
     let audit = optional(root, "audit", Audit::default(), audit::read);
     let collectors = collectors(root, base);
+    let database =
+        optional(root, "database", Database::default(), |section| database::read(section, base));
     let operators: Vec<Option<OperatorEntry>> =
         root.sections("operator").iter().map(|section| operator::read(section, base)).collect();
     Some(Config {
@@ -205,6 +212,7 @@ fn config(root: &Section<'_>, base: &Path) -> Option<Config> {
         limits: limits?,
         audit: audit?,
         collectors: collectors?,
+        database: database?,
         operators: operators.into_iter().collect::<Option<_>>()?,
     })
 }

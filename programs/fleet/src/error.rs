@@ -6,9 +6,51 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// SQLite said no.
+    /// The database said no.
     #[error("the database failed: {0}")]
-    Database(#[from] rusqlite::Error),
+    Database(String),
+    /// The database server is away, or cannot serve just now.
+    #[error("the database at {server} is away: {reason}; it is tried again by itself")]
+    DatabaseAway {
+        /// Where it should be.
+        server: String,
+        /// What was heard of it.
+        reason: String,
+    },
+    /// The database server does not let this fleet in.
+    #[error("the database at {server} refuses: {reason}; {next}")]
+    DatabaseRefused {
+        /// The server.
+        server: String,
+        /// Its words.
+        reason: String,
+        /// What to do.
+        next: &'static str,
+    },
+    /// Nothing can be recorded there.
+    #[error(
+        "the database at {server} is read-only: a standby? name the primary in `[database] url`"
+    )]
+    DatabaseReadOnly {
+        /// The server.
+        server: String,
+    },
+    /// What that server acknowledges may be lost.
+    #[error("the database at {server} has `{setting}`: what it acknowledges may be lost; {next}")]
+    DatabaseUnsafe {
+        /// The server.
+        server: String,
+        /// Its setting.
+        setting: &'static str,
+        /// What to do.
+        next: &'static str,
+    },
+    /// Two fleets on one database would not see each other's decisions.
+    #[error("another fleet runs on the database at {server}; stop it first")]
+    DatabaseTaken {
+        /// The server.
+        server: String,
+    },
     /// The database was written by a later version of this program.
     #[error("the database has version {found}, this program knows {known}; run the newer program")]
     DatabaseNewer {
@@ -90,6 +132,11 @@ impl Error {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Database(_) => "fleet.database.failed",
+            Self::DatabaseAway { .. } => "fleet.database.away",
+            Self::DatabaseRefused { .. } => "fleet.database.refused",
+            Self::DatabaseReadOnly { .. } => "fleet.database.read-only",
+            Self::DatabaseUnsafe { .. } => "fleet.database.unsafe",
+            Self::DatabaseTaken { .. } => "fleet.database.taken",
             Self::DatabaseNewer { .. } => "fleet.database.newer",
             Self::Closed => "fleet.database.closed",
             Self::File { .. } => "fleet.file.failed",

@@ -122,6 +122,7 @@ pub fn check(config: &Config, trust: &Trust) -> Vec<Error> {
         faults.extend(opened.err());
     }
     let secrets = config.operators.iter().map(|entry| &entry.token);
+    let secrets = secrets.chain(config.database.secrets());
     let collectors = config.collectors.iter().flat_map(Collector::secrets);
     for secret in secrets.chain(collectors) {
         faults.extend(secret.read().err().map(Error::file(&secret.path())));
@@ -136,8 +137,10 @@ pub async fn start(
     state: &StateDir,
     stop: watch::Receiver<bool>,
 ) -> Result<Running, Error> {
-    let db = Db::open(&state.database(), &config.tenant)?.with_verdict_rules(config.verdict);
-    let store = Store::start(db)?;
+    let (database, path) = (config.database.clone(), state.database());
+    let (tenant, rules) = (config.tenant.clone(), config.verdict);
+    let open = move || Db::of(&database, &path, &tenant)?.with_verdict_rules(rules).alone();
+    let store = Store::open(open).await?;
     policy(&trust, &store).await?;
     let authority = authority(state, &config, &store).await?;
     let registration = Registration::open(state, &authority, &store, &config.name).await?;

@@ -1,22 +1,33 @@
-//! What the fleet remembers: one SQLite file, owned by one thread.
+//! What the fleet remembers: a SQLite file or a database of PostgreSQL, owned by one thread.
 //!
-//! A call returns after its transaction is on the disk (write-ahead log, `synchronous = FULL`), so
-//! whatever was answered survives a `kill -9`. Events stand in the same transaction as what they
+//! A call returns after its transaction is on the disk (write-ahead log, `synchronous = FULL`;
+//! `fsync` and `synchronous_commit`), so whatever was answered survives a `kill -9`. Events stand in the same transaction as what they
 //! tell of. What this is not: a place for keys; those are files of the state directory.
+
+#[cfg(test)]
+#[macro_use]
+mod rig;
 
 mod certificates;
 mod claims;
+mod connection;
 mod devices;
+mod dialect;
 mod events;
 mod feed;
 mod ima_history;
 mod invitations;
 mod operators;
 mod policies;
+mod postgres;
 mod references;
 mod results;
+mod sqlite;
 mod standing;
+#[cfg(test)]
+mod tests;
 mod updates;
+mod value;
 
 pub use certificates::{Added, CertificateRow, NewCertificate, Status};
 pub use claims::StoredClaims;
@@ -30,10 +41,12 @@ pub use standing::{NewOverride, Standing, VerdictRules};
 pub use updates::NewUpdate;
 
 use crate::Error;
-use rusqlite::{Connection, Transaction};
-use std::os::unix::fs::OpenOptionsExt;
+use crate::config::Database;
+use connection::Connection;
+use postgres::Postgres;
+use sqlite::Sqlite;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Each entry takes the database from its index to the next version.
@@ -49,40 +62,49 @@ const MIGRATIONS: &[&str] = &[
 /// Calls that may wait for the database; more callers wait in line themselves.
 const WAITING: usize = 256;
 
+/// How often a transaction is done that others were in the way of.
+const TRIES: u32 = 5;
+/// How long to wait after the first of them; twice as long after each further one.
+const PAUSE: Duration = Duration::from_millis(10);
+/// How often to look for what other programs recorded.
+const LOOK: Duration = Duration::from_millis(500);
+
 /// The database, for the thread that owns it.
 pub struct Db {
     connection: Connection,
     tenant: String,
     verdict: VerdictRules,
+    /// Something was recorded that readers may wait for.
+    wrote: bool,
 }
 
 impl Db {
-    /// Opens or creates the file and brings its schema up to date.
+    /// Opens or creates the SQLite file and brings its schema up to date.
     pub fn open(path: &Path, tenant: &str) -> Result<Self, Error> {
-        // SQLite gives its journal the mode of the file: nobody else reads either.
-        std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(Error::file(path))?;
-        Self::prepare(Connection::open(path)?, tenant)
+        Self::prepare(Connection::Sqlite(Sqlite::open(path)?), tenant)
+    }
+
+    /// Opens the database that the configuration names, SQLite's at `path`. Not from within a
+    /// runtime: connecting waits.
+    pub fn of(database: &Database, path: &Path, tenant: &str) -> Result<Self, Error> {
+        match database {
+            Database::Sqlite => Self::open(path, tenant),
+            Database::Postgres(settings) => {
+                let postgres = Box::new(Postgres::open(settings)?);
+                Self::prepare(Connection::Postgres(postgres), tenant)
+            }
+        }
     }
 
     /// A database that is gone when dropped.
     pub fn in_memory(tenant: &str) -> Result<Self, Error> {
-        Self::prepare(Connection::open_in_memory()?, tenant)
+        Self::prepare(Connection::Sqlite(Sqlite::in_memory()?), tenant)
     }
 
-    fn prepare(mut connection: Connection, tenant: &str) -> Result<Self, Error> {
-        connection.busy_timeout(Duration::from_secs(10))?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
-        connection.pragma_update(None, "synchronous", "FULL")?;
-        connection.pragma_update(None, "foreign_keys", true)?;
-        connection.pragma_update(None, "cache_size", -8192)?;
-        connection.set_prepared_statement_cache_capacity(64);
-        migrate(&mut connection, MIGRATIONS)?;
-        Ok(Self { connection, tenant: tenant.to_owned(), verdict: VerdictRules::default() })
+    fn prepare(connection: Connection, tenant: &str) -> Result<Self, Error> {
+        migrate(&connection, MIGRATIONS)?;
+        let verdict = VerdictRules::default();
+        Ok(Self { connection, tenant: tenant.to_owned(), verdict, wrote: false })
     }
 
     /// The same, where certificates follow the verdict by these rules.
@@ -92,36 +114,74 @@ impl Db {
         self
     }
 
-    /// Does `work` in one transaction.
-    fn write<T>(&mut self, work: impl FnOnce(&Write<'_>) -> Result<T, Error>) -> Result<T, Error> {
-        let behavior = rusqlite::TransactionBehavior::Immediate;
-        let tx = self.connection.transaction_with_behavior(behavior)?;
-        let write = Write { tx, tenant: &self.tenant, verdict: &self.verdict };
-        let done = work(&write)?;
-        write.tx.commit()?;
-        Ok(done)
+    /// The same, with no other fleet on the database. A file is guarded by its state directory.
+    pub fn alone(self) -> Result<Self, Error> {
+        if let Connection::Postgres(postgres) = &self.connection {
+            postgres.hold()?;
+        }
+        Ok(self)
+    }
+
+    /// Does `work` in one transaction; again, if others were in its way.
+    fn write<T>(&mut self, work: impl Fn(&Write<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        self.wrote = true;
+        let mut pause = PAUSE;
+        for _ in 1..TRIES {
+            match self.transaction(&work) {
+                Err(error) if self.connection.may_do_again() => {
+                    tracing::debug!(%error, "the transaction is done again");
+                    std::thread::sleep(pause);
+                    pause *= 2;
+                }
+                done => return done,
+            }
+        }
+        self.transaction(&work)
+    }
+
+    fn transaction<T>(
+        &mut self,
+        work: impl Fn(&Write<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.connection.begin()?;
+        let write = Write { tx: &self.connection, tenant: &self.tenant, verdict: &self.verdict };
+        let done = work(&write).and_then(|done| {
+            self.connection.commit()?;
+            Ok(done)
+        });
+        if done.is_err() {
+            self.connection.rollback();
+        }
+        done
     }
 }
 
 /// A transaction of one tenant.
 struct Write<'t> {
-    tx: Transaction<'t>,
+    tx: &'t Connection,
     tenant: &'t str,
     verdict: &'t VerdictRules,
 }
 
-/// Runs the migrations that the file has not seen, each in a transaction of its own.
-fn migrate(connection: &mut Connection, migrations: &[&str]) -> Result<(), Error> {
+/// Runs the migrations that the database has not seen, each in a transaction of its own.
+fn migrate(connection: &Connection, migrations: &[&str]) -> Result<(), Error> {
     let known = u32::try_from(migrations.len()).unwrap_or(u32::MAX);
-    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    connection.base()?;
+    let found = connection.version()?;
     if found > known {
         return Err(Error::DatabaseNewer { found, known });
     }
     for (version, sql) in (1u32..).zip(migrations).skip(found as usize) {
-        let tx = connection.transaction()?;
-        tx.execute_batch(sql)?;
-        tx.pragma_update(None, "user_version", version)?;
-        tx.commit()?;
+        connection.begin()?;
+        // Another program may have been quicker.
+        let done = connection.version().and_then(|found| match found {
+            found if found >= version => Ok(()),
+            _ => connection.schema(sql).and_then(|()| connection.set_version(version)),
+        });
+        if let Err(fault) = done.and_then(|()| connection.commit()) {
+            connection.rollback();
+            return Err(fault.into());
+        }
     }
     Ok(())
 }
@@ -139,12 +199,17 @@ pub struct Store {
 impl Store {
     /// Gives the database a thread of its own.
     pub fn start(mut db: Db) -> Result<Self, Error> {
+        let told = (watch::channel(db.last_event()?), watch::channel(db.last_feed()?));
+        let ((told_event, events), (told_feed, feed)) = told;
         let (calls, mut queue) = mpsc::channel::<Call>(WAITING);
-        let (told_event, events) = watch::channel(db.last_event()?);
-        let (told_feed, feed) = watch::channel(db.last_feed()?);
         let body = move || {
+            let mut looked = Instant::now();
             while let Some(call) = queue.blocking_recv() {
                 call(&mut db);
+                if !std::mem::take(&mut db.wrote) && looked.elapsed() < LOOK {
+                    continue;
+                }
+                looked = Instant::now();
                 for (told, last) in [(&told_event, db.last_event()), (&told_feed, db.last_feed())] {
                     if let Ok(last) = last {
                         told.send_if_modified(|seq| std::mem::replace(seq, last) != last);
@@ -157,6 +222,14 @@ impl Store {
             .spawn(body)
             .map_err(|error| Error::Network { what: "cannot start the store".into(), error })?;
         Ok(Self { calls, events, feed })
+    }
+
+    /// Opens a database and gives it a thread of its own, from within a runtime.
+    pub async fn open(
+        open: impl FnOnce() -> Result<Db, Error> + Send + 'static,
+    ) -> Result<Self, Error> {
+        let started = tokio::task::spawn_blocking(|| Self::start(open()?)).await;
+        started.map_err(|_| Error::Closed)?
     }
 
     /// Runs `work` on the database's thread and waits for it.
@@ -181,92 +254,5 @@ impl Store {
     /// The number of the last line of the feed, and word of later ones.
     pub fn feed(&self) -> watch::Receiver<u64> {
         self.feed.clone()
-    }
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-
-    #[test]
-    fn a_new_file_gets_every_migration_and_an_old_one_the_rest() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("fleet.db");
-        let later = "CREATE TABLE later (x INTEGER) STRICT;";
-        let steps = [MIGRATIONS, &[later]].concat();
-        let mut old = Connection::open(&path).unwrap();
-        migrate(&mut old, &MIGRATIONS[..1]).unwrap();
-        old.execute(
-            "INSERT INTO events (tenant, time, code, severity, subject, message, detail)
-             VALUES ('default', 1, 'a.b', 'info', 's', 'm', '{}')",
-            [],
-        )
-        .unwrap();
-        drop(Db::open(&path, "default").unwrap());
-        old.execute("DELETE FROM claims", []).unwrap();
-        migrate(&mut old, &steps).unwrap();
-        migrate(&mut old, &steps).unwrap();
-        let kept: u64 = old.query_row("SELECT count(*) FROM events", [], |r| r.get(0)).unwrap();
-        assert_eq!(kept, 1, "a migration forwards keeps what was there");
-        old.execute("INSERT INTO later VALUES (1)", []).unwrap();
-        drop(old);
-        let refused = Db::open(&path, "default").map(drop).unwrap_err();
-        assert_eq!(refused.code(), "fleet.database.newer");
-    }
-
-    #[test]
-    fn a_migration_that_fails_leaves_the_file_as_it_was() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        let broken = ["CREATE TABLE a (x);", "CREATE TABLE b (x); CREATE TABLE a (x);"];
-        migrate(&mut connection, &broken).unwrap_err();
-        let version: u32 =
-            connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-        assert_eq!(version, 1);
-        connection.execute("INSERT INTO b VALUES (1)", []).unwrap_err();
-    }
-
-    #[test]
-    fn every_table_carries_tenant_and_version() {
-        let db = Db::in_memory("default").unwrap();
-        let mut tables = db
-            .connection
-            .prepare(
-                "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
-            )
-            .unwrap();
-        let names: Vec<String> =
-            tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-        assert!(names.len() >= 10);
-        for table in names {
-            for column in ["tenant", "version"] {
-                db.connection.prepare(&format!("SELECT {column} FROM {table}")).unwrap();
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_on_the_disk_is_flushed_before_a_call_returns() {
-        let dir = tempfile::tempdir().unwrap();
-        let db = Db::open(&dir.path().join("fleet.db"), "default").unwrap();
-        let ask = |pragma: &str| -> String {
-            db.connection
-                .pragma_query_value(None, pragma, |row| {
-                    row.get::<_, rusqlite::types::Value>(0).map(|value| format!("{value:?}"))
-                })
-                .unwrap()
-        };
-        assert_eq!(ask("journal_mode"), "Text(\"wal\")");
-        assert_eq!(ask("synchronous"), "Integer(2)");
-    }
-
-    #[tokio::test]
-    async fn a_store_tells_its_readers_of_new_events() {
-        let store = Store::start(Db::in_memory("default").unwrap()).unwrap();
-        let mut events = store.events();
-        assert_eq!(*events.borrow_and_update(), 0);
-        let event = NewEvent::new(touchstone_audit::Code::ServiceStarted, "fleet", "started");
-        store.call(move |db| db.record_event(7, &event)).await.unwrap();
-        events.changed().await.unwrap();
-        assert_eq!(*events.borrow(), 1);
     }
 }

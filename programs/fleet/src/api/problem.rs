@@ -46,6 +46,12 @@ impl From<Error> for Refusal {
             Error::Conflict(_) => {
                 Self::new(StatusCode::CONFLICT, code, error.to_string(), "ask an operator")
             }
+            Error::DatabaseAway { .. } | Error::DatabaseReadOnly { .. } => {
+                // Where the server is, is nobody's business out there.
+                tracing::warn!(code, %error, "request put off");
+                let words = "the fleet's database is away";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, code, words, "try again in a moment")
+            }
             Error::Closed => {
                 let words = error.to_string();
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, code, words, "try again in a moment")

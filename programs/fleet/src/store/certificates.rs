@@ -1,10 +1,12 @@
 //! Certificates that the fleet issued, and their status.
 
+use super::connection::Fault;
+use super::connection::OptionalExtension;
+use super::value::{Row, params};
 use super::{Db, NewEvent, Standing, Write};
 use crate::Error;
 use crate::api::types::{Certificate, CertificateSummary, Feed};
 use crate::authority::UPSTREAM;
-use rusqlite::{OptionalExtension, Row, params};
 use touchstone_audit::Code;
 
 /// A certificate that was just signed.
@@ -282,7 +284,7 @@ impl Db {
         let mut select = self.connection.prepare_cached(
             "SELECT serial, revoked_at, coalesce(reason, '') FROM certificates
              WHERE issuer = ?1 AND revoked_at >= ?2 AND not_after > ?3
-                   AND (?4 IS NULL OR crl = ?4) ORDER BY revoked_at, serial",
+                   AND (crl = ?4 OR ?4 IS NULL) ORDER BY revoked_at, serial",
         )?;
         let rows = select.query_map(params![issuer, since, end, crl], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
@@ -295,7 +297,7 @@ impl Db {
         self.write(|write| {
             Ok(write.tx.query_row(
                 "INSERT INTO crls (name, issuer, tenant, number) VALUES (?1, ?2, ?3, 1)
-                 ON CONFLICT (issuer, name) DO UPDATE SET number = number + 1 RETURNING number",
+                 ON CONFLICT (issuer, name) DO UPDATE SET number = crls.number + 1 RETURNING number",
                 params![crl, issuer, write.tenant],
                 |row| row.get(0),
             )?)
@@ -462,11 +464,11 @@ impl From<CertificateRow> for Certificate {
     }
 }
 
-fn certificate(row: &Row<'_>, now: u64) -> rusqlite::Result<CertificateRow> {
+fn certificate(row: &Row, now: u64) -> Result<CertificateRow, Fault> {
     let not_after: u64 = row.get(8)?;
     let status = match row.get(9)? {
         Some(at) => {
-            Status::Revoked { at, reason: row.get::<_, Option<String>>(10)?.unwrap_or_default() }
+            Status::Revoked { at, reason: row.get::<Option<String>>(10)?.unwrap_or_default() }
         }
         None if not_after <= now => Status::Expired,
         None => Status::Good,
@@ -492,6 +494,11 @@ pub(crate) mod tests {
     use super::*;
     use crate::store::devices::tests::device;
 
+    on_both! {
+        revoking_a_device_revokes_what_is_good_and_tells_everybody
+        a_serial_number_is_never_used_twice
+    }
+
     pub(crate) fn ldevid(device: &str, serial: &str, from: u64) -> NewCertificate {
         NewCertificate {
             serial: serial.into(),
@@ -509,9 +516,7 @@ pub(crate) mod tests {
         }
     }
 
-    #[test]
-    fn revoking_a_device_revokes_what_is_good_and_tells_everybody() {
-        let mut db = Db::in_memory("default").unwrap();
+    fn revoking_a_device_revokes_what_is_good_and_tells_everybody(mut db: Db) {
         let id = db.enroll(&device(1), 1).unwrap().id;
         db.add_certificate(&ldevid(&id, "0A", 10), 10).unwrap();
         db.add_certificate(&ldevid(&id, "0B", 150), 150).unwrap();
@@ -528,9 +533,7 @@ pub(crate) mod tests {
         assert_eq!(db.prune_feed(251).unwrap(), 1);
     }
 
-    #[test]
-    fn a_serial_number_is_never_used_twice() {
-        let mut db = Db::in_memory("default").unwrap();
+    fn a_serial_number_is_never_used_twice(mut db: Db) {
         db.add_certificate(&ldevid("dev-1", "0A", 10), 10).unwrap();
         db.add_certificate(&ldevid("dev-2", "0A", 11), 11).unwrap_err();
         assert_eq!(db.certificate("0A", 12).unwrap().unwrap().device.as_deref(), Some("dev-1"));

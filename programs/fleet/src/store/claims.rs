@@ -2,9 +2,9 @@
 //! is not worth a history of its claims.
 
 use super::results::{from_json, to_json};
+use super::value::params;
 use super::{Db, Write};
 use crate::Error;
-use rusqlite::params;
 use serde_json::{Map, Value};
 use touchstone_appraise::claims;
 use touchstone_policy::ClaimSet;
@@ -59,8 +59,8 @@ impl Db {
             appraised_at: row.get(1)?,
             expires: row.get(2)?,
             policy: row.get(3)?,
-            claims: from_json(&row.get::<_, String>(4)?, "claims")?,
-            omitted: from_json(&row.get::<_, String>(5)?, "omitted")?,
+            claims: from_json(&row.get::<String>(4)?, "claims")?,
+            omitted: from_json(&row.get::<String>(5)?, "omitted")?,
         }))
     }
 }
@@ -79,9 +79,14 @@ impl Write<'_> {
         };
         self.tx
             .prepare_cached(
-                "INSERT OR REPLACE INTO claims (device, tenant, evidence_at, appraised_at, expires,
-                                                policy, claims, omitted)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                "INSERT INTO claims (device, tenant, evidence_at, appraised_at, expires, policy,
+                                     claims, omitted)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                 ON CONFLICT (device) DO UPDATE SET
+                     tenant = excluded.tenant, evidence_at = excluded.evidence_at,
+                     appraised_at = excluded.appraised_at, expires = excluded.expires,
+                     policy = excluded.policy, claims = excluded.claims,
+                     omitted = excluded.omitted",
             )?
             .execute(params![
                 device,
@@ -104,9 +109,11 @@ mod tests {
     use crate::store::results::tests::result;
     use touchstone_policy::Value;
 
-    #[test]
-    fn the_last_claims_stand_and_evidence_that_cannot_be_believed_leaves_none() {
-        let mut db = Db::in_memory("default").unwrap();
+    on_both! {
+        the_last_claims_stand_and_evidence_that_cannot_be_believed_leaves_none
+    }
+
+    fn the_last_claims_stand_and_evidence_that_cannot_be_believed_leaves_none(mut db: Db) {
         let id = db.enroll(&device(1), 1).unwrap().id;
         let mut attested = |at: u64, claims: Option<StoredClaims>| {
             let new = crate::store::NewResult { claims, ..result(&id, "affirming", at) };

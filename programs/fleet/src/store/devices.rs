@@ -1,9 +1,11 @@
 //! Devices and their endorsements.
 
+use super::connection::Fault;
+use super::connection::OptionalExtension;
+use super::value::{Row, params};
 use super::{Db, NewEvent, Write};
 use crate::Error;
 use crate::api::types::{DeviceSummary, Identity};
-use rusqlite::{OptionalExtension, Row, params};
 use touchstone_audit::Code;
 
 /// What onboarding proved.
@@ -248,8 +250,8 @@ impl Write<'_> {
         )?;
         for (kind, certificate) in &new.endorsements {
             self.tx.execute(
-                "INSERT OR IGNORE INTO endorsements (device, tenant, kind, certificate, recorded_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO endorsements (device, tenant, kind, certificate, recorded_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
                 params![id, self.tenant, kind, certificate, now],
             )?;
         }
@@ -257,7 +259,7 @@ impl Write<'_> {
     }
 }
 
-fn device_row(row: &Row<'_>) -> rusqlite::Result<DeviceRow> {
+fn device_row(row: &Row) -> Result<DeviceRow, Fault> {
     Ok(DeviceRow {
         id: row.get(0)?,
         name: row.get(1)?,
@@ -281,6 +283,12 @@ fn device_row(row: &Row<'_>) -> rusqlite::Result<DeviceRow> {
 pub(crate) mod tests {
     use super::*;
 
+    on_both! {
+        onboarding_again_is_the_same_device
+        an_identity_can_not_move_to_another_tpm
+        silence_is_unreachable_and_not_untrusted
+    }
+
     pub(crate) fn device(n: u8) -> NewDevice {
         NewDevice {
             name: format!("gateway-{n}"),
@@ -298,9 +306,7 @@ pub(crate) mod tests {
 
     const RULES: Rules = Rules { now: 1000, max_age: 90 };
 
-    #[test]
-    fn onboarding_again_is_the_same_device() {
-        let mut db = Db::in_memory("default").unwrap();
+    fn onboarding_again_is_the_same_device(mut db: Db) {
         let first = db.enroll(&device(1), 1000).unwrap();
         assert_eq!(first, Enrolled { id: "dev-0000000000000001".into(), new: true });
         assert!(!db.enroll(&device(1), 1001).unwrap().new);
@@ -313,18 +319,14 @@ pub(crate) mod tests {
         assert_eq!(db.devices(RULES).unwrap().len(), 1);
     }
 
-    #[test]
-    fn an_identity_can_not_move_to_another_tpm() {
-        let mut db = Db::in_memory("default").unwrap();
+    fn an_identity_can_not_move_to_another_tpm(mut db: Db) {
         db.enroll(&device(1), 1000).unwrap();
         let thief = NewDevice { idevid_sha256: device(1).idevid_sha256, ..device(2) };
         assert_eq!(db.enroll(&thief, 1001).unwrap_err().code(), "fleet.conflict");
         assert_eq!(db.devices(RULES).unwrap().len(), 1);
     }
 
-    #[test]
-    fn silence_is_unreachable_and_not_untrusted() {
-        let mut db = Db::in_memory("default").unwrap();
+    fn silence_is_unreachable_and_not_untrusted(mut db: Db) {
         let id = db.enroll(&device(1), 1000).unwrap().id;
         let summary = |db: &mut Db| db.devices(RULES).unwrap().remove(0);
         assert_eq!(summary(&mut db).contact, "never");

@@ -1,9 +1,11 @@
 //! What happened, and how far its readers have come.
 
+use super::connection::Fault;
+use super::connection::OptionalExtension;
+use super::value::{Row, params};
 use super::{Db, Write};
 use crate::Error;
 use crate::api::types::Event;
-use rusqlite::{OptionalExtension, Row, params};
 use serde_json::{Map, Value};
 use touchstone_audit::{Code, Severity};
 
@@ -84,7 +86,7 @@ impl Db {
     ) -> Result<Vec<Event>, Error> {
         let mut select = self.connection.prepare_cached(
             "SELECT seq, time, tenant, code, severity, subject, message, detail FROM events
-             WHERE tenant = ?1 AND (?2 IS NULL OR subject = ?2) ORDER BY seq DESC LIMIT ?3",
+             WHERE tenant = ?1 AND (subject = ?2 OR ?2 IS NULL) ORDER BY seq DESC LIMIT ?3",
         )?;
         let rows = select.query_map(params![self.tenant, subject, limit], event)?;
         rows.map(|row| row.map_err(Error::from)).collect()
@@ -95,7 +97,7 @@ impl Db {
         let last = self
             .connection
             .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'events'")?
-            .query_row([], |row| row.get(0))
+            .query_row(params![], |row| row.get(0))
             .optional()?;
         Ok(last.unwrap_or(0))
     }
@@ -115,7 +117,8 @@ impl Db {
         self.connection
             .prepare_cached(
                 "INSERT INTO cursors (reader, tenant, seq) VALUES (?1, ?2, ?3)
-                 ON CONFLICT (reader) DO UPDATE SET seq = max(seq, excluded.seq)",
+                 ON CONFLICT (reader) DO UPDATE SET seq = excluded.seq
+                 WHERE cursors.seq < excluded.seq",
             )?
             .execute(params![reader, self.tenant, seq])?;
         Ok(())
@@ -131,7 +134,7 @@ impl Db {
     }
 }
 
-fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
+fn event(row: &Row) -> Result<Event, Fault> {
     let detail: String = row.get(7)?;
     Ok(Event {
         seq: row.get(0)?,
@@ -141,13 +144,8 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
         severity: row.get(4)?,
         subject: row.get(5)?,
         message: row.get(6)?,
-        detail: serde_json::from_str(&detail).map_err(|error| {
-            rusqlite::Error::FromSqlConversionFailure(
-                7,
-                rusqlite::types::Type::Text,
-                Box::new(error),
-            )
-        })?,
+        detail: serde_json::from_str(&detail)
+            .map_err(|_| Fault::Failed(Error::Row { what: "event" }))?,
     })
 }
 
@@ -155,9 +153,12 @@ fn event(row: &Row<'_>) -> rusqlite::Result<Event> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_reader_picks_up_where_it_was() {
-        let mut db = Db::in_memory("default").unwrap();
+    on_both! {
+        a_reader_picks_up_where_it_was
+        an_event_that_was_not_shipped_is_not_forgotten
+    }
+
+    fn a_reader_picks_up_where_it_was(mut db: Db) {
         for n in 1..=5 {
             let event = NewEvent::new(Code::CertIssued, "dev-1", format!("{n}"));
             db.record_event(n, &event.with("n", n)).unwrap();
@@ -172,9 +173,7 @@ mod tests {
         assert_eq!(db.newest_events(Some("dev-2"), 1).unwrap(), []);
     }
 
-    #[test]
-    fn an_event_that_was_not_shipped_is_not_forgotten() {
-        let mut db = Db::in_memory("default").unwrap();
+    fn an_event_that_was_not_shipped_is_not_forgotten(mut db: Db) {
         for n in 1..=5 {
             db.record_event(n, &NewEvent::new(Code::CertIssued, "s", "m")).unwrap();
         }

@@ -1,9 +1,10 @@
 //! What checkpoints follow: the newest result of every device, and revocations.
 
+use super::connection::OptionalExtension;
+use super::value::params;
 use super::{Db, Write};
 use crate::Error;
 use crate::api::types::Feed;
-use rusqlite::{OptionalExtension, params};
 
 impl Write<'_> {
     /// Appends a line; `until` is when it may be forgotten. Results of the same device replace
@@ -20,12 +21,14 @@ impl Write<'_> {
                 .execute([device])?;
         }
         let body = serde_json::to_string(line).map_err(|_| Error::Row { what: "feed" })?;
-        self.tx
+        let seq = self
+            .tx
             .prepare_cached(
-                "INSERT INTO feed (tenant, device, kind, body, until) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO feed (tenant, device, kind, body, until) VALUES (?1, ?2, ?3, ?4, ?5)
+                 RETURNING seq",
             )?
-            .execute(params![self.tenant, device, kind, body, until])?;
-        u64::try_from(self.tx.last_insert_rowid()).map_err(|_| Error::Row { what: "feed" })
+            .query_row(params![self.tenant, device, kind, body, until], |row| row.get(0))?;
+        Ok(seq)
     }
 }
 
@@ -56,7 +59,7 @@ impl Db {
         let last = self
             .connection
             .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'feed'")?
-            .query_row([], |row| row.get(0))
+            .query_row(params![], |row| row.get(0))
             .optional()?;
         Ok(last.unwrap_or(0))
     }

@@ -1,9 +1,10 @@
 //! The quoted part of each device's IMA list: the device sends what is new, the fleet judges it all.
 //! A fleet that lost this asks for everything once.
 
+use super::connection::OptionalExtension;
+use super::value::params;
 use super::{Db, Write};
 use crate::Error;
-use rusqlite::{OptionalExtension, params};
 use touchstone_evidence::{ImaHistory, ImaMark};
 
 impl Db {
@@ -37,8 +38,11 @@ impl Write<'_> {
         let ImaMark { boot, entries } = history.mark();
         self.tx
             .prepare_cached(
-                "INSERT OR REPLACE INTO ima_history (device, tenant, boot, entries, history)
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO ima_history (device, tenant, boot, entries, history)
+                 VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (device) DO UPDATE SET
+                     tenant = excluded.tenant, boot = excluded.boot, entries = excluded.entries,
+                     history = excluded.history",
             )?
             .execute(params![device, self.tenant, boot, entries, history.encode()])?;
         Ok(())

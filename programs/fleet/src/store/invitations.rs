@@ -1,8 +1,10 @@
 //! Who may enrol without a device's identity, once and for a while.
 
+use super::connection::Fault;
+use super::connection::OptionalExtension;
+use super::value::{Row, params};
 use super::{Db, NewCertificate, NewEvent};
 use crate::Error;
-use rusqlite::{OptionalExtension, Row, params};
 use touchstone_audit::Code;
 
 /// An invitation to be.
@@ -139,7 +141,7 @@ impl Db {
     }
 }
 
-fn read(row: &Row<'_>) -> rusqlite::Result<Invitation> {
+fn read(row: &Row) -> Result<Invitation, Fault> {
     Ok(Invitation {
         id: row.get(0)?,
         name: row.get(1)?,
@@ -153,6 +155,10 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Invitation> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    on_both! {
+        an_invitation_is_good_once_for_a_while_and_again_for_the_same_key
+    }
 
     fn certificate(serial: &str, key: &str) -> NewCertificate {
         NewCertificate {
@@ -171,9 +177,7 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_invitation_is_good_once_for_a_while_and_again_for_the_same_key() {
-        let mut db = Db::in_memory("default").unwrap();
+    fn an_invitation_is_good_once_for_a_while_and_again_for_the_same_key(mut db: Db) {
         let new = NewInvitation {
             name: "pump-3".into(),
             kind: "client".into(),

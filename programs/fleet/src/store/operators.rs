@@ -1,9 +1,10 @@
 //! Operators and the hashes of their tokens.
 
+use super::connection::OptionalExtension;
+use super::value::params;
 use super::{Db, NewEvent};
 use crate::Error;
 use crate::config::Role;
-use rusqlite::{OptionalExtension, params};
 use std::collections::BTreeMap;
 use touchstone_audit::Code;
 
@@ -25,13 +26,14 @@ impl Db {
     ) -> Result<(), Error> {
         self.write(|write| {
             let mut before = BTreeMap::new();
-            let mut select = write.tx.prepare("SELECT name, role, token_sha256 FROM operators")?;
-            let mut rows = select.query([])?;
+            let mut select =
+                write.tx.prepare_cached("SELECT name, role, token_sha256 FROM operators")?;
+            let mut rows = select.query(params![])?;
             while let Some(row) = rows.next()? {
                 let kept: (String, [u8; 32]) = (row.get(1)?, row.get(2)?);
-                before.insert(row.get::<_, String>(0)?, kept);
+                before.insert(row.get::<String>(0)?, kept);
             }
-            write.tx.execute("DELETE FROM operators", [])?;
+            write.tx.execute("DELETE FROM operators", params![])?;
             for (operator, token) in operators {
                 write.tx.execute(
                     "INSERT INTO operators (name, tenant, role, token_sha256, created)
@@ -83,9 +85,11 @@ impl Db {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_operator_who_left_the_configuration_can_not_come_back_with_an_old_token() {
-        let mut db = Db::in_memory("default").unwrap();
+    on_both! {
+        an_operator_who_left_the_configuration_can_not_come_back_with_an_old_token
+    }
+
+    fn an_operator_who_left_the_configuration_can_not_come_back_with_an_old_token(mut db: Db) {
         let admin = Operator { name: "admin".into(), role: Role::Operator };
         let noc = Operator { name: "noc".into(), role: Role::Viewer };
         db.replace_operators(&[(admin.clone(), [1; 32]), (noc.clone(), [2; 32])], 1).unwrap();

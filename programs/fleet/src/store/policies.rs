@@ -1,8 +1,9 @@
 //! Which signed policy was in force last.
 
 use super::Db;
+use super::connection::OptionalExtension;
+use super::value::params;
 use crate::Error;
-use rusqlite::{OptionalExtension, params};
 
 impl Db {
     /// Takes a signed policy in force, unless a later version was, or another text of this one.
@@ -38,8 +39,11 @@ impl Db {
                 _ => {}
             }
             write.tx.execute(
-                "INSERT OR REPLACE INTO policies (tenant, name, version, sha256, accepted)
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO policies (tenant, name, version, sha256, accepted)
+                 VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (tenant, name) DO UPDATE SET
+                     version = excluded.version, sha256 = excluded.sha256,
+                     accepted = excluded.accepted",
                 params![write.tenant, name, version, sha256, now],
             )?;
             Ok(())
@@ -51,9 +55,11 @@ impl Db {
 mod tests {
     use super::*;
 
-    #[test]
-    fn no_older_policy_comes_back() {
-        let mut db = Db::in_memory("default").unwrap();
+    on_both! {
+        no_older_policy_comes_back
+    }
+
+    fn no_older_policy_comes_back(mut db: Db) {
         db.accept_policy("plant", 3, "aa", 1).unwrap();
         db.accept_policy("plant", 3, "aa", 2).unwrap();
         db.accept_policy("other", 1, "cc", 2).unwrap();

@@ -1,9 +1,9 @@
 //! Signed reference values, as they were handed in.
 
+use super::value::params;
 use super::{Db, NewEvent};
 use crate::Error;
 use crate::api::types::Reference;
-use rusqlite::params;
 use touchstone_audit::Code;
 
 /// Reference values whose signature was verified.
@@ -23,9 +23,9 @@ impl Db {
         let about = Reference { imported: now, ..new.about.clone() };
         let added = self.write(|write| {
             let added = write.tx.execute(
-                "INSERT OR IGNORE INTO reference_values
+                "INSERT INTO reference_values
                  (sha256, tenant, component, of, kind, signer, envelope, imported)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
                 params![
                     about.sha256,
                     write.tenant,
@@ -92,9 +92,11 @@ impl Db {
 mod tests {
     use super::*;
 
-    #[test]
-    fn importing_twice_is_importing_once() {
-        let mut db = Db::in_memory("default").unwrap();
+    on_both! {
+        importing_twice_is_importing_once
+    }
+
+    fn importing_twice_is_importing_once(mut db: Db) {
         let about = Reference {
             sha256: "ab".into(),
             component: "meter".into(),

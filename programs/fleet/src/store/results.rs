@@ -1,9 +1,10 @@
 //! Attestation results, and what follows from one: the verdict, revocation, the feed.
 
+use super::connection::OptionalExtension;
+use super::value::params;
 use super::{Db, NewEvent, StoredClaims, Write};
 use crate::Error;
 use crate::api::types::{Control, Fact, Feed, VectorEntry};
-use rusqlite::{OptionalExtension, params};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use touchstone_audit::{Code, Severity};
@@ -137,9 +138,9 @@ impl Db {
             issued: row.get(1)?,
             expires: row.get(2)?,
             jwt: row.get(3)?,
-            vector: from_json(&row.get::<_, String>(4)?, "vector")?,
-            controls: from_json(&row.get::<_, String>(5)?, "controls")?,
-            evidence: from_json(&row.get::<_, String>(6)?, "evidence")?,
+            vector: from_json(&row.get::<String>(4)?, "vector")?,
+            controls: from_json(&row.get::<String>(5)?, "controls")?,
+            evidence: from_json(&row.get::<String>(6)?, "evidence")?,
         }))
     }
 }
@@ -217,6 +218,13 @@ pub(crate) mod tests {
     use crate::store::devices::tests::device;
     use crate::store::{Rules, Status};
 
+    on_both! {
+        a_contraindicated_verdict_revokes_in_the_same_transaction
+        the_feed_holds_only_the_newest_result_of_a_device
+        a_nonce_is_answered_once_and_old_results_are_forgotten
+        a_device_that_comes_back_is_reachable_with_its_verdict
+    }
+
     pub(crate) fn result(device: &str, tier: &str, at: u64) -> NewResult {
         NewResult {
             device: device.into(),
@@ -236,9 +244,7 @@ pub(crate) mod tests {
         }
     }
 
-    #[test]
-    fn a_contraindicated_verdict_revokes_in_the_same_transaction() {
-        let mut db = Db::in_memory("default").unwrap();
+    fn a_contraindicated_verdict_revokes_in_the_same_transaction(mut db: Db) {
         let id = db.enroll(&device(1), 1).unwrap().id;
         assert!(db.record_result(&result(&id, "affirming", 10)).unwrap().changed);
         db.add_certificate(&ldevid(&id, "0A", 11), 11).unwrap();
@@ -264,9 +270,7 @@ pub(crate) mod tests {
         );
     }
 
-    #[test]
-    fn the_feed_holds_only_the_newest_result_of_a_device() {
-        let mut db = Db::in_memory("default").unwrap();
+    fn the_feed_holds_only_the_newest_result_of_a_device(mut db: Db) {
         let (one, two) =
             (db.enroll(&device(1), 1).unwrap().id, db.enroll(&device(2), 1).unwrap().id);
         for at in 10..13 {
@@ -286,25 +290,23 @@ pub(crate) mod tests {
         assert_eq!(db.feed_after(last, 99).unwrap(), []);
     }
 
-    #[test]
-    fn a_nonce_is_answered_once_and_old_results_are_forgotten() {
-        let mut db = Db::in_memory("default").unwrap();
+    fn a_nonce_is_answered_once_and_old_results_are_forgotten(mut db: Db) {
         let id = db.enroll(&device(1), 1).unwrap().id;
         db.record_result(&result(&id, "affirming", 10)).unwrap();
         db.record_result(&result(&id, "affirming", 10)).unwrap_err();
         for at in 11..11 + KEPT + 5 {
             db.record_result(&result(&id, "affirming", at)).unwrap();
         }
-        let kept: u64 =
-            db.connection.query_row("SELECT count(*) FROM results", [], |r| r.get(0)).unwrap();
+        let kept: u64 = db
+            .connection
+            .query_row("SELECT count(*) FROM results", params![], |r| r.get(0))
+            .unwrap();
         assert_eq!(kept, KEPT);
         assert_eq!(db.latest_result(&id).unwrap().unwrap().issued, 10 + KEPT + 5);
         db.record_result(&result("dev-unknown", "affirming", 10)).unwrap_err();
     }
 
-    #[test]
-    fn a_device_that_comes_back_is_reachable_with_its_verdict() {
-        let mut db = Db::in_memory("default").unwrap();
+    fn a_device_that_comes_back_is_reachable_with_its_verdict(mut db: Db) {
         let id = db.enroll(&device(1), 1).unwrap().id;
         db.record_result(&result(&id, "affirming", 10)).unwrap();
         db.mark_unreachable(500, 90, 1).unwrap();

@@ -1,10 +1,12 @@
 //! Whether a device may have a certificate: what follows from its verdicts, how often it was revoked,
 //! and what an operator decided.
 
+use super::connection::Fault;
+use super::connection::OptionalExtension;
+use super::value::{Row, params};
 use super::{Db, NewEvent, Write};
 use crate::Error;
 use crate::api::types::Override;
-use rusqlite::{OptionalExtension, Row, params};
 use touchstone_audit::Code;
 
 /// Revocations of one device that are remembered for its next certificate, in seconds.
@@ -161,7 +163,7 @@ impl Write<'_> {
             .tx
             .prepare_cached(
                 "SELECT count(*) FROM (SELECT tier FROM results WHERE device = ?1
-                                       ORDER BY seq DESC LIMIT ?2)
+                                       ORDER BY seq DESC LIMIT ?2) AS last
                  WHERE tier = 'contraindicated'",
             )?
             .query_row(params![device, before], |row| row.get(0))?;
@@ -180,7 +182,7 @@ impl Write<'_> {
 const OVERRIDES: &str = "SELECT id, device, effect, reason, operator, created, expires, ended,
                                 ended_by FROM overrides";
 
-fn overriding(row: &Row<'_>, now: u64) -> rusqlite::Result<Override> {
+fn overriding(row: &Row, now: u64) -> Result<Override, Fault> {
     let expires: u64 = row.get(6)?;
     let ended: Option<u64> = row.get(7)?;
     Ok(Override {
@@ -214,9 +216,9 @@ impl Db {
                  WHERE device = ?1 AND ended IS NULL AND expires > ?2",
                 params![new.device, now, new.operator],
             )?;
-            write.tx.execute(
+            let id: u64 = write.tx.query_row(
                 "INSERT INTO overrides (tenant, device, effect, reason, operator, created, expires)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING id",
                 params![
                     write.tenant,
                     new.device,
@@ -226,8 +228,8 @@ impl Db {
                     now,
                     new.expires
                 ],
+                |row| row.get(0),
             )?;
-            let id = write.tx.last_insert_rowid();
             let words = format!(
                 "{} decided to {} certificates of {}: {}",
                 new.operator, new.effect, new.device, new.reason
@@ -271,7 +273,7 @@ impl Db {
     /// Decisions about a device's certificates, newest first; about every device's, if none is named.
     pub fn overrides(&mut self, device: Option<&str>, now: u64) -> Result<Vec<Override>, Error> {
         let sql = format!(
-            "{OVERRIDES} WHERE tenant = ?1 AND (?2 IS NULL OR device = ?2)
+            "{OVERRIDES} WHERE tenant = ?1 AND (device = ?2 OR ?2 IS NULL)
              ORDER BY id DESC LIMIT 1000"
         );
         let mut select = self.connection.prepare_cached(&sql)?;
@@ -288,8 +290,16 @@ mod tests {
     use crate::store::results::tests::result;
     use crate::store::{Added, Status};
 
-    fn fleet(rules: VerdictRules) -> (Db, String) {
-        let mut db = Db::in_memory("default").unwrap().with_verdict_rules(rules);
+    on_both! {
+        a_device_that_flaps_waits_longer_each_time
+        one_bad_result_among_good_ones_revokes_nothing_where_the_owner_wants_two
+        a_warning_gets_a_short_certificate_or_none
+        an_operator_decides_with_a_reason_until_a_time_and_everybody_can_read_it
+        a_request_that_comes_twice_is_recorded_once
+    }
+
+    fn fleet(db: Db, rules: VerdictRules) -> (Db, String) {
+        let mut db = db.with_verdict_rules(rules);
         let id = db.enroll(&device(1), 1).unwrap().id;
         (db, id)
     }
@@ -308,9 +318,8 @@ mod tests {
         db.record_result(&result(id, "affirming", at + 2)).unwrap();
     }
 
-    #[test]
-    fn a_device_that_flaps_waits_longer_each_time() {
-        let (mut db, id) = fleet(VerdictRules::default());
+    fn a_device_that_flaps_waits_longer_each_time(db: Db) {
+        let (mut db, id) = fleet(db, VerdictRules::default());
         db.record_result(&result(&id, "affirming", 10)).unwrap();
         flap(&mut db, &id, 20);
         assert_eq!(code(&db.standing(&id, 22).unwrap()), "may", "once is forgiven at once");
@@ -327,9 +336,8 @@ mod tests {
         assert_eq!([2, 3, 4, 99].map(|count| rules.waits(count)), [60, 120, 240, 3600]);
     }
 
-    #[test]
-    fn one_bad_result_among_good_ones_revokes_nothing_where_the_owner_wants_two() {
-        let (mut db, id) = fleet(VerdictRules { revoke_after: 2, ..VerdictRules::default() });
+    fn one_bad_result_among_good_ones_revokes_nothing_where_the_owner_wants_two(db: Db) {
+        let (mut db, id) = fleet(db, VerdictRules { revoke_after: 2, ..VerdictRules::default() });
         db.record_result(&result(&id, "affirming", 10)).unwrap();
         db.add_certificate(&ldevid(&id, "0A", 11), 11).unwrap();
         assert_eq!(db.record_result(&result(&id, "contraindicated", 12)).unwrap().revoked, 0);
@@ -339,20 +347,19 @@ mod tests {
         assert_eq!(db.record_result(&result(&id, "contraindicated", 15)).unwrap().revoked, 1);
     }
 
-    #[test]
-    fn a_warning_gets_a_short_certificate_or_none() {
-        let (mut db, id) = fleet(VerdictRules::default());
+    fn a_warning_gets_a_short_certificate_or_none(db: Db) {
+        let (mut db, id) = fleet(db, VerdictRules::default());
         db.record_result(&result(&id, "warning", 10)).unwrap();
         let short = Standing::May { most: Some(3600), warned: true };
         assert_eq!(db.standing(&id, 11).unwrap(), short);
-        let (mut db, id) = fleet(VerdictRules { warning_lifetime: 0, ..VerdictRules::default() });
-        db.record_result(&result(&id, "warning", 10)).unwrap();
-        assert_eq!(code(&db.standing(&id, 11).unwrap()), "est.verdict.not-affirming");
+        let (mut db, id) =
+            fleet(db, VerdictRules { warning_lifetime: 0, ..VerdictRules::default() });
+        db.record_result(&result(&id, "warning", 12)).unwrap();
+        assert_eq!(code(&db.standing(&id, 13).unwrap()), "est.verdict.not-affirming");
     }
 
-    #[test]
-    fn an_operator_decides_with_a_reason_until_a_time_and_everybody_can_read_it() {
-        let (mut db, id) = fleet(VerdictRules::default());
+    fn an_operator_decides_with_a_reason_until_a_time_and_everybody_can_read_it(db: Db) {
+        let (mut db, id) = fleet(db, VerdictRules::default());
         let decide = |effect: &'static str, expires| NewOverride {
             device: id.clone(),
             effect,
@@ -389,9 +396,8 @@ mod tests {
         assert_eq!(db.add_override(&nobody, 23).unwrap_err().code(), "fleet.unknown");
     }
 
-    #[test]
-    fn a_request_that_comes_twice_is_recorded_once() {
-        let (mut db, id) = fleet(VerdictRules::default());
+    fn a_request_that_comes_twice_is_recorded_once(db: Db) {
+        let (mut db, id) = fleet(db, VerdictRules::default());
         db.record_result(&result(&id, "affirming", 10)).unwrap();
         let first = ldevid(&id, "0A", 11);
         assert_eq!(db.add_requested(&first, true, 0, 11).unwrap(), Added::Now);

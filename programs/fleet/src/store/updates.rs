@@ -1,10 +1,12 @@
 //! Update envelopes and orders. The fleet is a courier: whether an envelope is good is for the
 //! device to say.
 
+use super::connection::Fault;
+use super::connection::OptionalExtension;
+use super::value::{Row, params};
 use super::{Db, NewEvent};
 use crate::Error;
 use crate::api::types::{GivenOrder, Order, OrderState, Outcome, Report, Update};
-use rusqlite::{OptionalExtension, Row, params};
 use touchstone_audit::Code;
 
 /// An envelope that was handed in.
@@ -28,8 +30,8 @@ impl Db {
         let about = &new.about;
         self.write(|write| {
             let devices: Vec<String> = {
-                let mut select = write.tx.prepare(
-                    "SELECT id FROM devices WHERE tenant = ?1 AND (?2 IS NULL OR id = ?2)
+                let mut select = write.tx.prepare_cached(
+                    "SELECT id FROM devices WHERE tenant = ?1 AND (id = ?2 OR ?2 IS NULL)
                      ORDER BY id",
                 )?;
                 let rows = select.query_map(params![write.tenant, new.device], |row| row.get(0))?;
@@ -41,9 +43,9 @@ impl Db {
             let signers = serde_json::to_string(&about.signers)
                 .map_err(|_| Error::Row { what: "signers" })?;
             let stored = write.tx.execute(
-                "INSERT OR IGNORE INTO updates (sha256, tenant, component, brings, size, note,
+                "INSERT INTO updates (sha256, tenant, component, brings, size, note,
                                                 signers, envelope, created, operator)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING",
                 params![
                     about.update,
                     write.tenant,
@@ -78,14 +80,15 @@ impl Db {
                 let id = if let Some(id) = waiting {
                     id
                 } else {
-                    write
+                    let id: u64 = write
                         .tx
                         .prepare_cached(
                             "INSERT INTO orders (tenant, device, sha256, created)
-                             VALUES (?1, ?2, ?3, ?4)",
+                             VALUES (?1, ?2, ?3, ?4) RETURNING id",
                         )?
-                        .execute(params![write.tenant, device, about.update, now])?;
-                    let id = write.tx.last_insert_rowid();
+                        .query_row(params![write.tenant, device, about.update, now], |row| {
+                            row.get(0)
+                        })?;
                     let words = format!(
                         "update of {} to version {} ordered",
                         about.component, about.version
@@ -94,7 +97,7 @@ impl Db {
                         .with("order", id)
                         .with("sha256", about.update.as_str());
                     write.event(now, &event)?;
-                    u64::try_from(id).map_err(|_| Error::Row { what: "order" })?
+                    id
                 };
                 orders.push(GivenOrder { id, device });
             }
@@ -198,7 +201,7 @@ impl Db {
     }
 }
 
-fn order(row: &Row<'_>) -> rusqlite::Result<OrderState> {
+fn order(row: &Row) -> Result<OrderState, Fault> {
     let update: String = row.get(1)?;
     let path = format!("/v1/updates/{update}");
     Ok(OrderState {
@@ -224,6 +227,11 @@ mod tests {
     use super::*;
     use crate::store::devices::tests::device;
 
+    on_both! {
+        an_order_waits_until_it_is_reported_once
+        a_device_sees_only_its_own_orders_and_envelopes
+    }
+
     fn update(device: Option<&str>) -> NewUpdate {
         NewUpdate {
             about: Update {
@@ -241,9 +249,7 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_order_waits_until_it_is_reported_once() {
-        let mut db = Db::in_memory("default").unwrap();
+    fn an_order_waits_until_it_is_reported_once(mut db: Db) {
         let id = db.enroll(&device(1), 1).unwrap().id;
         db.enroll(&device(2), 1).unwrap();
         let given = db.add_update(&update(Some(&id)), 5).unwrap();
@@ -266,9 +272,7 @@ mod tests {
         assert_eq!(db.newest_events(Some(&id), 1).unwrap()[0].code, "update.refused");
     }
 
-    #[test]
-    fn a_device_sees_only_its_own_orders_and_envelopes() {
-        let mut db = Db::in_memory("default").unwrap();
+    fn a_device_sees_only_its_own_orders_and_envelopes(mut db: Db) {
         let (one, two) =
             (db.enroll(&device(1), 1).unwrap().id, db.enroll(&device(2), 1).unwrap().id);
         let given = db.add_update(&update(Some(&one)), 5).unwrap();
