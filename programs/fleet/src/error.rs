@@ -152,6 +152,14 @@ impl Error {
         }
     }
 
+    /// Whether it may be otherwise in a moment.
+    pub const fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Self::Busy | Self::Closed | Self::DatabaseAway { .. } | Self::DatabaseReadOnly { .. }
+        )
+    }
+
     pub(crate) fn file(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |error| Self::File { path, error }

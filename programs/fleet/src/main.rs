@@ -41,7 +41,8 @@ To begin:
   touchstone-fleet                               run; words go to stderr
   touchstone device list --token file:/var/lib/touchstone-fleet/operator.token
 
-It keeps all that matters in its state directory: back that up, and let nobody else read it.
+It keeps all that matters in its state directory: back that up, and let nobody else read it. With
+`[database] url = \"postgres://..\"` in the configuration, the records are in PostgreSQL: back up both.
 
 Exit: 0 good; 1 the answer is no; 2 wrong usage or configuration; 3 could not tell."
 )]

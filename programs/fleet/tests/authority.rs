@@ -21,10 +21,10 @@ use touchstone_crypto::Signer;
 use touchstone_crypto_awslc::SoftSigner;
 use touchstone_enroll::est;
 use touchstone_fleet::authority::Authority;
-use touchstone_fleet::config;
+use touchstone_fleet::config::{self, Database, PostgresSettings};
 use touchstone_fleet::state::StateDir;
 use touchstone_fleet::store::{Db, Store};
-use touchstone_peers::{SoftHsm, Swtpm};
+use touchstone_peers::{Postgres, SoftHsm, Swtpm};
 
 fn lab(change: impl FnOnce(&Path, &str) -> String) -> Lab {
     Lab::configured(&Party::new(Kind::Root, "TPM Maker").certificate.to_pem().unwrap(), change)
@@ -577,19 +577,82 @@ struct Client {
     csr: Vec<u8>,
 }
 
+/// What is killed while they enrol.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Killed {
+    Fleet,
+    Database,
+}
+
+#[test]
+fn a_fleet_on_postgresql_goes_on_where_it_was_killed_and_lets_no_other_beside_it() {
+    let server = Postgres::start(&[]);
+    let url = server.database();
+    let on_it = |_: &Path, config: &str| format!("{config}[database]\nurl = \"{url}\"\n");
+    let mut first = lab(on_it);
+    let (_, serial) = issue(&first, "server", "broker");
+    assert_eq!(first.ocsp_status(&serial), "good");
+    first.kill_and_restart();
+    assert_eq!(first.ocsp_status(&serial), "good");
+    assert!(first.fleet(&["revoke-certificate", "--serial", &serial]).status.success());
+    assert_eq!(first.ocsp_status(&serial), "revoked");
+    let codes = first.codes();
+    let count = |code: &str| codes.iter().filter(|found| *found == code).count();
+    assert_eq!((count("service.started"), count("cert.revoked")), (2, 1), "{codes:?}");
+
+    let state = first.path("other");
+    let config = std::fs::read_to_string(first.path("fleet.toml")).unwrap();
+    let other =
+        config.replace("state_dir = \"state\"", &format!("state_dir = '{}'", state.display()));
+    std::fs::write(first.path("other.toml"), other).unwrap();
+    let told = Command::new(env!("CARGO_BIN_EXE_touchstone-fleet"))
+        .current_dir(first.dir.path())
+        .args(["--config", "other.toml"])
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&told.stderr);
+    assert!(words.contains("fleet.database.taken") && words.contains("stop it first"), "{words}");
+
+    server.kill();
+    let (status, answer) = first.api(&first.operator_token(), &[], "/api/v1/devices");
+    assert_eq!((status, answer["code"].as_str()), (503, Some("fleet.database.away")), "{answer}");
+    assert!(!answer.to_string().contains("/tmp"), "where it is, is nobody's business: {answer}");
+    let mut server = server;
+    server.restart();
+    until("the database", || {
+        (first.api(&first.operator_token(), &[], "/api/v1/devices").0 == 200).then_some(())
+    });
+    assert_eq!(first.ocsp_status(&serial), "revoked");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_enrol_while_the_fleet_is_killed_and_each_is_recorded_once() {
+    a_thousand_enrol(None, Killed::Fleet).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_enrol_while_the_fleet_is_killed_and_postgresql_has_each_once() {
+    a_thousand_enrol(Some(Postgres::start(&[])), Killed::Fleet).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_enrol_while_postgresql_itself_is_killed_and_it_has_each_once() {
+    a_thousand_enrol(Some(Postgres::start(&[])), Killed::Database).await;
+}
+
+async fn a_thousand_enrol(mut server: Option<Postgres>, killed: Killed) {
     const CLIENTS: usize = 1000;
     let ports: Vec<u16> = (0..3)
         .map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap())
         .map(|listener| listener.local_addr().unwrap().port())
         .collect();
+    let url = server.as_ref().map(Postgres::database);
     let mut lab = lab(|_, config| {
         let mut config = format!("{config}\n{SITE}");
         for port in &ports {
             config = config.replacen("127.0.0.1:0\"", &format!("127.0.0.1:{port}\""), 1);
         }
-        config
+        url.iter().fold(config, |config, url| format!("{config}[database]\nurl = \"{url}\"\n"))
     });
     let began = Instant::now();
     let clients: Vec<Client> = (0..CLIENTS)
@@ -630,19 +693,46 @@ async fn a_thousand_enrol_while_the_fleet_is_killed_and_each_is_recorded_once() 
             assert!(began.elapsed() < Duration::from_mins(2), "{done:?}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        lab.kill_and_restart();
+        match (killed, &mut server) {
+            (Killed::Database, Some(server)) => {
+                server.kill();
+                // Nobody is told anything but to come back.
+                let (status, head, _) = fetched(&lab, "/crl/issuing.crl", &[]);
+                assert!(status == 200 || head.contains("retry-after"), "{status} {head}");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                server.restart();
+            }
+            _ => lab.kill_and_restart(),
+        }
     }
     let got: Vec<Certificate> = work.join_all().await;
     assert_eq!(got.len(), CLIENTS);
     let took = began.elapsed();
-    eprintln!("{CLIENTS} enrolled in {took:?}, with two kills");
+    let kind = if server.is_some() { "PostgreSQL" } else { "SQLite" };
+    let what = if killed == Killed::Database { "it" } else { "the fleet" };
+    eprintln!("{CLIENTS} enrolled with {kind} in {took:?}, {what} killed twice");
 
     assert!(lab.terminate().success());
-    let mut db = Db::open(&lab.path("state/fleet.db"), "default").unwrap();
-    for certificate in &got {
-        let row = db.certificate(&certificate.serial(), now()).unwrap().expect("a record");
-        assert_eq!(row.der, certificate.der(), "what was recorded is what left");
-    }
+    let database = url.map_or(Database::Sqlite, |url| {
+        let (password, roots, identity) = (None, None, None);
+        Database::Postgres(PostgresSettings { url, password, roots, identity })
+    });
+    let (path, recorded) = (lab.path("state/fleet.db"), got.clone());
+    assert_eq!(path.exists(), server.is_none());
+    let open = move || {
+        let mut db = Db::of(&database, &path, "default")?.alone()?;
+        for certificate in &recorded {
+            let row = db.certificate(&certificate.serial(), now())?.expect("a record");
+            assert_eq!(row.der, certificate.der(), "what was recorded is what left");
+        }
+        Ok(db)
+    };
+    let store = Store::open(open).await.unwrap();
+    each_is_logged_once(&lab, CLIENTS);
+    drop(store);
+}
+
+fn each_is_logged_once(lab: &Lab, clients: usize) {
     let issued = |audit: &str| -> Vec<String> {
         let lines = audit.lines().filter(|line| line.contains("\"cert.issued\""));
         let site = lines.filter(|line| line.contains("\"profile\":\"site\""));
@@ -656,8 +746,7 @@ async fn a_thousand_enrol_while_the_fleet_is_killed_and_each_is_recorded_once() 
     let count = logged.len();
     logged.dedup();
     assert_eq!(count, logged.len(), "no certificate is in the audit log twice");
-    assert_eq!(count, CLIENTS, "who asked again was answered as before");
-    drop(Store::start(db).unwrap());
+    assert_eq!(count, clients, "who asked again was answered as before");
 }
 
 /// One attempt on a connection of its own: the body of a good answer.

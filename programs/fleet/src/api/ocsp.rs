@@ -54,7 +54,7 @@ async fn answer(fleet: &Arc<Fleet>, request: Option<Request>) -> Result<Status, 
         Ok(None) => Err(trouble(Trouble::Unauthorized)),
         Err(error) => {
             tracing::error!(code = error.code(), %error, "no certificate status");
-            let busy = matches!(error, crate::Error::Busy);
+            let busy = error.is_passing();
             Err(trouble(if busy { Trouble::TryLater } else { Trouble::InternalError }))
         }
     }
