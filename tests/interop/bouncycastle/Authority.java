@@ -146,7 +146,7 @@ public final class Authority {
         }
         X500Name subject = label.equals("other") ? new X500Name("CN=somebody else") : request.getSubject();
         long until = label.equals("long") ? 30L * 365 * 24 * HOUR : HOUR / 2;
-        PublicKey of = label.equals("another") ? pair().getPublic() : request.getPublicKey();
+        PublicKey of = label.equals("another") ? nextKey.getPublic() : request.getPublicKey();
         GeneralNames names = names(request);
         if (label.equals("more")) names = new GeneralNames(new GeneralName(GeneralName.dNSName, "admin.example"));
         return pkcs7("application/pkcs7-mime; smime-type=certs-only",
