@@ -3,7 +3,8 @@
 //!
 //! Beside the draft's claims there are private ones, in the device's submodule: per control the
 //! reason (`touchstone.controls`), what was not evaluated and why
-//! (`touchstone.not_evaluated`), the tenant and the time of the evidence.
+//! (`touchstone.not_evaluated`), whether countermeasures wait (`touchstone.held`), the tenant and
+//! the time of the evidence.
 
 mod confirmation;
 mod cwt;
@@ -63,6 +64,9 @@ pub struct Ear {
     pub controls: Vec<ControlResult>,
     /// What no verdict rests on.
     pub not_evaluated: Vec<NotEvaluated>,
+    /// Why the device shall take no countermeasure beyond telling and collecting for this result, if
+    /// that is so: somebody has to approve first.
+    pub held: Option<String>,
 }
 
 /// Who appraised (draft-ietf-rats-ear-04 §3.3).
@@ -106,6 +110,7 @@ impl Ear {
             policy_id: appraisal.policy_id.clone(),
             controls: appraisal.controls.clone(),
             not_evaluated: appraisal.not_evaluated.clone(),
+            held: None,
         }
     }
 

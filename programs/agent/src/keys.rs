@@ -205,6 +205,17 @@ impl Keys {
         Ok(ldevid)
     }
 
+    /// Gives the key of the fleet's certificate up, and the certificate with it: the certificate first,
+    /// so that whoever is ended in between has none without its key.
+    pub fn give_up(&self) -> Result<(), Error> {
+        let used = self.ldevid()?.map(|ldevid| ldevid.key);
+        self.forget()?;
+        match used {
+            Some(key) => Ok(self.tpm()?.delete_key(&key)?),
+            None => Ok(()),
+        }
+    }
+
     /// The fleet's certificate is worth nothing any more.
     pub fn forget(&self) -> Result<(), Error> {
         Ok(self.state.remove(FILE)?)

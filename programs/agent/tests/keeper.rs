@@ -25,6 +25,11 @@ use touchstone_evidence::Challenge;
 use touchstone_peers::Swtpm;
 use touchstone_update::{Manifest, seal};
 
+#[path = "keeper/rotation.rs"]
+mod rotation;
+#[path = "keeper/units.rs"]
+mod units;
+
 const P256: SignatureAlgorithm = SignatureAlgorithm::EcdsaP256Sha256;
 const NONCE: [u8; 32] = [7; 32];
 
@@ -157,6 +162,7 @@ trial = "0s"
             policy_id: "p/1".into(),
             controls: Vec::new(),
             not_evaluated: Vec::new(),
+            held: None,
         };
         change(&mut ear);
         Ask::Verdict(to_jwt(&ear, verifier).unwrap())
@@ -502,13 +508,17 @@ impl World {
 
     /// A verdict by which a control was not met, and these are its countermeasures.
     fn condemn(&self, pump: &Pump, countermeasures: &[&str]) {
+        self.condemn_for(&pump.reason(), countermeasures);
+    }
+
+    fn condemn_for(&self, reason: &str, countermeasures: &[&str]) {
         self.give_evidence();
         let failed = ControlResult {
             name: "code-in-memory".into(),
             status: Status::Failed,
             dimension: "executables".into(),
             value: 96,
-            reason: pump.reason(),
+            reason: reason.to_owned(),
             events: Vec::new(),
             severity: "critical".into(),
             countermeasures: countermeasures.iter().map(|it| (*it).to_owned()).collect(),

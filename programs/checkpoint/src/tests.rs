@@ -40,6 +40,7 @@ impl Fleet {
             vector: TrustVector::default(),
             policy_id: "p/1".into(),
             not_evaluated: Vec::new(),
+            held: None,
             controls: vec![ControlResult {
                 name: "code".into(),
                 status: if passed { Status::Passed } else { Status::Failed },

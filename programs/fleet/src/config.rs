@@ -20,7 +20,7 @@ pub use database::{Database, PostgresSettings};
 pub use operator::{OperatorEntry, Role};
 pub use upstream::{ClientKey, UpstreamSettings};
 
-use crate::store::VerdictRules;
+use crate::store::{ResponseLimit, VerdictRules};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -55,6 +55,8 @@ pub struct Config {
     pub authority: AuthoritySettings,
     /// How certificates follow the verdict.
     pub verdict: VerdictRules,
+    /// How many devices may be told to act at once.
+    pub respond: ResponseLimit,
     /// What may be open at once.
     pub limits: Limits,
     /// The audit log.
@@ -190,6 +192,7 @@ fn config(root: &Section<'_>, base: &Path) -> Option<Config> {
     let appraisal = optional(root, "appraisal", Appraisal::default(), appraisal);
     let authority = authority::read(root, base);
     let verdict = optional(root, "verdict", VerdictRules::default(), verdict);
+    let respond = optional(root, "respond", ResponseLimit::default(), respond);
     let limits = optional(root, "limits", Limits::default(), limits);
     let audit = optional(root, "audit", Audit::default(), audit::read);
     let collectors = collectors(root, base);
@@ -209,6 +212,7 @@ fn config(root: &Section<'_>, base: &Path) -> Option<Config> {
         appraisal: appraisal?,
         authority: authority?,
         verdict: verdict?,
+        respond: respond?,
         limits: limits?,
         audit: audit?,
         collectors: collectors?,
@@ -374,6 +378,14 @@ fn verdict(section: &Section<'_>) -> Option<VerdictRules> {
         settle: settle?,
         settle_most: settle_most?,
     })
+}
+
+fn respond(section: &Section<'_>) -> Option<ResponseLimit> {
+    let default = ResponseLimit::default();
+    let devices = section.integer("devices", 0..=1_000_000, default.devices.into());
+    let every = section.duration("every", default.every);
+    let every = every.and_then(|every| within(section, "every", every, 1, 30 * 86400));
+    Some(ResponseLimit { devices: u32::try_from(devices?).ok()?, every: every? })
 }
 
 fn limits(section: &Section<'_>) -> Option<Limits> {

@@ -15,6 +15,7 @@ mod devices;
 mod dialect;
 mod events;
 mod feed;
+mod holds;
 mod ima_history;
 mod invitations;
 mod operators;
@@ -33,6 +34,7 @@ pub use certificates::{Added, CertificateRow, NewCertificate, Status};
 pub use claims::StoredClaims;
 pub use devices::{DeviceRow, Enrolled, NewDevice, Rules};
 pub use events::NewEvent;
+pub use holds::{NewHold, ResponseLimit};
 pub use invitations::{Invitation, NewInvitation, Redeemed};
 pub use operators::Operator;
 pub use references::NewReference;
@@ -57,6 +59,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("store/ima_history.sql"),
     include_str!("store/authority.sql"),
     include_str!("store/invitations.sql"),
+    include_str!("store/holds.sql"),
 ];
 
 /// Calls that may wait for the database; more callers wait in line themselves.

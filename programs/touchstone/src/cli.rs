@@ -141,6 +141,37 @@ Exits with 0 if the device is affirming by a result that still counts, otherwise
     /// Decide about a device's certificates for a while, whatever its verdict says
     #[command(subcommand)]
     Override(Override),
+    /// Devices that are held back from countermeasures because too many were told to act
+    #[command(subcommand)]
+    Hold(Hold),
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Hold {
+    /// Devices that are told to act; those that wait come first
+    #[command(after_help = "\
+Examples:
+  touchstone device hold list --token file:op.token
+  touchstone device hold list --token file:op.token --json | jq -r '.holds[] | select(.held) | .device'
+
+How many devices are told to act within how long is [respond] of fleet.toml. One that waits keeps its
+verdict: checkpoints let none of its flows through. Exits with 1 while any waits.")]
+    List {
+        #[command(flatten)]
+        fleet: Fleet,
+    },
+    /// Let a device do what its verdict asks for
+    #[command(after_help = "\
+Example:
+  touchstone device hold release gateway-17 --token file:op.token
+
+It is told with its next result. Who released it stands in the audit log.")]
+    Release {
+        /// The device's id
+        id: String,
+        #[command(flatten)]
+        fleet: Fleet,
+    },
 }
 
 #[derive(Subcommand, Debug)]

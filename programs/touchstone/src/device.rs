@@ -1,7 +1,7 @@
 //! `touchstone device`: what the fleet says. Nothing is judged here.
 
 use crate::answer::{Answer, Answered, Failure, table};
-use crate::cli::{Device, Override};
+use crate::cli::{Device, Hold, Override};
 use crate::{cert, fleet};
 use hyper::Method;
 use serde::Deserialize;
@@ -13,6 +13,7 @@ pub(crate) fn run(verb: &Device) -> Answered {
         Device::List { fleet } => list(fleet::get(fleet, "/api/v1/devices")?),
         Device::Show { id, fleet } => show(fleet::get(fleet, &path(id)?)?),
         Device::Override(verb) => overriding(verb),
+        Device::Hold(verb) => holding(verb),
     }
 }
 
@@ -38,6 +39,53 @@ fn overriding(verb: &Override) -> Answered {
             overrides(fleet::get(fleet, &at)?)
         }
     }
+}
+
+fn holding(verb: &Hold) -> Answered {
+    match verb {
+        Hold::List { fleet } => holds(fleet::get(fleet, "/api/v1/holds")?),
+        Hold::Release { id, fleet } => {
+            let at = format!("{}/hold/release", path(id)?);
+            let body = fleet::ask(fleet, Method::POST, &at, None)?;
+            let Told { device, asked, .. } = read(&body, "hold")?;
+            let line = format!("{device} is told with its next result: {asked}");
+            Ok(Answer::new("touchstone.device.hold.show/1").line(line).with_all(members(body)))
+        }
+    }
+}
+
+/// A device that is told to act, as the fleet tells it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Told {
+    device: String,
+    policy: String,
+    asked: String,
+    since: u64,
+    operator: Option<String>,
+    held: bool,
+}
+
+fn holds(body: Value) -> Answered {
+    let all: Vec<Told> = read(&body, "holds")?;
+    let head = ["DEVICE", "STATE", "SINCE", "POLICY", "ASKED"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for one in &all {
+        let state = match (&one.operator, one.held) {
+            (_, true) => "held".to_owned(),
+            (Some(by), false) => format!("released by {by}"),
+            (None, false) => "told".to_owned(),
+        };
+        let since = cert::date(one.since);
+        rows.push(vec![one.device.clone(), state, since, one.policy.clone(), one.asked.clone()]);
+    }
+    let waits = all.iter().any(|one| one.held);
+    let answer = Answer::new("touchstone.device.hold.list/1").good(!waits);
+    let answer = answer.with_all(members(body));
+    if all.is_empty() {
+        return Ok(answer.word("no device is told to act"));
+    }
+    Ok(answer.line(table(&rows)))
 }
 
 /// `90s`, `30m`, `2h`, `7d`.

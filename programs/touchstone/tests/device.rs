@@ -59,6 +59,32 @@ fn a_device_is_good_only_by_a_result_that_counts() {
 }
 
 #[test]
+fn an_operator_sees_who_is_held_back_and_releases_a_device() {
+    let here = folder(&[("op.token", "t")]);
+    let hold = |held: bool| {
+        json!({
+            "device": "d-17", "policy": "plant/3", "asked": "stop-unit", "since": 10,
+            "admitted": null, "operator": null, "held": held,
+        })
+    };
+    let asked = |verb: &[&str], body: &Value, code: i32| {
+        let (url, asked) = fleet("200 OK", &body.to_string());
+        let more = ["--fleet", url.as_str(), "--token", "file:op.token"];
+        let all: Vec<&str> = ["device", "hold"].iter().chain(verb).chain(&more).copied().collect();
+        let ran = run(here.path(), &all).expect(code);
+        (asked.join().unwrap(), ran.out)
+    };
+    let (head, out) = asked(&["list"], &json!({ "holds": [hold(true)] }), 1);
+    assert!(head.starts_with("GET /api/v1/holds "), "{head}");
+    assert!(out.contains("held") && out.contains("stop-unit"), "{out}");
+    let (_, out) = asked(&["list", "--json"], &json!({ "holds": [hold(false)] }), 0);
+    assert!(out.contains("touchstone.device.hold.list/1"), "{out}");
+    let (head, out) = asked(&["release", "d-17"], &json!({ "hold": hold(false) }), 0);
+    assert!(head.starts_with("POST /api/v1/devices/d-17/hold/release "), "{head}");
+    assert_eq!(out, "d-17 is told with its next result: stop-unit\n");
+}
+
+#[test]
 fn an_operator_decides_about_a_devices_certificates() {
     let here = folder(&[("op.token", "t")]);
     let decision = json!({

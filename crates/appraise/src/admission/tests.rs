@@ -41,6 +41,7 @@ impl Scene {
             policy_id: "gateway/1".into(),
             controls: Vec::new(),
             not_evaluated: Vec::new(),
+            held: None,
         }
     }
 

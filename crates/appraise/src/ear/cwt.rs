@@ -29,6 +29,7 @@ const TENANT: i64 = -70_101;
 const EVIDENCE_AT: i64 = -70_102;
 const CONTROLS: i64 = -70_103;
 const NOT_EVALUATED: i64 = -70_104;
+const HELD: i64 = -70_105;
 
 /// The claims of a result as they are signed in a CWT: the same result gives the same octets.
 pub fn to_cbor(ear: &Ear) -> Result<Vec<u8>, Error> {
@@ -82,6 +83,7 @@ fn claims(ear: &Ear) -> Value {
         let pairs = ear.not_evaluated.iter().map(pair).collect();
         submodule.push((int(NOT_EVALUATED), Value::Array(pairs)));
     }
+    submodule.extend(ear.held.as_deref().map(|why| (int(HELD), text(why))));
     let submodule = Value::Map(submodule);
     let verifier = Value::Map(vec![
         (int(0), text(&ear.verifier.developer)),
@@ -190,6 +192,7 @@ fn ear(claims: &Value) -> Result<Ear, Error> {
     let ckt = cnf.1.map(|_| cnf.at(CKT, "confirmation")?.bytes()).transpose()?;
     let nonce = claims.at(NONCE, "nonce")?;
     let evidence_at = submodule.at(EVIDENCE_AT, "evidence time")?;
+    let held = submodule.at(HELD, "held")?;
     let status: i8 = submodule.at(STATUS, "status")?.number()?;
     let controls = submodule.at(CONTROLS, "controls")?;
     let controls = controls.1.map_or(Ok(&[][..]), |_| controls.array())?;
@@ -215,6 +218,7 @@ fn ear(claims: &Value) -> Result<Ear, Error> {
         policy_id,
         controls: controls.iter().map(control_result).collect::<Result<_, _>>()?,
         not_evaluated: not_evaluated(&submodule.at(NOT_EVALUATED, "what was not evaluated")?)?,
+        held: held.1.map(|_| held.text()).transpose()?,
     })
 }
 

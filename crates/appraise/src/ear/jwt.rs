@@ -58,6 +58,8 @@ struct Submodule {
     controls: Vec<ControlResult>,
     #[serde(rename = "touchstone.not_evaluated", default, skip_serializing_if = "Vec::is_empty")]
     not_evaluated: Vec<NotEvaluated>,
+    #[serde(rename = "touchstone.held", default, skip_serializing_if = "Option::is_none")]
+    held: Option<String>,
 }
 
 /// A tier by its name, or, as draft -02 allows, by its number.
@@ -113,6 +115,7 @@ impl Claims {
             evidence_at: ear.evidence_at,
             controls: ear.controls.clone(),
             not_evaluated: ear.not_evaluated.clone(),
+            held: ear.held.clone(),
         };
         let jkt = ear.confirmation.as_ref().and_then(|confirmation| confirmation.jkt.clone());
         Self {
@@ -175,6 +178,7 @@ impl Claims {
             policy_id,
             controls: submodule.controls,
             not_evaluated: submodule.not_evaluated,
+            held: submodule.held,
         })
     }
 }

@@ -24,6 +24,7 @@ fn ear(device_key: &SoftSigner) -> Ear {
         vector,
         policy_id: "gateway/1".into(),
         not_evaluated: Vec::new(),
+        held: None,
         controls: vec![ControlResult {
             name: "boot-images".into(),
             status: Status::Unknown,

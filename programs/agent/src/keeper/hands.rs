@@ -65,8 +65,21 @@ impl Keeper {
         Ok(())
     }
 
-    /// What a verdict asks for, control by control.
+    /// What a verdict asks for, control by control. Where the fleet holds countermeasures back, nothing
+    /// beyond telling and collecting: not by the device's own rule, either.
     fn orders(&self, ear: &Ear) -> Vec<Order> {
+        let mut orders = self.asked_for(ear);
+        if let Some(why) = &ear.held {
+            tracing::warn!(
+                code = "agent.respond.held",
+                "the fleet holds countermeasures back: {why}"
+            );
+            orders.retain(|order| order.action.only_observes());
+        }
+        orders
+    }
+
+    fn asked_for(&self, ear: &Ear) -> Vec<Order> {
         let mut orders = Vec::new();
         let order = |action, target, control: &str, reason: &str| Order {
             action,
@@ -283,9 +296,10 @@ impl Hands for Arms<'_> {
             (Action::StopUnit | Action::KillUnit, Target::Process { unit: Some(name), .. }) => {
                 let systemctl = &keeper.config.respond.systemctl;
                 if *action == Action::KillUnit {
-                    unit::systemctl(systemctl, &["kill", "--signal=KILL", "--"], name)?;
+                    unit::kill_unit(systemctl, name)?;
+                } else {
+                    unit::systemctl(systemctl, &["stop", "--"], name)?;
                 }
-                unit::systemctl(systemctl, &["stop", "--"], name)?;
                 Ok(Done { words: format!("{name} is stopped"), before: Some(name.clone()) })
             }
             (Action::StopUnit | Action::KillUnit, Target::Process { pid, start, .. }) => {
@@ -302,8 +316,8 @@ impl Hands for Arms<'_> {
                 restored.map(|words| said(&words)).map_err(Error::Restore)
             }
             (Action::RotateKey, _) => {
-                keeper.keys.forget()?;
                 lock(&keeper.known).ldevid = None;
+                keeper.keys.give_up()?;
                 Ok(said("the key is given up; a new one is certified next"))
             }
             (Action::Revoke, _) => Ok(said("the fleet does it, by its own verdict")),

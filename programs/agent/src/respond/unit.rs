@@ -13,6 +13,18 @@ pub fn systemctl(program: &Path, verb: &[&str], unit: &str) -> Result<(), Error>
     run(&program.display().to_string(), &arguments)
 }
 
+/// Ends a service at once, however it takes being asked. It is told to stop first: killed before that,
+/// it could be started anew in between, and be asked after all.
+pub fn kill_unit(program: &Path, unit: &str) -> Result<(), Error> {
+    systemctl(program, &["stop", "--no-block", "--"], unit)?;
+    let killed = systemctl(program, &["kill", "--signal=KILL", "--"], unit);
+    match systemctl(program, &["stop", "--"], unit) {
+        // One that had ended by itself was not there to be killed.
+        Ok(()) => Ok(()),
+        Err(error) => killed.and(Err(error)),
+    }
+}
+
 /// Runs a program to its end.
 pub fn run(program: &str, arguments: &[&str]) -> Result<(), Error> {
     let fault =

@@ -88,6 +88,22 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
             "InvitationShow",
         )
     },
+    read(
+        "/api/v1/holds",
+        "Devices that their verdicts tell to act, and those that are held back from it",
+        &[],
+        "HoldList",
+    ),
+    Endpoint {
+        method: "post",
+        role: Some("operator"),
+        ..read(
+            "/api/v1/devices/{id}/hold/release",
+            "Let a device that is held back do what its verdict asks for",
+            &[],
+            "HoldShow",
+        )
+    },
     read("/api/v1/updates", "Update envelopes that were handed in", &[], "UpdateList"),
     Endpoint {
         method: "post",
@@ -196,6 +212,8 @@ fn register(generator: &mut SchemaGenerator) {
     add::<types::DeviceClaims>(generator);
     add::<types::OverrideShow>(generator);
     add::<types::OverrideList>(generator);
+    add::<types::HoldShow>(generator);
+    add::<types::HoldList>(generator);
     add::<types::OverrideOrder>(generator);
     add::<types::InvitationOrder>(generator);
     add::<types::InvitationShow>(generator);

@@ -3,9 +3,9 @@
 use super::auth::{Hand, Viewer};
 use super::problem::{Good, Refusal};
 use super::types::{
-    AuditHead, ConsoleLink, DeviceClaims, DeviceList, DeviceShow, EventList, InvitationOrder,
-    InvitationShow, OverrideList, OverrideOrder, OverrideShow, ReferenceImport, ReferenceList,
-    Update, UpdateList, UpdateOrder, WhoAmI,
+    AuditHead, ConsoleLink, DeviceClaims, DeviceList, DeviceShow, EventList, HoldList, HoldShow,
+    InvitationOrder, InvitationShow, OverrideList, OverrideOrder, OverrideShow, ReferenceImport,
+    ReferenceList, Update, UpdateList, UpdateOrder, WhoAmI,
 };
 use super::{detail, openapi, stream};
 use crate::authority::sha256_hex;
@@ -42,6 +42,8 @@ pub fn router() -> Router<Arc<Fleet>> {
         .route("/api/v1/devices/{id}/override", get(overrides).post(decide).delete(end_override))
         .route("/api/v1/overrides", get(all_overrides))
         .route("/api/v1/invitations", post(invite))
+        .route("/api/v1/holds", get(holds))
+        .route("/api/v1/devices/{id}/hold/release", post(release_hold))
         .route("/api/v1/updates", get(updates).post(hand_in_update))
         .route("/api/v1/references", get(references).post(import_reference))
         .route("/api/v1/events", get(events))
@@ -202,6 +204,19 @@ async fn invite(
     let (name, kind, expires) = (order.name, order.kind, new.expires);
     fleet.store.call(move |db| db.invite(&new, clock::now())).await?;
     Ok(Good(InvitationShow { name, kind, challenge, expires }))
+}
+
+async fn holds(State(fleet): State<Arc<Fleet>>, _: Viewer) -> Result<Good<HoldList>, Refusal> {
+    Ok(Good(HoldList { holds: fleet.store.call(Db::holds).await? }))
+}
+
+async fn release_hold(
+    State(fleet): State<Arc<Fleet>>,
+    Hand(operator): Hand,
+    Path(device): Path<String>,
+) -> Result<Good<HoldShow>, Refusal> {
+    let release = move |db: &mut Db| db.release_hold(&device, &operator.name, clock::now());
+    Ok(Good(HoldShow { hold: fleet.store.call(release).await? }))
 }
 
 async fn updates(State(fleet): State<Arc<Fleet>>, _: Viewer) -> Result<Good<UpdateList>, Refusal> {

@@ -35,6 +35,8 @@ bodies! {
     OverrideShow = "touchstone.device.override.show/1";
     OverrideList = "touchstone.device.override.list/1";
     InvitationShow = "touchstone.invitation.show/1";
+    HoldShow = "touchstone.device.hold.show/1";
+    HoldList = "touchstone.device.hold.list/1";
     UpdateOrder = "touchstone.update.order/1";
     UpdateList = "touchstone.update.list/1";
     ReferenceImport = "touchstone.reference.import/1";
@@ -199,6 +201,39 @@ pub struct OverrideShow {
 pub struct OverrideList {
     /// The decisions.
     pub overrides: Vec<Override>,
+}
+
+/// A device that its verdict told to act, or that is held back from it: too many were told to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Hold {
+    /// The device.
+    pub device: String,
+    /// The policy: `<name>/<version>`.
+    pub policy: String,
+    /// What is asked for.
+    pub asked: String,
+    /// Since when.
+    pub since: u64,
+    /// When it was let do that.
+    pub admitted: Option<u64>,
+    /// Who let it, if there were too many.
+    pub operator: Option<String>,
+    /// Whether it waits for somebody to release it.
+    pub held: bool,
+}
+
+/// One device.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct HoldShow {
+    /// The device.
+    pub hold: Hold,
+}
+
+/// Devices that are told to act; those that wait come first.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct HoldList {
+    /// The devices.
+    pub holds: Vec<Hold>,
 }
 
 /// What a device is asked to do.

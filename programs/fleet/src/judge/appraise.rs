@@ -4,7 +4,7 @@ use super::{Judge, Memory, No};
 use crate::api::types::{AttestResult, Control, Fact, Named, VectorEntry};
 use crate::clock;
 use crate::serve::Peer;
-use crate::store::{DeviceRow, NewResult, StoredClaims};
+use crate::store::{DeviceRow, NewHold, NewResult, StoredClaims};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use std::sync::Arc;
 use touchstone_appraise::ear::{to_cwt, to_jwt};
@@ -34,7 +34,6 @@ struct Case {
     evidence: Vec<u8>,
     pending: Pending,
     verifier: Arc<Verifier>,
-    key: Arc<SoftSigner>,
     tenant: String,
     lifetime: u64,
     ldevid: Option<(Vec<u8>, String)>,
@@ -88,13 +87,23 @@ impl Judge {
             evidence,
             pending,
             verifier: self.trust.verifier(),
-            key: Arc::clone(&self.key),
             tenant: self.config.tenant.clone(),
             lifetime: self.config.appraisal.max_age.as_secs(),
             ldevid,
             history,
         };
-        let result = self.heavy(move || case.judge()).await??;
+        let mut draft = self.heavy(move || case.judge()).await??;
+        if let Some(asked) = draft.asks() {
+            let limit = self.config.respond;
+            let new = NewHold {
+                device: draft.ear.device.clone(),
+                policy: draft.ear.policy_id.clone(),
+                asked,
+            };
+            draft.ear.held = self.store.call(move |db| db.admit_response(&new, limit, now)).await?;
+        }
+        let key = Arc::clone(&self.key);
+        let result = self.heavy(move || draft.sign(&key)).await??;
         let stored = result.clone();
         let recorded = self.store.call(move |db| db.record_result(&stored)).await?;
         if recorded.changed {
@@ -115,8 +124,38 @@ impl Judge {
     }
 }
 
+/// A result that is not signed yet.
+struct Draft {
+    ear: Ear,
+    result: NewResult,
+}
+
+impl Draft {
+    /// What the device is asked to do about itself, if that is more than to tell and to collect. Devices
+    /// may cut themselves off by their own rule when they are contraindicated.
+    fn asks(&self) -> Option<String> {
+        const MILD: [&str; 3] = ["alert", "capture", "revoke"];
+        let mut asked: Vec<&str> = Vec::new();
+        for name in self.ear.failed().flat_map(|control| &control.countermeasures) {
+            if !MILD.contains(&name.as_str()) && !asked.contains(&name.as_str()) {
+                asked.push(name);
+            }
+        }
+        if asked.is_empty() && self.ear.status == Tier::Contraindicated {
+            asked.push("what its own rule says");
+        }
+        (!asked.is_empty()).then(|| asked.join(", "))
+    }
+
+    fn sign(self, key: &SoftSigner) -> Result<NewResult, No> {
+        let Self { ear, result } = self;
+        let jwt = to_jwt(&ear, key).map_err(signing)?;
+        Ok(NewResult { jwt, cwt: to_cwt(&ear, key).map_err(signing)?, ..result })
+    }
+}
+
 impl Case {
-    fn judge(self) -> Result<NewResult, No> {
+    fn judge(self) -> Result<Draft, No> {
         let Pending { device, challenge, given_at } = self.pending;
         let now = clock::now();
         let facts = DeviceFacts {
@@ -160,7 +199,7 @@ impl Case {
             }
             None => None,
         };
-        Ok(NewResult {
+        let result = NewResult {
             device: device.id,
             nonce: challenge.nonce,
             tier: appraisal.tier.name().to_owned(),
@@ -168,8 +207,8 @@ impl Case {
             issued: ear.issued_at,
             expires: ear.expires,
             jkt,
-            jwt: to_jwt(&ear, self.key.as_ref()).map_err(signing)?,
-            cwt: to_cwt(&ear, self.key.as_ref()).map_err(signing)?,
+            jwt: String::new(),
+            cwt: Vec::new(),
             vector: vector(&appraisal),
             controls: appraisal
                 .controls
@@ -191,7 +230,8 @@ impl Case {
                 };
                 times.with(&claims)
             }),
-        })
+        };
+        Ok(Draft { ear, result })
     }
 }
 

@@ -141,6 +141,9 @@ impl Db {
                 return Ok(Added::Before(Box::new(row)));
             }
             write.add_certificate(new, now)?;
+            if bound {
+                write.supersede(new, now)?;
+            }
             Ok(Added::Now)
         })
     }
@@ -379,6 +382,28 @@ impl Write<'_> {
             .with("not_after", new.not_after)
             .with("key_sha256", new.spki_sha256.as_str());
         self.event(now, &event)
+    }
+
+    /// A device has one key by each profile that follows its verdict: certificates for the keys of
+    /// before are worth nothing any more.
+    fn supersede(&self, new: &NewCertificate, now: u64) -> Result<(), Error> {
+        let Some(device) = new.device.as_deref().filter(|_| new.kind == "device") else {
+            return Ok(());
+        };
+        let before: Vec<CertificateRow> = {
+            let sql = format!(
+                "{COLUMNS} WHERE device = ?1 AND profile = ?2 AND spki_sha256 <> ?3
+                                 AND revoked_at IS NULL AND not_after > ?4"
+            );
+            let mut select = self.tx.prepare_cached(&sql)?;
+            let known = params![device, new.profile, new.spki_sha256, now];
+            let rows = select.query_map(known, |row| certificate(row, now))?;
+            rows.collect::<Result<_, _>>()?
+        };
+        for row in &before {
+            self.revoke(row, "superseded", now)?;
+        }
+        Ok(())
     }
 
     /// Revokes every good certificate of a device; how many there were.

@@ -102,6 +102,9 @@ impl Db {
             } else {
                 0
             };
+            if new.tier == "affirming" {
+                write.end_hold(&new.device, now)?;
+            }
             let seq = write.insert_result(new)?;
             write.replace_claims(&new.device, new.claims.as_ref())?;
             if let Some(history) = &new.ima_history {

@@ -52,6 +52,7 @@ impl World {
             policy_id: "p/1".into(),
             controls: Vec::new(),
             not_evaluated: Vec::new(),
+            held: None,
         };
         let ear_jwt = to_jwt(&ear, &verifier).unwrap().into();
         let folder = tempfile::tempdir().unwrap();
