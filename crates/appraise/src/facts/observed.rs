@@ -77,6 +77,11 @@ const CLAIMS: &[Claim] = &[
     claim("operation.pressure", pressure, "waiting for resources, in hundredths of a percent"),
     claim("operation.disks", disks, "how full each disk is"),
     claim("operation.disk-faults", faults, "disks with errors, or at the end of their life"),
+    claim(
+        "operation.disk-health",
+        health,
+        "every disk: good, failing, or untold, as far as the kernel says",
+    ),
     claim("operation.temperatures", temperatures, "how hot it is, and whether too hot"),
     claim("operation.flapping-units", units, "services that were started anew again and again"),
     claim("operation.clock-jumps", integer, "how often the clock was set since the agent's start"),
@@ -385,6 +390,15 @@ fn disks() -> Type {
 
 fn faults() -> Type {
     records([("device", Type::Text), ("why", Type::Text)])
+}
+
+fn health() -> Type {
+    records([
+        ("device", Type::Text),
+        ("kind", Type::Text),
+        ("health", Type::Text),
+        ("why", Type::Text),
+    ])
 }
 
 fn temperatures() -> Type {

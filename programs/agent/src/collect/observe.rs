@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod configuration;
 pub mod folders;
+pub mod health;
 pub mod kernel;
 pub mod mounts;
 pub mod network;
@@ -160,6 +161,7 @@ const QUICK: &[(&str, Collector)] = &[
     ("operation.pressure", operation::pressure),
     ("operation.disks", operation::disks),
     ("operation.disk-faults", operation::disk_faults),
+    ("operation.disk-health", health::disk_health),
     ("operation.temperatures", operation::temperatures),
 ];
 
@@ -176,6 +178,13 @@ const INVENTORY: &[(&str, Collector)] = &[
     ("config.firewall", network::firewall),
     ("operation.flapping-units", operation::flapping_units),
 ];
+
+/// The names of claims that are read whenever evidence is due, and of those that are looked through now
+/// and then.
+pub fn pace() -> (Vec<&'static str>, Vec<&'static str>) {
+    let names = |of: &[(&'static str, Collector)]| of.iter().map(|(name, _)| *name).collect();
+    (names(QUICK), names(INVENTORY))
+}
 
 /// The names of all claims that are made here, beside those of running code.
 pub fn names() -> impl Iterator<Item = &'static str> {

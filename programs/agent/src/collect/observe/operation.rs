@@ -102,7 +102,7 @@ pub fn disk_faults(root: &Root) -> Collected {
     list(found)
 }
 
-/// Every thermal zone, and whether it is where it must not be.
+/// Every thermal zone and every sensor of a device (hwmon), and whether it is where it must not be.
 pub fn temperatures(root: &Root) -> Collected {
     let zones = folders(&root.path("/sys/class/thermal"));
     let zones = zones.into_iter().filter(|(name, _)| name.starts_with("thermal_zone"));
@@ -117,7 +117,26 @@ pub fn temperatures(root: &Root) -> Collected {
         fields.push(("too-hot".to_owned(), limit.is_some_and(|limit| now >= limit).into()));
         Some(Observed::Record(fields))
     });
-    list(told.collect())
+    let sensors = folders(&root.path("/sys/class/hwmon")).into_iter().flat_map(sensors_of);
+    list(told.chain(sensors).collect())
+}
+
+/// Documentation/hwmon/sysfs-interface: `tempN_input`, in thousandths, and `tempN_crit`.
+fn sensors_of((name, folder): (String, PathBuf)) -> Vec<Observed> {
+    let device = text(&folder.join("name")).unwrap_or(name);
+    let told = (1..=16).filter_map(|sensor| {
+        let now = number(&folder.join(format!("temp{sensor}_input")))?;
+        let limit = number(&folder.join(format!("temp{sensor}_crit"))).filter(|at| *at > 0);
+        let alarm = number(&folder.join(format!("temp{sensor}_crit_alarm"))).unwrap_or(0) != 0;
+        let zone = super::plain(Path::new(&format!("{device} temp{sensor}")));
+        let mut fields =
+            vec![("zone".to_owned(), zone.into()), ("celsius".to_owned(), (now / 1000).into())];
+        fields.extend(limit.map(|limit| ("limit".to_owned(), (limit / 1000).into())));
+        let too_hot = alarm || limit.is_some_and(|limit| now >= limit);
+        fields.push(("too-hot".to_owned(), too_hot.into()));
+        Some(Observed::Record(fields))
+    });
+    told.collect()
 }
 
 /// The lowest temperature that is too much for a zone: `hot` or `critical`.
@@ -225,7 +244,7 @@ impl Clocks {
     }
 }
 
-fn folders(path: &Path) -> Vec<(String, PathBuf)> {
+pub(super) fn folders(path: &Path) -> Vec<(String, PathBuf)> {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
     let mut found: Vec<_> =
         entries.map(|entry| (super::plain(Path::new(&entry.file_name())), entry.path())).collect();
@@ -233,11 +252,11 @@ fn folders(path: &Path) -> Vec<(String, PathBuf)> {
     found
 }
 
-fn text(path: &Path) -> Option<String> {
+pub(super) fn text(path: &Path) -> Option<String> {
     Some(fs::read_to_string(path).ok()?.trim().to_owned())
 }
 
-fn number(path: &Path) -> Option<i64> {
+pub(super) fn number(path: &Path) -> Option<i64> {
     text(path)?.parse().ok()
 }
 

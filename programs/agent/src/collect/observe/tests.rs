@@ -70,6 +70,19 @@ fn the_kernels_state_is_told() {
 }
 
 #[test]
+fn sensors_of_devices_are_told_beside_thermal_zones() {
+    let system = System::new();
+    system.put("sys/class/thermal/thermal_zone0/temp", "41000");
+    system.put("sys/class/hwmon/hwmon0/name", "nvme\n");
+    system.put("sys/class/hwmon/hwmon0/temp1_input", "85000");
+    system.put("sys/class/hwmon/hwmon0/temp1_crit", "84850");
+    let told = system.of("operation.temperatures").unwrap();
+    assert_eq!(field(&told, 0, "celsius"), &41_i64.into());
+    assert_eq!(field(&told, 1, "zone"), &"nvme temp1".into());
+    assert_eq!(field(&told, 1, "too-hot"), &true.into());
+}
+
+#[test]
 fn what_is_weak_in_files_is_told_with_its_place() {
     let system = System::new();
     system.put("etc/ssh/sshd_config", "Ciphers 3des-cbc\nPermitRootLogin yes\n");
