@@ -300,14 +300,128 @@ fn every_gap_is_told(lab: &Lab, collector: Collector, format: Format, kills: u32
 fn rsyslog_over_tls_has_everything_or_the_log_tells_the_gap() {
     let lab = Lab::new();
     let collector = Collector::rsyslog(&lab.path("rsyslog"), &lab.credentials());
-    every_gap_is_told(&lab, collector, Format::Rfc5424, 50);
+    every_gap_is_told(&lab, collector, Format::Rfc5424, 100);
 }
 
 #[test]
 fn syslog_ng_over_tls_has_everything_or_the_log_tells_the_gap() {
     let lab = Lab::new();
     let collector = Collector::syslog_ng(&lab.path("syslog-ng"), &lab.credentials());
-    every_gap_is_told(&lab, collector, Format::Cef, 20);
+    every_gap_is_told(&lab, collector, Format::Cef, 100);
+}
+
+/// A disk of its own for a receiver, small enough to be filled.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn new(at: &Path) -> Self {
+        std::fs::create_dir(at).unwrap();
+        let done = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=4m,mode=0755", "tmpfs"])
+            .arg(at)
+            .status()
+            .unwrap();
+        assert!(done.success(), "needs root, for a disk that can be filled");
+        Self(at.to_owned())
+    }
+
+    /// Fills it to the last octet.
+    fn fill(&self) {
+        let mut file = std::fs::File::create(self.0.join("ballast")).unwrap();
+        while std::io::Write::write_all(&mut file, &[0; 4096]).is_ok() {}
+    }
+
+    fn make_room(&self) {
+        std::fs::remove_file(self.0.join("ballast")).unwrap();
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").args(["-l"]).arg(&self.0).status();
+    }
+}
+
+/// Ships to a collector whose disk is full for a while. The last entry before that, and those that the
+/// collector does not have in the end.
+fn with_a_full_disk(
+    lab: &Lab,
+    disk: &Disk,
+    settings: &Settings,
+    collector: &Collector,
+    stuck: bool,
+) -> (u64, Vec<u64>) {
+    let folder = lab.folder.path().to_owned();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let (mut log, _) = Log::open(&folder.join("audit.jsonl"), Arc::new(AwsLc), 1).unwrap();
+    let (head, news) = watch::channel(log.head());
+    let store = Store::start(Db::in_memory("default").unwrap()).unwrap();
+    let (_stop, stopped) = watch::channel(false);
+    runtime.spawn(shipper(&folder, &store, settings).run(news, stopped));
+    let cursor = || {
+        let reader = ship::reader(&settings.name);
+        runtime.block_on(store.call(move |db| db.cursor(&reader))).unwrap()
+    };
+    let mut append = |count: u64| {
+        let event = |at| {
+            Event::new(Code::FlowCut, "plant", "device:17").with("at", at).with("name", "a\nb")
+        };
+        let events: Vec<_> = (0..count).map(|at| (1_800_000_000, event(at))).collect();
+        log.append_all(&events).unwrap();
+        head.send_replace(log.head());
+        log.head().seq
+    };
+    let reaches = |seq: u64| {
+        (0..1_200).any(|_| {
+            let reached = cursor() >= seq;
+            if !reached {
+                std::thread::sleep(Duration::from_millis(25));
+            }
+            reached
+        })
+    };
+    let said = || std::fs::read_to_string(&collector.log).unwrap();
+    let before = append(50);
+    assert!(reaches(before), "{}", said());
+    disk.fill();
+    let last = append(400);
+    if stuck {
+        std::thread::sleep(Duration::from_secs(1));
+        assert!(cursor() < last, "what is not on its disk is not acknowledged: {last}");
+    } else {
+        assert!(reaches(last), "{}", said());
+    }
+    disk.make_room();
+    let end = append(10);
+    assert!(reaches(end), "{} of {end}: {}", cursor(), said());
+    let (all, missing, again) = missing(&folder, &collector.received);
+    println!("{all} entries, a disk that was full: {} missing, {again} again", missing.len());
+    (before, missing)
+}
+
+#[test]
+fn an_otlp_receiver_with_a_full_disk_gets_everything_once_there_is_room() {
+    let lab = Lab::new();
+    let disk = Disk::new(&lab.path("disk"));
+    let collector = Collector::otlp(&lab.path("disk/otlp"));
+    let settings = settings(lab.folder.path(), Protocol::Otlp, Format::Otlp, &collector.address);
+    let (_, missing) = with_a_full_disk(&lab, &disk, &settings, &collector, true);
+    assert_eq!(missing, Vec::<u64>::new());
+}
+
+/// rsyslog's omfile counts a message as done that it could not write, so it acknowledges what it lost.
+/// No sender can know; comparing the log with what it wrote does.
+#[test]
+fn rsyslog_with_a_full_disk_acknowledges_what_it_loses_and_comparing_shows_which() {
+    let lab = Lab::new();
+    let disk = Disk::new(&lab.path("disk"));
+    let collector = Collector::relp(&lab.path("disk/relp"), &lab.credentials());
+    let settings = settings(lab.folder.path(), Protocol::Relp, Format::Rfc5424, &collector.address);
+    let (before, missing) = with_a_full_disk(&lab, &disk, &settings, &collector, false);
+    assert!(!missing.is_empty() && missing.iter().all(|seq| *seq > before), "{missing:?}");
+    let said = std::fs::read_to_string(&collector.log).unwrap();
+    assert!(said.contains("No space left on device"), "{said}");
 }
 
 #[test]

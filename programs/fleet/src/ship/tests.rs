@@ -217,3 +217,83 @@ async fn an_indexer_is_asked_until_it_has_what_it_acknowledged() {
     answer(&mut server, "200 OK", r#"{"acks":{"3":true}}"#).await;
     scene.noted(1).await;
 }
+
+/// A receiver that resets (RST) has not taken anything; what was sent comes again, and is told of.
+#[tokio::test]
+async fn a_receiver_that_resets_gets_everything_again() {
+    let mut scene = Scene::new().await;
+    scene.happen(1);
+    let _end = scene.start(Protocol::Syslog, Format::Rfc5424);
+    for _ in 0..5 {
+        let mut server = scene.server().await;
+        assert!(message(&mut server).await.contains("device:1"));
+        // With nothing to linger for, closing is a reset.
+        rustix::net::sockopt::set_socket_linger(&server, Some(Duration::ZERO)).unwrap();
+        drop(server);
+    }
+    let mut server = scene.server().await;
+    assert!(message(&mut server).await.contains("device:1"));
+    scene.noted(1).await;
+    assert!(scene.told().await.iter().all(|told| *told == (1, 1, true)));
+}
+
+/// RELP: an answer to a message that was never sent, with a receiver that is otherwise in order.
+#[tokio::test]
+async fn a_receiver_that_acknowledges_what_was_not_sent_is_left_and_nothing_is_skipped() {
+    let mut scene = Scene::new().await;
+    scene.happen(1);
+    scene.happen(2);
+    let _end = scene.start(Protocol::Relp, Format::Rfc5424);
+    let mut server = scene.server().await;
+    relp(&mut server, "open").await;
+    tokio::io::AsyncWriteExt::write_all(
+        &mut server,
+        b"1 rsp 56 200 OK\nrelp_version=0\nrelp_software=liar\ncommands=syslog\n",
+    )
+    .await
+    .unwrap();
+    relp(&mut server, "device:1").await;
+    tokio::io::AsyncWriteExt::write_all(&mut server, b"99 rsp 6 200 OK\n").await.unwrap();
+    // It hangs up, and comes again with the first one.
+    let mut server = scene.server().await;
+    relp(&mut server, "open").await;
+    assert_eq!(scene.store.call(|db| db.cursor("syslog")).await.unwrap(), 0, "nothing is taken");
+}
+
+/// Reads until `what` was heard.
+async fn relp(server: &mut TcpStream, what: &str) {
+    let mut heard = Vec::new();
+    while !String::from_utf8_lossy(&heard).contains(what) {
+        heard.push(server.read_u8().await.unwrap());
+    }
+}
+
+/// An HTTP receiver that says yes to an indexer's number that it never gave.
+#[tokio::test]
+async fn an_indexer_that_acknowledges_another_number_is_not_believed() {
+    let mut scene = Scene::new().await;
+    scene.happen(1);
+    let _end = scene.start(Protocol::Hec, Format::Hec);
+    let mut server = scene.server().await;
+    answer(&mut server, "200 OK", r#"{"text":"Success","code":0,"ackId":3}"#).await;
+    answer(&mut server, "200 OK", r#"{"acks":{"4":true,"5":true}}"#).await;
+    answer(&mut server, "200 OK", r#"{"acks":{"3":false}}"#).await;
+    assert_eq!(scene.store.call(|db| db.cursor("syslog")).await.unwrap(), 0);
+}
+
+/// A receiver that reads nothing any more: it is left in time, and memory holds one page of entries.
+#[tokio::test]
+async fn a_receiver_that_stalls_is_left_in_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let io = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (_server, _) = listener.accept().await.unwrap();
+    let mut stream = stream::Stream::new(route::Connection::Plain(io));
+    let stalled = async {
+        loop {
+            stream.send(std::iter::repeat_n("x".repeat(8_000), 500)).await?;
+        }
+        #[expect(unreachable_code, reason = "names the type")]
+        io::Result::Ok(())
+    };
+    assert_eq!(stalled.await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+}
