@@ -206,6 +206,11 @@ impl LogKey {
         &self.name
     }
 
+    /// The key itself, as `SubjectPublicKeyInfo` in DER.
+    pub fn spki_der(&self) -> &[u8] {
+        &self.spki
+    }
+
     /// The checkpoint in a note, if it is of this log and signed by this key.
     pub fn open(&self, crypto: &dyn Crypto, note: &str) -> Result<Checkpoint, CheckpointFault> {
         let (text, signatures) = split(note)?;

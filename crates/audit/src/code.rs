@@ -95,6 +95,10 @@ codes! {
     DeviceReleased, "device.released", Notice, "a device lifted its quarantine";
     DeviceSilent, "device.silent", Warning, "a device sends no evidence any more";
     DeviceHeard, "device.heard", Notice, "a device that was silent sends evidence again";
+    DeviceTold, "device.told", Notice, "a device's log has an entry of a kind that is not known here";
+    DeviceLogGap, "device.log.gap", Error, "entries of a device's log were let go before they were taken over";
+    DeviceLogReplaced, "device.log.replaced", Alert, "a device began a new log in place of the one that was taken over";
+    DeviceLogRefused, "device.log.refused", Critical, "a device's log is not the one that was taken over before";
     EvidenceSent, "attest.evidence.sent", Info, "a device was measured, and its evidence sent";
     EvidenceRefused, "attest.evidence.refused", Warning, "evidence did not parse or verify";
     VerdictChanged, "attest.verdict.changed", Notice, "the trust tier of a device changed";
@@ -103,6 +107,7 @@ codes! {
     ProcessStarted, "process.started", Notice, "a program started";
     ProcessTraced, "process.traced", Warning, "a process took hold of another";
     ProcessSuspect, "process.suspect", Warning, "a process runs what it should not";
+    ModuleLoaded, "kernel.module.loaded", Notice, "a module was loaded into the kernel";
     ConfigChanged, "config.changed", Notice, "the configuration of a device changed";
     ResponseProposed, "respond.proposed", Notice, "a countermeasure waits for approval";
     ResponseApproved, "respond.approved", Notice, "a countermeasure was approved";

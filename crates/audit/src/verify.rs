@@ -282,7 +282,7 @@ impl State {
 }
 
 /// The tree before the entry that begins a part, and its size.
-fn tree_of(entry: &Entry) -> Option<(u64, Tree)> {
+pub(crate) fn tree_of(entry: &Entry) -> Option<(u64, Tree)> {
     let size = entry.seq.checked_sub(1)?;
     let peaks = entry.detail.get(PEAKS)?.split_ascii_whitespace();
     let peaks: Option<Vec<Digest>> =

@@ -87,6 +87,15 @@ pub fn ldevid_binding(crypto: &dyn Crypto, device: &str) -> [u8; 32] {
     out
 }
 
+/// The qualifying data of an audit log key's certification by the LAK:
+/// SHA-256("touchstone-audit-log-v1" || the log's name).
+pub fn log_binding(crypto: &dyn Crypto, log: &str) -> [u8; 32] {
+    let parts = [&b"touchstone-audit-log-v1"[..], log.as_bytes()];
+    let mut out = [0; 32];
+    out.copy_from_slice(crypto.hash(HashAlgorithm::Sha256, &parts).as_bytes());
+    out
+}
+
 impl Bundle {
     /// CBOR: `[1, EK public, [* certificate], LAK public, [] / [public, attest, signature]]`.
     pub fn encode(&self) -> Vec<u8> {

@@ -32,6 +32,8 @@ pub struct Fleet {
     pub sessions: Arc<Sessions>,
     /// Room for the bodies of requests.
     pub bodies: Bodies,
+    /// How much devices have brought of their own logs.
+    pub device_logs: crate::device_log::Counts,
     /// The end of the audit log.
     pub head: watch::Receiver<Head>,
     /// The key that the signed heads of the audit log are checked with.

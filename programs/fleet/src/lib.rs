@@ -11,6 +11,7 @@ pub mod clock;
 pub mod commands;
 pub mod config;
 pub mod console;
+pub mod device_log;
 mod error;
 pub mod fleet;
 pub mod judge;

@@ -169,6 +169,7 @@ pub async fn start(
         sessions: Arc::new(Sessions::new(&config.limits)),
         bodies: Bodies::new(config.limits.message.saturating_mul(BODIES)),
         logins: console::Logins::default(),
+        device_logs: crate::device_log::Counts::default(),
         head: head.clone(),
         log_key,
         stop,

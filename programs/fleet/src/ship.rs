@@ -92,14 +92,16 @@ impl Shipper {
     /// Ships until `stop`.
     pub async fn run(self, head: watch::Receiver<Head>, mut stop: watch::Receiver<bool>) {
         let mut pause = self.pace.first_pause;
+        let mut interrupted = false;
         loop {
             let began = Instant::now();
             let mut sent = None;
             let ended = tokio::select! {
-                ended = self.once(head.clone(), &mut sent) => ended,
+                ended = self.once(head.clone(), &mut sent, &mut interrupted) => ended,
                 () = stopped(&mut stop) => return,
             };
             let Err(error) = ended else { return };
+            interrupted = true;
             if began.elapsed() > self.pace.longest_pause || sent.is_some_and(|doubt| doubt.progress)
             {
                 pause = self.pace.first_pause;
@@ -124,6 +126,7 @@ impl Shipper {
         &self,
         mut head: watch::Receiver<Head>,
         doubt: &mut Option<Doubt>,
+        interrupted: &mut bool,
     ) -> io::Result<()> {
         let reader = reader(&self.name);
         let noted =
@@ -156,6 +159,7 @@ impl Shipper {
                     if let Some(entry) = taken {
                         self.note(entry.seq).await?;
                         doubt.get_or_insert_default().progress = true;
+                        self.resumed(interrupted, entry.seq).await;
                     }
                     delivered?;
                 } else {
@@ -174,6 +178,7 @@ impl Shipper {
                 () = tokio::time::sleep_until(settles.unwrap_or_else(Instant::now)), if settles.is_some() => {
                     if let Some((_, seq)) = unsettled.pop_front() {
                         self.note(seq).await?;
+                        self.resumed(interrupted, seq).await;
                         *doubt = Some(Doubt { from: seq + 1, upto: sent, progress: true });
                     }
                 }
@@ -184,6 +189,20 @@ impl Shipper {
     async fn note(&self, seq: u64) -> io::Result<()> {
         let reader = reader(&self.name);
         self.store.call(move |db| db.set_cursor(&reader, seq)).await.map_err(io::Error::other)
+    }
+
+    /// Says in the log itself that a collector takes entries again, once after each interruption.
+    async fn resumed(&self, interrupted: &mut bool, upto: u64) {
+        if !std::mem::take(interrupted) {
+            return;
+        }
+        let words = format!("entries reach the collector {} again, up to {upto}", self.name);
+        let subject = format!("collector:{}", self.name);
+        let event = NewEvent::new(Code::AuditExportResumed, subject, words).with("to", upto);
+        let told = self.store.call(move |db| db.record_event(clock::now(), &event)).await;
+        if let Err(error) = told {
+            tracing::error!(%error, "that a collector is back could not be recorded");
+        }
     }
 
     /// Says in the log itself which entries a collector missed, or may have missed.
@@ -212,7 +231,7 @@ struct Doubt {
 }
 
 fn is_own(entry: &Entry) -> bool {
-    entry.code == Code::AuditExportLost.name()
+    [Code::AuditExportLost.name(), Code::AuditExportResumed.name()].contains(&&*entry.code)
 }
 
 /// The next page of the log, read on a thread that may wait for the disk.

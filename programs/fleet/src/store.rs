@@ -11,6 +11,7 @@ mod rig;
 mod certificates;
 mod claims;
 mod connection;
+mod device_logs;
 mod devices;
 mod dialect;
 mod events;
@@ -32,6 +33,7 @@ mod value;
 
 pub use certificates::{Added, CertificateRow, NewCertificate, Status};
 pub use claims::StoredClaims;
+pub use device_logs::{DeviceLog, TakenOver};
 pub use devices::{DeviceRow, Enrolled, NewDevice, Rules};
 pub use events::NewEvent;
 pub use holds::{NewHold, ResponseLimit};
@@ -60,6 +62,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("store/authority.sql"),
     include_str!("store/invitations.sql"),
     include_str!("store/holds.sql"),
+    include_str!("store/device_logs.sql"),
 ];
 
 /// Calls that may wait for the database; more callers wait in line themselves.

@@ -42,13 +42,19 @@ impl Class {
         use Code as C;
         match code {
             C::VerdictChanged => COMPLIANCE.does(2, "Update"),
-            C::EvidenceRefused | C::DeviceRefused | C::DeviceSilent | C::ProcessSuspect => {
-                DETECTION.does(1, "Create")
-            }
+            C::EvidenceRefused
+            | C::DeviceRefused
+            | C::DeviceSilent
+            | C::DeviceLogGap
+            | C::DeviceLogReplaced
+            | C::DeviceLogRefused
+            | C::ProcessSuspect => DETECTION.does(1, "Create"),
+            C::DeviceTold => LOG.does(99, "Tell"),
             C::DeviceHeard => DETECTION.does(3, "Close"),
             C::CodeChanged => MEMORY.does(2, "Modify Page"),
             C::CodeMapped => MEMORY.does(9, "Map View"),
             C::ProcessStarted => PROCESS.does(1, "Launch"),
+            C::ModuleLoaded => MODULE.does(1, "Load"),
             C::ProcessTraced => PROCESS.does(4, "Inject"),
             C::ConfigChanged | C::EvidenceSent => CONFIG.does(1, "Log"),
             C::DeviceQuarantined => REMEDIATION.did(1, "Isolate", true),
@@ -102,6 +108,7 @@ impl Class {
 
 pub(super) const BASE: Class = Class::new(0, "Base Event");
 pub(super) const MEMORY: Class = Class::new(1004, "Memory Activity");
+pub(super) const MODULE: Class = Class::new(1005, "Module Activity");
 pub(super) const PROCESS: Class = Class::new(1007, "Process Activity");
 pub(super) const LOG: Class = Class::new(1008, "Event Log Activity");
 pub(super) const COMPLIANCE: Class = Class::new(2003, "Compliance Finding");

@@ -5,8 +5,8 @@
 //! stand in `unmapped`.
 
 use super::class::{
-    BASE, COMPLIANCE, CONFIG, DETECTION, ENTITY, LIFECYCLE, LOG, LOGON, MEMORY, NETWORK, PROCESS,
-    REMEDIATION,
+    BASE, COMPLIANCE, CONFIG, DETECTION, ENTITY, LIFECYCLE, LOG, LOGON, MEMORY, MODULE, NETWORK,
+    PROCESS, REMEDIATION,
 };
 use super::text::{about, code, fitting, in_json, printable, subject};
 use super::{Class, MAX_MESSAGE, Reporter};
@@ -114,6 +114,11 @@ fn own(
             ("process", process(&named, detail("pid"), detail("path"))),
         ],
         CONFIG => vec![("device", device), ("actor", actor)],
+        MODULE => {
+            let name = detail("path").unwrap_or_else(|| "of memory".to_owned());
+            let file = json!({ "name": name, "type_id": 1 });
+            vec![("device", device), ("actor", actor), ("module", json!({ "file": file }))]
+        }
         LOG => vec![("device", device), ("actor", actor), ("log_name", "audit".into())],
         REMEDIATION => vec![
             ("command_uid", detail("token").unwrap_or_else(|| entry.hash().into()).into()),

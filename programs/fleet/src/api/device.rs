@@ -2,8 +2,9 @@
 
 use super::problem::{Good, Refusal};
 use super::stream;
-use super::types::{Ack, Orders, Report};
+use super::types::{Ack, DeviceLogPlace, Orders, Report};
 use crate::clock;
+use crate::device_log::{self, Refused as LogRefused};
 use crate::fleet::Fleet;
 use crate::judge::{No, Person};
 use crate::serve::Peer;
@@ -18,6 +19,7 @@ use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 use touchstone_attest::{HEADER_LEN, Kind};
+use touchstone_audit::Page;
 
 /// How long a body may take.
 const BODY_TIME: Duration = Duration::from_mins(1);
@@ -33,6 +35,7 @@ pub fn router() -> Router<Arc<Fleet>> {
         .route("/v1/exchange/attest", post(attest))
         .route("/v1/device/orders", get(orders))
         .route("/v1/device/reports", post(report))
+        .route("/v1/device/log", get(log_place).post(log_page))
         .route("/v1/updates/{sha256}", get(update))
         .route("/v1/results/stream", get(results))
 }
@@ -149,6 +152,53 @@ async fn report(
     report.reason = report.reason.chars().take(MOST_REASON).collect();
     fleet.store.call(move |db| db.report(&device.id, &report, clock::now())).await?;
     Ok(Good(Ack {}))
+}
+
+async fn log_place(
+    State(fleet): State<Arc<Fleet>>,
+    Extension(peer): Extension<Peer>,
+) -> Result<Good<DeviceLogPlace>, Refusal> {
+    let device = fleet.judge.device(&peer).await.map_err(not_known)?;
+    let known = fleet.store.call(move |db| db.device_log(&device.id)).await?;
+    Ok(Good(DeviceLogPlace { log: known.log, acknowledged: known.seq }))
+}
+
+async fn log_page(
+    State(fleet): State<Arc<Fleet>>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+) -> Result<Good<DeviceLogPlace>, Refusal> {
+    let device = fleet.judge.device(&peer).await.map_err(not_known)?;
+    let page = fleet.bodies.read(request, Page::MOST).await?;
+    let taken = device_log::take(&fleet.store, &fleet.device_logs, device, page).await?;
+    let taken = taken.map_err(log_refused)?;
+    Ok(Good(DeviceLogPlace { log: taken.log, acknowledged: taken.seq }))
+}
+
+fn log_refused(refused: LogRefused) -> Refusal {
+    match refused {
+        LogRefused::Malformed { code, text } => {
+            Refusal::new(StatusCode::BAD_REQUEST, code, text, "send touchstone.device.log.page/1")
+        }
+        LogRefused::NotTheSame(broken) => Refusal::new(
+            StatusCode::CONFLICT,
+            broken.flaw.code(),
+            format!("this log is not the one that was taken over: {broken}"),
+            "find out who changed it; a log that is put aside is followed by a new one",
+        ),
+        LogRefused::Meanwhile => Refusal::new(
+            StatusCode::CONFLICT,
+            "device.log.meanwhile",
+            "entries of this log were taken over meanwhile",
+            "ask how far it was taken",
+        ),
+        LogRefused::TooMuch => Refusal::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "device.log.too-much",
+            "the device has told more in this hour than is taken",
+            "keep it, and come back later",
+        ),
+    }
 }
 
 async fn results(

@@ -28,6 +28,7 @@ bodies! {
     Orders = "touchstone.orders/1";
     Report = "touchstone.report/1";
     Ack = "touchstone.ack/1";
+    DeviceLogPlace = "touchstone.device.log/1";
     WhoAmI = "touchstone.whoami/1";
     DeviceList = "touchstone.device.list/1";
     DeviceShow = "touchstone.device.show/1";
@@ -275,6 +276,15 @@ pub struct Report {
     /// The reason in words.
     #[serde(default)]
     pub reason: String,
+}
+
+/// How far a device's own audit log was taken over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DeviceLogPlace {
+    /// The log's name; empty before anything was taken.
+    pub log: String,
+    /// The last entry that was taken: what comes after it is wanted.
+    pub acknowledged: u64,
 }
 
 /// What became of an order, in one word.

@@ -1,4 +1,4 @@
--- Version 3. The quoted part of each device's IMA list, so that the device sends only what is new.
+-- Version 4. The quoted part of each device's IMA list, so that the device sends only what is new.
 CREATE TABLE ima_history (
     device  TEXT PRIMARY KEY REFERENCES devices (id),
     tenant  TEXT NOT NULL,

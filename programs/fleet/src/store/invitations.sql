@@ -1,4 +1,4 @@
--- Version 5. Who may enrol without a device's identity, each once: the challenge itself is not kept.
+-- Version 6. Who may enrol without a device's identity, each once: the challenge itself is not kept.
 CREATE TABLE invitations (
     id            INTEGER PRIMARY KEY,
     tenant        TEXT NOT NULL,
