@@ -43,6 +43,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "rsyslog-relp", why: "RELP for rsyslog", uses: &[Use::Test] },
     Package { name: "openssl", why: "a second opinion on OCSP, CMS, TLS and certificates", uses: BOTH },
     Package { name: "curl", why: "a second opinion on EST and HTTPS", uses: BOTH },
+    Package { name: "clang", why: "the agent's BPF programs", uses: &[Use::Test] },
     Package { name: "tpm2-tools", why: "a second opinion on the TPM", uses: &[Use::Test] },
     Package { name: "ima-evm-utils", why: "a second opinion on IMA lists and their signatures", uses: &[Use::Test] },
     Package { name: "systemd", why: "a second opinion on the units of the services, and on PCR 11", uses: &[Use::Test] },

@@ -9,6 +9,7 @@ pub mod files;
 pub mod finding;
 mod kernel;
 pub mod log;
+pub mod lsm;
 pub mod maps;
 pub mod observe;
 pub mod pages;

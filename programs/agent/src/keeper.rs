@@ -11,16 +11,18 @@ mod error;
 mod evidence;
 mod hands;
 mod identity;
+mod news;
+mod triggers;
 mod verdict;
 
 pub use error::Error;
 pub use evidence::credential;
 pub use identity::Handshake;
+pub use triggers::watch_code;
 
-use crate::collect::exec::Gate;
 use crate::collect::observe::Observer;
 use crate::collect::pages::{self, Scanner, Watch};
-use crate::config::{Config, OnExec, Scope};
+use crate::config::{Config, Scope};
 use crate::keys::{Keys, Ldevid};
 use crate::link::{Answer, Ask, Forget, Refused, Reply, Standing, State as Found};
 use crate::offloop::off_loop;
@@ -37,9 +39,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use tokio::sync::{Notify, mpsc};
 use touchstone_audit::{Code, Event};
-use touchstone_drive::Pulse;
 use touchstone_element_tpm2::Tpm;
 
 const WELCOME: &str = "device.json";
@@ -69,6 +69,8 @@ pub struct Keeper {
     observer: Observer,
     engine: Mutex<Engine>,
     suspects: Mutex<Suspects>,
+    news: Mutex<news::News>,
+    events: Mutex<triggers::Source>,
     /// Since when each answer is worked on.
     work: Mutex<BTreeMap<u64, Instant>>,
 }
@@ -117,6 +119,8 @@ impl Keeper {
             observer: Observer::new(Path::new("/"), config.collect.inventory),
             engine: Mutex::new(engine),
             suspects: Mutex::default(),
+            news: Mutex::default(),
+            events: Mutex::default(),
             work: Mutex::default(),
         };
         keeper.show();
@@ -170,6 +174,7 @@ impl Keeper {
             }
             Ask::Errands => self.errands(),
             Ask::Reported => self.reported(),
+            Ask::Log { log, after } => self.log(&log, after),
             // Heard, not answered.
             Ask::State(_) => Err(Error::Forbidden("a state is not a question")),
         }
@@ -284,100 +289,6 @@ fn watch(config: &Config) -> Watch {
     let looks = 60_000 / collect.scan.as_millis().clamp(1, 60_000);
     let scanner = Scanner::new(scope, collect.rehash, u64::try_from(looks).unwrap_or(1));
     Watch::new(scanner, collect.watch.clone())
-}
-
-/// Programs that started may lie ready while a look takes its time.
-const STARTED: usize = 256;
-
-/// So long a program gets to map its libraries before it is looked at.
-const SETTLE: Duration = Duration::from_millis(20);
-
-/// Looks at the running code again and again, and at a process whenever it starts a program, and
-/// tells when there is something new.
-pub async fn watch_code(keeper: &Arc<Keeper>, changed: &Notify, pulse: &Pulse) {
-    let mut started = watch_starts(keeper.config.collect.on_exec);
-    let mut told = false;
-    loop {
-        let looking = Arc::clone(keeper);
-        let looked = off_loop(move || lock(&looking.watch).look()).await;
-        pulse.beat();
-        match looked {
-            Ok((_, true)) => {
-                tracing::warn!("running code has changed");
-                changed.notify_one();
-            }
-            Ok((_, false)) => told = false,
-            // The next evidence says so too, and louder; here once is enough.
-            Err(error) if !told => {
-                tracing::warn!(code = error.code(), "{error}");
-                told = true;
-            }
-            Err(_) => {}
-        }
-        let pause = tokio::time::sleep(keeper.config.collect.scan);
-        tokio::select! {
-            () = pause => {}
-            () = watch_started(keeper, &mut started, changed) => {}
-        }
-    }
-}
-
-/// Looks at processes as they start programs, for ever.
-async fn watch_started(keeper: &Arc<Keeper>, started: &mut mpsc::Receiver<u32>, changed: &Notify) {
-    let mut pids = Vec::new();
-    loop {
-        if started.recv_many(&mut pids, STARTED).await == 0 {
-            // Nobody watches.
-            return std::future::pending().await;
-        }
-        tokio::time::sleep(SETTLE).await;
-        while let Ok(pid) = started.try_recv() {
-            pids.push(pid);
-        }
-        pids.sort_unstable();
-        pids.dedup();
-        let (looking, them) = (Arc::clone(keeper), std::mem::take(&mut pids));
-        if off_loop(move || lock(&looking.watch).look_at(&them)).await {
-            tracing::warn!("a program was started with code that is not its own");
-            changed.notify_one();
-        }
-    }
-}
-
-/// A thread at the gate where programs start. What it sees is dropped where nobody keeps up: the
-/// next look at all sees it, too.
-fn watch_starts(on_exec: OnExec) -> mpsc::Receiver<u32> {
-    let (tell, started) = mpsc::channel(STARTED);
-    if on_exec == OnExec::Ignore {
-        return started;
-    }
-    let gate = match Gate::open(on_exec == OnExec::Enforce) {
-        Ok(gate) => gate,
-        Err(error) => {
-            tracing::error!(code = error.code(), "{error}");
-            return started;
-        }
-    };
-    let wait = move || {
-        while !tell.is_closed() {
-            match gate.wait(Duration::from_secs(1)) {
-                Ok(seen) => {
-                    for it in seen {
-                        let _ = tell.try_send(it.pid);
-                    }
-                }
-                Err(error) => {
-                    tracing::error!(code = error.code(), "{error}");
-                    return;
-                }
-            }
-        }
-    };
-    let thread = std::thread::Builder::new().name("gate".to_owned()).stack_size(256 << 10);
-    if let Err(error) = thread.spawn(wait) {
-        tracing::error!(code = "agent.exec.thread", "nobody watches programs start: {error}");
-    }
-    started
 }
 
 /// Looks through the configuration again and again, beside everything else.

@@ -12,6 +12,7 @@ pub mod enrolment;
 mod errands;
 mod error;
 pub mod fleet;
+mod log;
 mod signer;
 pub mod tunnel;
 
@@ -113,6 +114,8 @@ pub struct Network {
     pass: watch::Sender<Option<Pass>>,
     found: watch::Sender<State>,
     pulse: Pulse,
+    /// How far the fleet has the device's log.
+    taken: log::Place,
 }
 
 impl Network {
@@ -127,6 +130,7 @@ impl Network {
             pass: watch::channel(None).0,
             found: watch::channel(State::default()).0,
             pulse: Pulse::new(PATIENCE),
+            taken: log::Place::default(),
         }
     }
 
@@ -189,6 +193,7 @@ impl Network {
         if self.run_errands(concluded.orders > 0).await? {
             return Ok(Duration::ZERO);
         }
+        self.deliver_log().await?;
         let next = Duration::try_from_secs_f64(concluded.next).unwrap_or(Duration::MAX);
         Ok(next.min(self.interval).max(SHORTEST))
     }

@@ -36,6 +36,7 @@
 )]
 
 pub mod bench;
+pub mod bpf;
 mod cpio;
 pub mod device;
 mod hand;

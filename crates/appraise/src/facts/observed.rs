@@ -49,6 +49,11 @@ const CLAIMS: &[Claim] = &[
     claim("system.kexec-disabled", boolean, "nobody can start another kernel"),
     claim("system.debugfs", boolean, "debugfs is mounted"),
     claim("system.bpf-programs", bpf, "BPF programs that were loaded into the kernel"),
+    claim(
+        "system.kernel-events",
+        events,
+        "what tells the agent at once that code may have changed: bpf-lsm, fanotify or none",
+    ),
     claim("config.mounts", mounts, "what is mounted, with which protection"),
     claim("config.listening", listening, "sockets that wait for others"),
     claim(
@@ -290,6 +295,10 @@ fn mapped() -> Type {
 
 fn bpf() -> Type {
     records([("tag", Type::Text), ("name", Type::Text)])
+}
+
+fn events() -> Type {
+    Type::record([("source", Type::Text), ("lost", Type::Integer), ("why", Type::Text)])
 }
 
 fn mounts() -> Type {

@@ -191,6 +191,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     QUICK.iter().chain(INVENTORY).map(|(name, _)| *name).chain(["operation.clock-jumps"])
 }
 
+/// Whether that claim is of the inventory, and so may be as old as that.
+pub fn is_inventory(name: &str) -> bool {
+    INVENTORY.iter().any(|(known, _)| *known == name)
+}
+
 /// When an inventory was taken, and what each collector gave.
 type Inventory = (Instant, Vec<(&'static str, Collected)>);
 

@@ -615,11 +615,12 @@ impl Watch {
     }
 
     /// Looks at processes that have just started a program: whether code is in them that should not
-    /// be.
-    pub fn look_at(&mut self, pids: &[u32]) -> bool {
+    /// be comes second.
+    pub fn look_at(&mut self, pids: &[u32]) -> (Look, bool) {
         let alarming = [Kind::Patched, Kind::Breakpoint, Kind::Memfd, Kind::Preloaded, Kind::Relro];
         let look = self.scanner.look_at(pids);
-        look.findings.iter().any(|finding| alarming.contains(&finding.kind))
+        let found = look.findings.iter().any(|finding| alarming.contains(&finding.kind));
+        (look, found)
     }
 }
 

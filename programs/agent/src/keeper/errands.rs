@@ -1,6 +1,7 @@
 //! Updates: envelopes that the fleet sends or that came by hand, and what is to be reported.
 
 use super::{Error, Keeper, lock, unix};
+use crate::keys::LAK;
 use crate::link::{Reply, Report, Why};
 use crate::update::outcome::{Ending, Outcome};
 use crate::update::{LARGEST, inbox};
@@ -77,6 +78,15 @@ impl Keeper {
         let outcome = outcome.ok_or(Error::Forbidden("there was nothing to report"))?;
         lock(&self.updates).reported(&outcome)?;
         Ok(Reply::Done)
+    }
+
+    /// What is new in the audit log; no octets if nothing is.
+    pub(super) fn log(&self, log: &str, after: u64) -> Result<Reply, Error> {
+        if lock(&self.known).welcome.is_none() {
+            return Err(Error::Forbidden("the log comes after onboarding"));
+        }
+        let page = self.trail.page(log, after, LAK)?;
+        Ok(Reply::Bytes(page.map_or_else(Vec::new, |page| page.encode())))
     }
 
     fn empty_inbox(&self) -> Result<bool, Error> {

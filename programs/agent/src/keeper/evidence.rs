@@ -91,9 +91,14 @@ impl Keeper {
         let components = lock(&self.updates).installed();
         let look = lock(&self.watch).look().map(|(look, _)| look);
         let processes = code::claims(watch)?;
+        if let Ok(look) = &look {
+            self.tell_findings(look, true);
+        }
         self.suspect(look.as_ref().ok(), &processes);
         let mut observations = running_code(&look);
         observations.extend(self.observer.observations());
+        self.tell_configuration(&observations);
+        observations.push(self.event_source());
         observations.push(self.responses());
         Ok(RuntimeClaims {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -33,6 +33,7 @@ impl Keeper {
         }
         tracing::info!(device = %welcome.device, "onboarded");
         self.state.store_json(WELCOME, &welcome)?;
+        self.trail.name(&welcome.device);
         known.welcome = Some(welcome);
         drop(known);
         self.tell(Code::DeviceOnboarded, |event| event);

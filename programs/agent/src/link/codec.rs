@@ -31,6 +31,7 @@ mod ask {
     pub(super) const SETTLED: u8 = 15;
     pub(super) const ENVELOPE: u8 = 16;
     pub(super) const STATE: u8 = 17;
+    pub(super) const LOG: u8 = 18;
 }
 
 /// The kinds of what is answered.
@@ -56,6 +57,7 @@ impl Ask {
             ask::VERDICT => 1 << 20,
             ask::CERTIFICATE => 128 << 10,
             ask::DECLINE => 8 << 10,
+            ask::LOG => 2 << 10,
             ask::SETTLED => 8,
             ask::ENVELOPE => 8 + LARGEST,
             ask::ACTIVATE | ask::EVIDENCE | ask::STATE => 4 << 10,
@@ -118,6 +120,11 @@ impl Ask {
             }
             Self::Errands => ask::ERRANDS,
             Self::Reported => ask::REPORTED,
+            Self::Log { log, after } => {
+                out.u64(after);
+                text(&mut out, &log, WORDS);
+                ask::LOG
+            }
             Self::Settled(order) => {
                 out.u64(order);
                 ask::SETTLED
@@ -166,6 +173,10 @@ impl Ask {
             }
             ask::ERRANDS => Self::Errands,
             ask::REPORTED => Self::Reported,
+            ask::LOG => {
+                let after = from.u64()?;
+                Self::Log { log: read_text(&mut from, WORDS)?, after }
+            }
             ask::SETTLED => Self::Settled(from.u64()?),
             ask::ENVELOPE => Self::Envelope { order: from.u64()?, envelope: from.rest().to_vec() },
             ask::STATE => {

@@ -69,6 +69,13 @@ pub enum Ask {
     Errands,
     /// The fleet has heard of the report that was given last.
     Reported,
+    /// What is new in the device's audit log.
+    Log {
+        /// The log that the fleet has taken entries of.
+        log: String,
+        /// The last of them.
+        after: u64,
+    },
     /// How things are. Not answered, and not to be left out for long.
     State(State),
 }

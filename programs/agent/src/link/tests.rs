@@ -39,6 +39,7 @@ impl Answer for Parrot {
 fn asks() -> Vec<Ask> {
     let fault = Some(Refused { code: "a.b".into(), words: "words".into() });
     vec![
+        Ask::Log { log: "dev-1/audit/1".to_owned(), after: 9 },
         Ask::Standing,
         Ask::Identity(Key::Maker),
         Ask::Sign { key: Key::Fleet, message: vec![7; 130] },
@@ -123,7 +124,7 @@ fn a_length_is_judged_before_anything_is_read_for_it() {
     assert_eq!(why([1, 16, 0, 0, 0, 1, 255, 255, 255, 255]), Fault::TooLong);
     assert_eq!(why([2, 1, 0, 0, 0, 1, 0, 0, 0, 0]), Fault::BadVersion);
     assert_eq!(why([1, 0, 0, 0, 0, 1, 0, 0, 0, 0]), Fault::BadValue);
-    assert_eq!(why([1, 18, 0, 0, 0, 1, 0, 0, 0, 0]), Fault::BadValue);
+    assert_eq!(why([1, 19, 0, 0, 0, 1, 0, 0, 0, 0]), Fault::BadValue);
     assert_eq!(why([1, 128, 0, 0, 0, 0, 0, 0, 0, 0]), Fault::BadValue, "only the keeper says look");
 }
 

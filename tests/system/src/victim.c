@@ -1,0 +1,89 @@
+// What happens to a process, for the tests of kernel events: it is asked by name and says when it did
+// it, in nanoseconds since boot.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static unsigned long long since_boot(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return now.tv_sec * 1000000000ull + now.tv_nsec;
+}
+
+// On a page of its own, which nothing runs from while it is written.
+__attribute__((section(".victim"), aligned(4096), noinline, used)) void code(void)
+{
+	for (volatile int i = 0; i < 3; i++)
+		__asm__ volatile(".fill 64, 1, 0x90");
+}
+
+static void told(const char *what, int pid)
+{
+	printf("did %s %d %llu\n", what, pid, since_boot());
+	fflush(stdout);
+}
+
+// Writes into its own code: first writable, then executable again.
+static int patch(void)
+{
+	unsigned char *page = (unsigned char *)((unsigned long)code & ~4095ul);
+	if (mprotect(page, 4096, PROT_READ | PROT_WRITE))
+		return 1;
+	page[40] ^= 0x11;
+	told("patch", getpid());
+	if (mprotect(page, 4096, PROT_READ | PROT_EXEC))
+		return 1;
+	sleep(3);
+	return 0;
+}
+
+// Memory that can be written and executed at the same time.
+static int both(void)
+{
+	if (mmap(0, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
+		return 1;
+	told("both", getpid());
+	sleep(3);
+	return 0;
+}
+
+// Writes into the code of another process as a debugger does.
+static int inject(void)
+{
+	int child = fork();
+	if (!child) {
+		sleep(5);
+		_exit(0);
+	}
+	long at = (long)code & ~7l;
+	if (ptrace(PTRACE_ATTACH, child, 0, 0) || waitpid(child, 0, 0) < 0)
+		return 1;
+	long word = ptrace(PTRACE_PEEKTEXT, child, at + 40, 0);
+	if (ptrace(PTRACE_POKETEXT, child, at + 40, word ^ 0x11))
+		return 1;
+	told("inject", child);
+	ptrace(PTRACE_DETACH, child, 0, 0);
+	sleep(3);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2)
+		return 0;
+	const char *what = argv[1];
+	code();
+	if (!strcmp(what, "patch"))
+		return patch();
+	if (!strcmp(what, "both"))
+		return both();
+	if (!strcmp(what, "inject"))
+		return inject();
+	return 2;
+}

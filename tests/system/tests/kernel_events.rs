@@ -1,0 +1,159 @@
+//! The agent's BPF programs in a real kernel: they are put in once by a program that ends, and from
+//! then on the kernel tells of programs that start, of code that is made writable and executable
+//! again, of a process that is taken hold of, and of a module; and what was done is found at once.
+//! A kernel that does not let them in is told from one that does.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "tests fail loudly"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use touchstone_system::initramfs::{Initramfs, Service};
+use touchstone_system::interrupt::Scratch;
+use touchstone_system::kernel::Kernel;
+use touchstone_system::process::Launch;
+use touchstone_system::tools;
+use touchstone_system::{bpf, programs};
+
+/// Mounted by systemd elsewhere.
+const BEFORE: &str = "\
+mount -t bpf bpf /sys/fs/bpf
+mkdir /tmp/out
+exec >/tmp/out/said 2>&1
+";
+/// The disk is the first one that is no boot disk.
+const AFTER: &str = "
+tar -cf /dev/vda -C /tmp/out .
+sync
+poweroff -f
+";
+
+const DEEDS: &str = "\
+touchstone-events starts none
+touchstone-events starts fanotify
+touchstone-agent-watch --object /etc/watch.bpf.o
+echo \"loaded $?\"
+ls /sys/fs/bpf/touchstone
+touchstone-events starts none
+touchstone-events follow 14 >/tmp/out/events &
+sleep 3
+nothing
+victim patch
+victim both
+victim inject
+rmmod nft_reject_inet
+insmod /lib/modules/nft_reject_inet.ko
+wait
+touchstone-agent-watch --remove
+echo \"removed $?\"
+ls /sys/fs/bpf
+";
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A PC without firmware of ours does these deeds; what it said, and what was told.
+fn boot(words: &str, deeds: &str) -> (Scratch, PathBuf) {
+    let scratch = Scratch::new().unwrap();
+    let folder = scratch.folder("events").unwrap();
+    let at = |name: &str| folder.join(name).display().to_string();
+    bpf::build(&folder.join("watch.bpf.o")).unwrap();
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/victim.c");
+    run(Command::new("gcc").args(["-O1", "-static", source, "-o", &at("victim")]));
+    let kernel = Kernel::find().unwrap();
+    let mut initramfs = Initramfs::new(&kernel).unwrap();
+    let events = Path::new(env!("CARGO_BIN_EXE_touchstone-events"));
+    let watch = programs().unwrap().join("touchstone-agent-watch");
+    initramfs.program(&watch, "/bin/touchstone-agent-watch").unwrap();
+    initramfs.program(events, "/bin/touchstone-events").unwrap();
+    initramfs.program(&folder.join("victim"), "/bin/victim").unwrap();
+    initramfs.program(&folder.join("victim"), "/bin/nothing").unwrap();
+    let object = std::fs::read(folder.join("watch.bpf.o")).unwrap();
+    initramfs.file("/etc/watch.bpf.o", &object);
+    initramfs.file("/etc/deeds", [BEFORE, deeds, AFTER].concat().as_bytes());
+    initramfs.service(&Service { name: "deeds", command: "sh /etc/deeds" }).unwrap();
+    initramfs.write(&folder.join("initrd")).unwrap();
+    std::fs::File::create(folder.join("out.img")).unwrap().set_len(8 << 20).unwrap();
+    let qemu = tools::find("qemu-system-x86_64", "qemu-system-x86").unwrap();
+    let drive = format!("if=none,id=out,format=raw,file={}", at("out.img"));
+    let mut machine = Launch::new("qemu", qemu, at("qemu.log"))
+        .args(["-machine", "q35,accel=tcg", "-cpu", "max", "-m", "512", "-no-reboot"])
+        .args(["-nodefaults", "-no-user-config", "-display", "none"])
+        .args(["-drive", &drive, "-device", "virtio-blk-pci,drive=out"])
+        .args(["-serial", &format!("file:{}", at("console.log"))])
+        .args(["-kernel", &kernel.image.display().to_string(), "-initrd", &at("initrd")])
+        .args(["-append", &format!("console=ttyS0 audit=0 {words}")])
+        .start()
+        .unwrap();
+    machine.wait(Duration::from_mins(5)).unwrap_or_else(|error| {
+        let console = std::fs::read(folder.join("console.log")).unwrap_or_default();
+        panic!("{error:#}: {}", String::from_utf8_lossy(&console))
+    });
+    run(Command::new("tar").arg("-xf").arg(at("out.img")).arg("-C").arg(&folder));
+    (scratch, folder)
+}
+
+/// The words of the first line that begins so, after those.
+fn line<'a>(text: &'a str, begins: &str) -> Vec<&'a str> {
+    let found = text.lines().find_map(|line| line.strip_prefix(begins));
+    found.unwrap_or_else(|| panic!("no `{begins}` in\n{text}")).split_whitespace().collect()
+}
+
+#[test]
+fn the_kernel_tells_at_once_and_what_was_done_is_found() {
+    let (_scratch, folder) = boot("lsm=lockdown,yama,integrity,bpf", DEEDS);
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let (said, events) = (read("said"), read("events"));
+    eprintln!("{said}\n{events}");
+    assert_eq!(line(&said, "loaded"), ["0"]);
+    assert_eq!(line(&said, "removed"), ["0"]);
+    assert!(said.contains("module_loaded\n"), "{said}");
+
+    assert!(events.lines().any(|it| it.starts_with("saw Started") && it.ends_with("/bin/nothing")));
+    assert!(events.lines().any(|it| it.starts_with("saw Module")), "{events}");
+    for (deed, saw, found) in [
+        ("patch", "Protected", "Patched"),
+        ("both", "Mapped", "Writable"),
+        ("inject", "Traced", "Patched"),
+    ] {
+        let did = line(&said, &format!("did {deed}"));
+        let (pid, at): (&str, u64) = (did[0], did[1].parse().unwrap());
+        let told = events.lines().any(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            words.starts_with(&["saw", saw]) && words[2..4].contains(&pid)
+        });
+        assert!(told, "{deed}: {events}");
+        let found = line(&events, &format!("found {found} {pid}"));
+        let then: u64 = found[0].parse().unwrap();
+        eprintln!("{deed}: {} ms until it was found", (then - at) / 1_000_000);
+        // QEMU without KVM is ten times slower than a device.
+        assert!(then - at < 500_000_000, "{deed} was found late");
+    }
+}
+
+#[test]
+fn a_kernel_without_bpf_among_its_security_modules_says_so() {
+    let deeds = "\
+touchstone-agent-watch --object /etc/watch.bpf.o
+echo \"loaded $?\"
+ls /sys/fs/bpf
+umount /sys/kernel/security
+touchstone-agent-watch --object /etc/watch.bpf.o
+echo \"again $?\"
+ls /sys/fs/bpf
+";
+    let (_scratch, folder) = boot("lsm=lockdown,yama,integrity", deeds);
+    let said = std::fs::read_to_string(folder.join("said")).unwrap();
+    assert_eq!(line(&said, "loaded"), ["1"]);
+    assert!(said.contains("add it to lsm= on the kernel's command line [agent.lsm.unlisted]"));
+    // Whoever cannot be asked is found out: the programs are in, and the kernel does not call them.
+    assert_eq!(line(&said, "again"), ["1"]);
+    assert!(said.contains("[agent.lsm.silent]"), "{said}");
+    assert!(!said.contains("\ntouchstone\n"), "nothing stays pinned: {said}");
+}
