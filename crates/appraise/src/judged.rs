@@ -36,9 +36,32 @@ impl Found {
         self.files.values().map(Vec::len).sum::<usize>()
             + self.violations.iter().map(Vec::len).sum::<usize>()
     }
+
+    fn octets(&self) -> usize {
+        let note = |note: &Note| size_of::<Note>() + note.text.len();
+        self.files.values().flatten().map(octets).sum::<usize>()
+            + self.violations.iter().flatten().map(note).sum::<usize>()
+    }
+}
+
+/// Octets of memory that a value takes.
+fn octets(value: &Value) -> usize {
+    let beside = match value {
+        Value::Text(text) => text.len(),
+        Value::Record(record) => {
+            record.fields().map(|(_, value)| size_of::<&str>() + octets(value)).sum()
+        }
+        value => value.elements().unwrap_or(&[]).iter().map(octets).sum(),
+    };
+    size_of::<Value>() + beside
 }
 
 impl Judged {
+    /// Octets of memory that it takes, about: for whoever keeps those of many devices.
+    pub fn octets(&self) -> usize {
+        size_of::<Self>() + self.by.octets() + self.found.octets()
+    }
+
     /// What is to be kept of evidence; `None` if it proves no list, or if too much was found.
     pub(crate) fn of(evidence: &Verified<Evidence>, view: &View<'_>, found: Found) -> Option<Self> {
         let checkpoint = evidence.ima_proven()?.checkpoint;

@@ -50,4 +50,4 @@ pub use judged::Judged;
 pub use references::{Document, References};
 pub use touchstone_policy::Status;
 pub use touchstone_policy::ar4si::{Dimension, Tier};
-pub use verifier::{DeviceFacts, Verifier, reason};
+pub use verifier::{DeviceFacts, Judgement, Verifier, reason};

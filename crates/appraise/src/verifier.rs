@@ -19,6 +19,10 @@ const MAX_REASON: usize = 800;
 const MAX_TOLD: usize = 3;
 /// Log entries of one control that are named.
 const MAX_EVENTS: usize = 16;
+/// Claims with a record for each file that was measured.
+const EVERY_FILE: [&str; 2] = ["ima.entries", "ima.files"];
+/// Entries of an IMA list beyond which nobody is given all of them as claims who does not ask.
+const MOST_LISTED: usize = 1024;
 /// AR4SI: the evidence did not validate cryptographically.
 const CRYPTO_FAILED: i8 = 99;
 /// AR4SI: the verifier could not do its work.
@@ -42,18 +46,42 @@ pub struct DeviceFacts {
     pub evidence_at: Option<u64>,
 }
 
+/// What [`Verifier::judge`] makes of evidence.
+#[derive(Clone, Debug)]
+pub struct Judgement {
+    /// The conclusion.
+    pub appraisal: Appraisal,
+    /// The claims of the whole [`catalog`](crate::catalog()) but `reference.*`; `None` if the
+    /// evidence carries no proven PCR values.
+    pub claims: Option<ClaimSet>,
+    /// Claims that are not among them, since no control asks for them and they list every file of a
+    /// long IMA list.
+    pub left_out: Vec<String>,
+    /// For next time.
+    pub judged: Option<Judged>,
+}
+
 /// A policy with the reference values that it is judged by.
 #[derive(Clone, Debug)]
 pub struct Verifier {
     policy: Policy,
     references: References,
     reference_claims: crate::facts::ReferenceClaims,
+    /// The claims of evidence that the policy does not ask for.
+    others: Vec<String>,
 }
 
 impl Verifier {
     /// A verifier for one tenant.
     pub fn new(policy: Policy, references: References) -> Self {
-        Self { policy, references, reference_claims: crate::facts::ReferenceClaims::default() }
+        let asked: Vec<&str> = policy.claims().collect();
+        // What the reference values say is the same for every device, and made of these alone.
+        let other = |name: &&str| !asked.contains(name) && !name.starts_with("reference.");
+        let catalog = crate::catalog();
+        let others = catalog.claims().map(|(name, _)| name).filter(other);
+        let others = others.map(str::to_owned).collect();
+        let reference_claims = crate::facts::ReferenceClaims::default();
+        Self { policy, references, reference_claims, others }
     }
 
     /// The policy.
@@ -99,15 +127,58 @@ impl Verifier {
         let known = last.and_then(|last| last.about(evidence, &view));
         let by = self.by(crypto, &view, device, now);
         let (facts, found) = Facts::new(&by, &claims, self.policy.claims(), known);
-        let outcomes = self.policy.evaluate(&facts);
+        (self.conclude(&claims, &facts, device, now), Judged::of(evidence, &view, found))
+    }
+
+    /// As [`appraise_after`](Self::appraise_after), and what the evidence says beside what the policy
+    /// asks for, for another policy to be tried on: everything is looked at once.
+    pub fn judge(
+        &self,
+        crypto: &dyn Crypto,
+        evidence: &Verified<Evidence>,
+        device: &DeviceFacts,
+        now: u64,
+        last: Option<&Judged>,
+    ) -> Judgement {
+        let Some(claims) = claims(crypto, evidence) else {
+            let appraisal = self.undecided(device, now);
+            return Judgement { appraisal, claims: None, left_out: Vec::new(), judged: None };
+        };
+        let view = View::new(&self.references, &device.id, now);
+        let known = last.and_then(|last| last.about(evidence, &view));
+        let by = self.by(crypto, &view, device, now);
+        let long = claims.ima.is_some_and(|list| list.len() > MOST_LISTED);
+        let (left_out, others): (Vec<&str>, Vec<&str>) = self
+            .others
+            .iter()
+            .map(String::as_str)
+            .partition(|name| long && EVERY_FILE.contains(name));
+        let wanted = self.policy.claims().chain(others);
+        let (facts, found) = Facts::new(&by, &claims, wanted, known);
+        Judgement {
+            appraisal: self.conclude(&claims, &facts, device, now),
+            claims: Some(facts.into_claims()),
+            left_out: left_out.into_iter().map(str::to_owned).collect(),
+            judged: Judged::of(evidence, &view, found),
+        }
+    }
+
+    fn conclude(
+        &self,
+        claims: &Evidenced<'_>,
+        facts: &Facts,
+        device: &DeviceFacts,
+        now: u64,
+    ) -> Appraisal {
+        let outcomes = self.policy.evaluate(facts);
         let mut vector = TrustVector::default();
         for outcome in &outcomes {
             vector.take(outcome.value());
         }
         let controls: Vec<ControlResult> =
-            outcomes.iter().map(|outcome| control(outcome, &facts)).collect();
-        let not_evaluated = self.not_evaluated(&claims, &controls);
-        let appraisal = Appraisal {
+            outcomes.iter().map(|outcome| control(outcome, facts)).collect();
+        let not_evaluated = self.not_evaluated(claims, &controls);
+        Appraisal {
             tier: touchstone_policy::tier(&outcomes),
             vector,
             controls,
@@ -115,26 +186,7 @@ impl Verifier {
             policy_id: self.policy_id(),
             appraised_at: now,
             evidence_at: device.evidence_at,
-        };
-        (appraisal, Judged::of(evidence, &view, found))
-    }
-
-    /// Everything that is known of a device from verified evidence: the claims of the whole
-    /// [`catalog`](crate::catalog()) but `reference.*`, for another policy to judge. `None` if the
-    /// evidence carries no proven PCR values.
-    pub fn claims(
-        &self,
-        crypto: &dyn Crypto,
-        evidence: &Verified<Evidence>,
-        device: &DeviceFacts,
-        now: u64,
-    ) -> Option<ClaimSet> {
-        let claims = claims(crypto, evidence)?;
-        let catalog = crate::catalog();
-        let names = catalog.claims().map(|(name, _)| name);
-        let view = View::new(&self.references, &device.id, now);
-        let (facts, _) = Facts::new(&self.by(crypto, &view, device, now), &claims, names, None);
-        Some(facts.into_claims())
+        }
     }
 
     fn by<'a>(

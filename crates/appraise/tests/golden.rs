@@ -232,7 +232,8 @@ fn claims_of(attester: &Attester) -> ClaimSet {
     let evidence = Evidence::decode(&attester.evidence(&challenge)).unwrap();
     let evidence = evidence.verify(&AwsLc, &attester.lak(), &challenge).unwrap();
     let verifier = verifier();
-    let mut json = claims::to_json(&verifier.claims(&AwsLc, &evidence, &device(), NOW).unwrap());
+    let mut json =
+        claims::to_json(&verifier.judge(&AwsLc, &evidence, &device(), NOW, None).claims.unwrap());
     json.extend(claims::to_json(&verifier.reference_claims("device-1", NOW)));
     let read = claims::from_json(&json, &catalog()).unwrap();
     assert_eq!(claims::to_json(&read), json, "nothing is lost on the way");

@@ -5,6 +5,7 @@ mod appraise;
 mod certify;
 mod identify;
 mod onboard;
+mod remembered;
 
 pub use certify::NotIssued;
 pub(crate) use identify::peer_sha256;
@@ -30,6 +31,7 @@ pub struct Judge {
     trust: Arc<Trust>,
     key: Arc<SoftSigner>,
     refusals: Throttle,
+    remembered: Arc<remembered::Remembered>,
     /// Large pieces of work at once.
     work: tokio::sync::Semaphore,
 }
@@ -114,8 +116,8 @@ impl Judge {
     ) -> Self {
         let work = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let work = tokio::sync::Semaphore::new(work);
-        let refusals = Throttle::default();
-        Self { config, store, authority, trust, key: Arc::new(key), refusals, work }
+        let (refusals, remembered) = (Throttle::default(), Arc::default());
+        Self { config, store, authority, trust, key: Arc::new(key), refusals, remembered, work }
     }
 
     /// Answers what an exchange with `peer` asks.

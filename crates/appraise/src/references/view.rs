@@ -36,6 +36,15 @@ pub(crate) struct JudgedBy {
     publishers: Vec<Standing>,
 }
 
+impl JudgedBy {
+    /// Octets of memory that it takes beside itself.
+    pub(crate) fn octets(&self) -> usize {
+        size_of_val(self.sets.as_slice())
+            + size_of_val(self.assigned.as_slice())
+            + size_of_val(self.publishers.as_slice())
+    }
+}
+
 /// The values for one device at one time; the good ones before the outdated.
 pub(crate) struct View<'a> {
     layers: Vec<Layer<'a>>,

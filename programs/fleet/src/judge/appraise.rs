@@ -1,5 +1,6 @@
 //! Attestation: a nonce, evidence, a judgement, and what follows from it.
 
+use super::remembered::Remembered;
 use super::{Judge, Memory, No};
 use crate::api::types::{AttestResult, Control, Fact, Named, VectorEntry};
 use crate::clock;
@@ -14,7 +15,7 @@ use touchstone_appraise::{
 use touchstone_crypto::{Crypto, HashAlgorithm, Verified};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_evidence::tpm::LakPublic;
-use touchstone_evidence::{Challenge, Error, Evidence, ImaHistory, PcrSelection, claims};
+use touchstone_evidence::{Challenge, Error, Evidence, ImaHistory, PcrSelection};
 use touchstone_measure::ima::Discontinuity;
 use touchstone_policy::ar4si::TrustValue;
 
@@ -39,6 +40,8 @@ struct Case {
     ldevid: Option<(Vec<u8>, String)>,
     /// What is known of the device's IMA list.
     history: Option<Vec<u8>>,
+    /// What was found of these lists.
+    remembered: Arc<Remembered>,
 }
 
 impl Judge {
@@ -91,6 +94,7 @@ impl Judge {
             lifetime: self.config.appraisal.max_age.as_secs(),
             ldevid,
             history,
+            remembered: Arc::clone(&self.remembered),
         };
         let mut draft = self.heavy(move || case.judge()).await??;
         if let Some(asked) = draft.asks() {
@@ -182,14 +186,18 @@ impl Case {
         if let Err(Error::Ima(why @ Discontinuity::NeedsAll { .. })) = &evidence {
             return Err(No::refused(why.code(), format!("{why}; attest again")));
         }
-        let judge = &self.verifier;
+        let (verifier, remembered) = (&self.verifier, &self.remembered);
         let (appraisal, found, claims) = match &evidence {
-            Ok(evidence) => (
-                judge.appraise(&AwsLc, evidence, &facts, now),
-                told(evidence),
-                judge.claims(&AwsLc, evidence, &facts, now),
-            ),
-            Err(error) => (judge.appraise_unverified(error, &facts, now), Vec::new(), None),
+            Ok(evidence) => {
+                let last = remembered.take(verifier, &device.id);
+                let judgement = verifier.judge(&AwsLc, evidence, &facts, now, last.as_ref());
+                if let Some(judged) = judgement.judged {
+                    remembered.put(verifier, &device.id, judged);
+                }
+                let claims = judgement.claims.map(|claims| (claims, judgement.left_out));
+                (judgement.appraisal, told(evidence), claims)
+            }
+            Err(error) => (verifier.appraise_unverified(error, &facts, now), Vec::new(), None),
         };
         let mut ear = Ear::new(&appraisal, &facts, self.lifetime).with_nonce(&challenge.nonce);
         let jkt = match &self.ldevid {
@@ -220,8 +228,9 @@ impl Case {
                 let new = ImaHistory::of(evidence)?;
                 (Some(&new) != history.as_ref()).then_some(new)
             }),
-            claims: claims.map(|claims| {
+            claims: claims.map(|(claims, left_out)| {
                 let times = StoredClaims {
+                    omitted: left_out,
                     evidence_at: given_at,
                     appraised_at: now,
                     expires: ear.expires,
@@ -315,16 +324,15 @@ const fn outcome(status: Status) -> &'static str {
 
 /// Facts of the evidence that help a person.
 fn told(evidence: &Verified<Evidence>) -> Vec<Fact> {
-    let Some(claims) = claims(&AwsLc, evidence) else { return Vec::new() };
     let fact = |label: &str, value: String| Fact { label: label.into(), value };
     let mut facts = Vec::new();
     if let Some(log) = evidence.event_log() {
         facts.push(fact("Boot log", format!("{} events explain the quote", log.events().len())));
     }
-    if let Some(list) = claims.ima {
+    if let Some(list) = evidence.ima_log() {
         facts.push(fact("IMA log", format!("{} entries", list.len())));
     }
-    let Some(runtime) = claims.runtime else { return facts };
+    let Some(runtime) = evidence.runtime() else { return facts };
     facts.extend([
         fact("Agent", runtime.agent_version.chars().take(64).collect()),
         fact("Uptime", format!("{} s", runtime.uptime_ms / 1000)),
@@ -336,3 +344,6 @@ fn told(evidence: &Verified<Evidence>) -> Vec<Fact> {
     }));
     facts
 }
+
+#[cfg(test)]
+mod tests;
