@@ -6,7 +6,7 @@ use crate::{Claims, Countermeasure, Value, explain};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::Cell;
+use core::cell::{Cell, OnceCell};
 use core::cmp::Ordering;
 use core::time::Duration;
 
@@ -19,11 +19,16 @@ impl Policy {
     ///
     /// Nothing is written out yet: [`Outcome::explanation`] does that where it is wanted.
     pub fn evaluate<'a>(&'a self, claims: &'a dyn Claims) -> Vec<Outcome<'a>> {
-        let mut facts = Facts::resolved(self, claims);
+        let mut facts = Facts::new(self, claims);
         let excepted = self.exceptions_for(&facts);
         let mut judge = |control: &'a Control| {
             facts.fresh = control.fresh;
-            let verdict = control.requires.iter().map(|test| holds(test, &facts, None));
+            let mut truths = Truths::default();
+            let verdict = control.requires.iter().map(|test| {
+                let truth = holds(test, &facts, None);
+                truths.push(truth);
+                truth
+            });
             let status = match all(verdict) {
                 Truth::True => Status::Passed,
                 Truth::False => Status::Failed,
@@ -36,14 +41,14 @@ impl Policy {
                 exception = given.clone().find(|exception| claims.now() < exception.until);
                 expired = given.find(|exception| exception.until <= claims.now());
             }
-            Outcome { policy: self, control, status, exception, expired, claims }
+            Outcome { policy: self, control, status, truths, exception, expired, claims }
         };
         self.controls.iter().map(&mut judge).collect()
     }
 
     /// Exceptions whose condition holds, whether or not their time is over.
-    fn exceptions_for(&self, facts: &Facts<'_>) -> Vec<&Exception> {
-        let applies = |exception: &&Exception| {
+    fn exceptions_for<'a>(&'a self, facts: &Facts<'a>) -> Vec<&'a Exception> {
+        let applies = |exception: &&'a Exception| {
             let when = exception.when.as_ref();
             when.is_none_or(|when| holds(when, facts, None) == Truth::True)
         };
@@ -57,6 +62,7 @@ pub struct Outcome<'a> {
     policy: &'a Policy,
     control: &'a Control,
     status: Status,
+    truths: Truths,
     exception: Option<&'a Exception>,
     expired: Option<&'a Exception>,
     claims: &'a dyn Claims,
@@ -157,7 +163,7 @@ impl<'a> Outcome<'a> {
 
     /// What was found, with the actual values: `agent.version is 1.1.0, wanted at least 1.2.0`.
     pub fn explanation(&self) -> String {
-        let mut words = explain::outcome(self.control, &self.facts());
+        let mut words = explain::outcome(self.control, self.truths, &self.facts());
         if let Some(exception) = self.exception {
             words = format!(
                 "{words}; excepted until {} by {} (exception `{}`): {}",
@@ -175,13 +181,11 @@ impl<'a> Outcome<'a> {
     /// The elements of lists that made it fail, at most 16: a record of the event log carries its
     /// index, say.
     pub fn offenders(&self) -> Vec<&'a Value> {
-        explain::offenders(self.control, &self.facts())
+        explain::offenders(self.control, self.truths, &self.facts())
     }
 
     fn facts(&self) -> Facts<'a> {
-        let mut facts = Facts::resolved(self.policy, self.claims);
-        facts.fresh = self.control.fresh;
-        facts
+        Facts { fresh: self.control.fresh, ..Facts::new(self.policy, self.claims) }
     }
 }
 
@@ -224,6 +228,35 @@ impl Truth {
     }
 }
 
+/// What became of the first requirements of a control, so that nobody has to find out again who asks
+/// why: two bits each.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Truths {
+    bits: u32,
+    count: u32,
+}
+
+impl Truths {
+    const MOST: u32 = 16;
+
+    fn push(&mut self, truth: Truth) {
+        if self.count < Self::MOST {
+            self.bits |= (truth as u32) << (2 * self.count);
+            self.count += 1;
+        }
+    }
+
+    /// That of the requirement at a place; `None` if nobody looked.
+    pub(crate) fn of(self, place: usize) -> Option<Truth> {
+        let place = u32::try_from(place).ok().filter(|place| *place < self.count)?;
+        Some(match (self.bits >> (2 * place)) & 3 {
+            0 => Truth::True,
+            1 => Truth::False,
+            _ => Truth::Unknown,
+        })
+    }
+}
+
 fn all(parts: impl Iterator<Item = Truth>) -> Truth {
     let mut truth = Truth::True;
     for part in parts {
@@ -243,48 +276,53 @@ fn any(parts: impl Iterator<Item = Truth>) -> Truth {
 /// What is known, and how much may still be looked at.
 pub(crate) struct Facts<'a> {
     policy: &'a Policy,
-    /// Every claim of the policy with its age, looked up once.
-    slots: Vec<Slot<'a>>,
+    claims: &'a dyn Claims,
+    /// Every claim of the policy with its age, looked up once, and only if somebody asks.
+    slots: Vec<OnceCell<Slot<'a>>>,
     now: Value,
     /// How old a claim may be at most: what the control says that is judged.
     fresh: Option<Duration>,
     left: Cell<u32>,
 }
 
-#[derive(Clone, Copy)]
 struct Slot<'a> {
     value: Option<&'a Value>,
     age: Option<Duration>,
 }
 
 impl<'a> Facts<'a> {
-    pub(crate) fn resolved(policy: &'a Policy, claims: &'a dyn Claims) -> Self {
-        let slot = |name: &String| Slot { value: claims.claim(name), age: claims.age(name) };
-        Self {
-            policy,
-            slots: policy.claims.iter().map(slot).collect(),
-            now: Value::Time(claims.now()),
-            fresh: None,
-            left: Cell::new(WORK),
-        }
+    pub(crate) fn new(policy: &'a Policy, claims: &'a dyn Claims) -> Self {
+        let slots = policy.claims.iter().map(|_| OnceCell::new()).collect();
+        let now = Value::Time(claims.now());
+        Self { policy, claims, slots, now, fresh: None, left: Cell::new(WORK) }
+    }
+
+    fn slot(&self, at: usize) -> Option<&Slot<'a>> {
+        let name = self.policy.claims.get(at)?;
+        let found = || Slot { value: self.claims.claim(name), age: self.claims.age(name) };
+        Some(self.slots.get(at)?.get_or_init(found))
     }
 
     /// The claim, unless it is older than the control allows.
-    fn claim(&self, slot: usize) -> Option<&'a Value> {
-        let value = self.slots.get(slot)?.value?;
-        (!self.is_stale(slot)).then_some(value)
+    fn claim(&self, at: usize) -> Option<&'a Value> {
+        let slot = self.slot(at)?;
+        slot.value.filter(|_| !self.has_gone_stale(slot))
     }
 
     /// Whether something is said about the claim that is too old, or of an age that is not known.
-    fn is_stale(&self, slot: usize) -> bool {
-        let (Some(fresh), Some(slot)) = (self.fresh, self.slots.get(slot)) else { return false };
-        slot.value.is_some() && slot.age.is_none_or(|age| age > fresh)
+    fn is_stale(&self, at: usize) -> bool {
+        self.slot(at).is_some_and(|slot| self.has_gone_stale(slot))
+    }
+
+    fn has_gone_stale(&self, slot: &Slot<'_>) -> bool {
+        let too_old = |fresh| slot.age.is_none_or(|age| age > fresh);
+        slot.value.is_some() && self.fresh.is_some_and(too_old)
     }
 
     /// What is wrong with the age of the claim behind an operand.
     pub(crate) fn staleness(&self, operand: &Operand) -> Option<(Option<Duration>, Duration)> {
         let slot = root(operand)?;
-        let age = self.slots.get(slot)?.age;
+        let age = self.slot(slot)?.age;
         self.is_stale(slot).then(|| self.fresh.map(|fresh| (age, fresh)))?
     }
 

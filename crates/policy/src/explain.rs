@@ -1,7 +1,7 @@
 //! A policy in plain language, and what became of it with the values of one device.
 
 use crate::ast::{Comparison, Control, Operand, Test};
-use crate::evaluate::{Facts, Scope, Scopes, Truth};
+use crate::evaluate::{Facts, Scope, Scopes, Truth, Truths};
 use crate::evaluate::{contains, element_holds, elements, holds, read};
 use crate::{Catalog, Value};
 use alloc::format;
@@ -167,10 +167,10 @@ impl<'a> Words<'a> {
 }
 
 /// What was found for each requirement that decided the outcome.
-pub(crate) fn outcome(control: &Control, facts: &Facts<'_>) -> String {
+pub(crate) fn outcome<'a>(control: &'a Control, truths: Truths, facts: &Facts<'a>) -> String {
     let mut told = Vec::new();
-    for test in &control.requires {
-        let truth = holds(test, facts, None);
+    for (place, test) in control.requires.iter().enumerate() {
+        let truth = truths.of(place).unwrap_or_else(|| holds(test, facts, None));
         told.push((truth, finding(test, truth, facts, None)));
     }
     let passed = told.iter().all(|(truth, _)| *truth == Truth::True);
@@ -361,10 +361,15 @@ fn clip(text: &str) -> String {
 }
 
 /// The elements that made the control fail.
-pub(crate) fn offenders<'a>(control: &'a Control, facts: &Facts<'a>) -> Vec<&'a Value> {
+pub(crate) fn offenders<'a>(
+    control: &'a Control,
+    truths: Truths,
+    facts: &Facts<'a>,
+) -> Vec<&'a Value> {
     let mut found = Vec::new();
-    for test in &control.requires {
-        if holds(test, facts, None) != Truth::True {
+    for (place, test) in control.requires.iter().enumerate() {
+        let truth = truths.of(place).unwrap_or_else(|| holds(test, facts, None));
+        if truth != Truth::True {
             collect_offenders(test, facts, None, &mut found);
         }
     }

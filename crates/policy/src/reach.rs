@@ -142,7 +142,7 @@ impl<'a> Search<'a> {
         };
         self.value(left).zip(self.value(right))?;
         let nothing = ClaimSet::new();
-        match holds(test, &Facts::resolved(self.policy, &nothing), None) {
+        match holds(test, &Facts::new(self.policy, &nothing), None) {
             Truth::True => Some(true),
             Truth::False => Some(false),
             Truth::Unknown => None,

@@ -28,7 +28,9 @@ fn judged<'a>(source: &'a Source<'_>, from: usize) -> impl Iterator<Item = File<
 }
 
 pub(super) fn entries(source: &Source<'_>) -> Value {
-    Value::list(judged(source, 0).map(|file| file.record(None)))
+    let mut all = Vec::with_capacity(source.evidence.ima.len());
+    all.extend(judged(source, 0).map(|file| file.record(None)));
+    Value::List(all)
 }
 
 /// Each with who signed it, if that is a publisher who may.
@@ -37,20 +39,20 @@ pub(super) fn all(source: &Source<'_>) -> Value {
         let by_digest = file.by_digest(source.references);
         let signed = source.references.signed(source.crypto, &file.entry);
         let standing = best(by_digest, &signed);
-        let mut fields = file.fields();
+        let mut fields = file.fields(4);
         if let Signed::By(publisher, _) = &signed {
-            fields.push(("publisher", publisher.name().into()));
+            fields.push(("publisher".into(), publisher.name().into()));
         }
-        fields.push(("known", standing.is_some().into()));
-        fields.push(("outdated", (standing == Some(Standing::Outdated)).into()));
+        fields.push(("known".into(), standing.is_some().into()));
+        fields.push(("outdated".into(), (standing == Some(Standing::Outdated)).into()));
         if !matches!(signed, Signed::By(..)) {
             let why = match standing {
                 Some(_) => format!("{}, is known by its digest, {signed}", file.place()),
                 None => file.unknown_because(source.references, &signed),
             };
-            fields.push(("why", why.into()));
+            fields.push(("why".into(), why.into()));
         }
-        to_record(fields)
+        Value::Record(fields.into_iter().collect())
     }))
 }
 
@@ -137,20 +139,17 @@ impl File<'_> {
     }
 
     fn record(&self, why: Option<String>) -> Value {
-        let mut fields = self.fields();
-        fields.extend(why.map(|why| ("why", Value::from(why))));
-        to_record(fields)
+        let mut fields = self.fields(usize::from(why.is_some()));
+        fields.extend(why.map(|why| ("why".into(), why.into())));
+        Value::Record(fields.into_iter().collect())
     }
 
-    fn fields(&self) -> Vec<(&'static str, Value)> {
-        let mut fields = Vec::with_capacity(7);
-        fields.push(("index", i64::from(self.entry.index).into()));
-        fields.extend(self.digest.map(|digest| ("digest", Value::from(digest))));
-        fields.push(("path", self.path.as_ref().into()));
+    /// Index, digest and path, with room for so many fields more.
+    fn fields(&self, more: usize) -> Vec<(Cow<'static, str>, Value)> {
+        let mut fields = Vec::with_capacity(3 + more);
+        fields.push(("index".into(), i64::from(self.entry.index).into()));
+        fields.extend(self.digest.map(|digest| ("digest".into(), digest.into())));
+        fields.push(("path".into(), self.path.as_ref().into()));
         fields
     }
-}
-
-fn to_record(fields: Vec<(&'static str, Value)>) -> Value {
-    Value::Record(fields.into_iter().map(|(name, value)| (name.into(), value)).collect())
 }

@@ -306,13 +306,23 @@ impl Log {
     /// The entry at a place, which was parsed before.
     fn at(&self, place: usize) -> Entry<'_> {
         let start = self.places.get(place).map_or(self.octets.len(), |&start| start as usize);
-        let mut reader = Reader::new(self.octets.get(start..).unwrap_or(&[]));
-        let limits = Limits { entry: usize::MAX, ..Limits::DEFAULT };
         let index = self.first.saturating_add(u32::try_from(place).unwrap_or(u32::MAX));
-        match header(&mut reader, self.format, limits) {
-            Ok(header) => header.entry(index, start, self.format.order),
-            // The octets have not changed since they parsed.
-            Err(_) => Entry::nothing(index, start),
+        // The octets have not changed since they parsed.
+        self.parsed(place, start, index).unwrap_or(Entry::nothing(index, start))
+    }
+
+    /// As [`header`] does it, without its checks: this is done again and again.
+    fn parsed(&self, place: usize, start: usize, index: u32) -> Option<Entry<'_>> {
+        let end = self.places.get(place + 1).map_or(self.octets.len(), |&end| end as usize);
+        let octets = self.octets.get(start..end)?.get(4..)?;
+        let (template_digest, rest) = octets.split_at_checked(self.format.template_digest)?;
+        let mut reader = Reader::new(rest);
+        let order = self.format.order;
+        let template = Template::named(order.sized(&mut reader).ok()?).ok()?;
+        if !template.is_original() {
+            reader.take(4).ok()?;
         }
+        let header = Header { pcr: PCR, template_digest, template, data: reader.rest() };
+        Some(header.entry(index, start, order))
     }
 }
