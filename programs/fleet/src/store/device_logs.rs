@@ -69,9 +69,9 @@ mod tests {
     use crate::store::devices::tests::device;
     use touchstone_audit::Code;
 
-    #[test]
-    fn entries_are_taken_once_whoever_else_brings_them() {
-        let mut db = Db::in_memory("default").unwrap();
+    on_both! { entries_are_taken_once_whoever_else_brings_them }
+
+    fn entries_are_taken_once_whoever_else_brings_them(mut db: Db) {
         let id = db.enroll(&device(1), 1).unwrap().id;
         let before = db.device_log(&id).unwrap();
         assert_eq!(before, DeviceLog::default());
