@@ -1,10 +1,11 @@
 //! How many devices a policy may act on at once: the rest is held back until somebody approves, so that
 //! a policy that is wrong does not stop a plant in one go.
 
+use super::connection::{Fault, OptionalExtension};
+use super::value::{Row, params};
 use super::{Db, NewEvent, Write};
 use crate::Error;
 use crate::api::types::Hold;
-use rusqlite::{OptionalExtension, Row, params};
 use std::time::Duration;
 use touchstone_audit::Code;
 
@@ -39,7 +40,7 @@ pub struct NewHold {
 
 const COLUMNS: &str = "SELECT device, policy, asked, since, admitted, operator, ended FROM holds";
 
-fn hold(row: &Row<'_>) -> rusqlite::Result<Hold> {
+fn hold(row: &Row) -> Result<Hold, Fault> {
     let (admitted, ended): (Option<u64>, Option<u64>) = (row.get(4)?, row.get(6)?);
     Ok(Hold {
         device: row.get(0)?,
