@@ -71,7 +71,6 @@ fn verifier(policy: &str, files: &[(&str, u8)]) -> Arc<Verifier> {
 struct Scene {
     attester: Attester,
     boot: u32,
-    key: Arc<SoftSigner>,
     verifier: Arc<Verifier>,
     remembered: Arc<Remembered>,
     history: Option<ImaHistory>,
@@ -79,11 +78,9 @@ struct Scene {
 
 impl Scene {
     fn new(verifier: Arc<Verifier>) -> Self {
-        let key = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256).unwrap();
         Self {
             attester: Attester::of_the_rig(),
             boot: 3,
-            key: Arc::new(key),
             verifier,
             remembered: Arc::default(),
             history: None,
@@ -106,9 +103,9 @@ impl Scene {
         let known = self.history.as_ref().filter(|history| history.mark().boot == self.boot);
         let evidence = self.sent(&challenge, known.map_or(0, |history| history.mark().entries));
         let judged = |remembered: &Arc<Remembered>| {
-            let mut result = self.case(&challenge, evidence.clone(), remembered).judge().unwrap();
-            // Signed with a random number, and dated.
-            (result.jwt, result.cwt) = Default::default();
+            let case = self.case(&challenge, evidence.clone(), remembered);
+            let mut result = case.judge().unwrap().result;
+            // What is dated.
             (result.issued, result.expires) = (0, 0);
             let times = result.claims.as_mut().unwrap();
             (times.appraised_at, times.expires) = (0, 0);
@@ -139,7 +136,6 @@ impl Scene {
             evidence,
             pending: Pending { device, challenge: challenge.clone(), given_at: clock::now() },
             verifier: Arc::clone(&self.verifier),
-            key: Arc::clone(&self.key),
             tenant: "default".into(),
             lifetime: 60,
             ldevid: None,
