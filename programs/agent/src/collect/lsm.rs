@@ -138,6 +138,24 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// Whom it was done to.
+    pub const fn whom(&self) -> u32 {
+        match self.what {
+            What::Traced => self.other,
+            _ => self.pid,
+        }
+    }
+
+    /// Whether what it leads to may come only after a first look: hooks are asked before it is done,
+    /// and whoever takes hold of a process does something to it afterwards.
+    pub const fn goes_on(&self) -> bool {
+        match self.what {
+            What::Traced | What::Protected => true,
+            What::Mapped => self.inode == 0,
+            What::Started | What::Module => false,
+        }
+    }
+
     /// Reads an event as watch.bpf.c writes it.
     pub fn decode(octets: &[u8]) -> Option<Self> {
         if octets.len() != EVENT {

@@ -21,7 +21,7 @@ const READY: usize = 1024;
 /// So long a program gets to map its libraries before it is looked at.
 const SETTLE: Duration = Duration::from_millis(20);
 
-/// Whoever takes hold of a process does something to it afterwards: it is looked at once more.
+/// Where something may go on after a first look, there is a second one.
 const AFTERWARDS: Duration = Duration::from_millis(150);
 
 /// Where signals come from.
@@ -54,11 +54,12 @@ impl Signal {
     const fn pid(&self) -> u32 {
         match self {
             Self::Started(it) => it.pid,
-            Self::Seen(it) => match it.what {
-                What::Traced => it.other,
-                _ => it.pid,
-            },
+            Self::Seen(it) => it.whom(),
         }
+    }
+
+    const fn goes_on(&self) -> bool {
+        matches!(self, Self::Seen(it) if it.goes_on())
     }
 }
 
@@ -134,9 +135,8 @@ impl Signals {
             let (due, later) = self.again.drain(..).partition::<Vec<_>, _>(|(at, _)| *at <= now);
             self.again = later;
             let them = std::mem::take(&mut self.waiting);
-            let traced =
-                them.iter().filter(|it| matches!(it, Signal::Seen(it) if it.what == What::Traced));
-            self.again.extend(traced.map(|it| (now + AFTERWARDS, it.pid())));
+            let going_on = them.iter().filter(|it| it.goes_on());
+            self.again.extend(going_on.map(|it| (now + AFTERWARDS, it.pid())));
             self.again.truncate(READY);
             let looking = Arc::clone(keeper);
             let more: Vec<u32> = due.into_iter().map(|(_, pid)| pid).collect();

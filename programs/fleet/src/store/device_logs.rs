@@ -1,10 +1,12 @@
 //! How far each device's own audit log was taken over. Its entries become events in the same
 //! transaction, so that none is lost and none comes twice.
 
-use super::connection::OptionalExtension;
-use super::value::params;
-use super::{Db, NewEvent};
+use super::connection::{Fault, OptionalExtension};
+use super::value::{Row, params};
+use super::{Db, NewEvent, Write};
 use crate::Error;
+
+const PLACE: &str = "SELECT log, seq, place FROM device_logs WHERE device = ?1 AND tenant = ?2";
 
 /// How far a device's log was taken over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,22 +35,19 @@ pub struct TakenOver {
 impl Db {
     /// How far the device's log was taken over.
     pub fn device_log(&mut self, device: &str) -> Result<DeviceLog, Error> {
-        let mut select = self.connection.prepare_cached(
-            "SELECT log, seq, place FROM device_logs WHERE device = ?1 AND tenant = ?2",
-        )?;
-        let row = select.query_row([device, &self.tenant], |row| {
-            Ok(DeviceLog { log: row.get(0)?, seq: row.get(1)?, place: row.get(2)? })
-        });
+        let mut select = self.connection.prepare_cached(PLACE)?;
+        let row = select.query_row(params![device, self.tenant], place);
         Ok(row.optional()?.unwrap_or_default())
     }
 
     /// Takes entries over. False, and nothing is recorded, if somebody else has meanwhile.
     pub fn take_device_log(&mut self, taken: &TakenOver, now: u64) -> Result<bool, Error> {
         let TakenOver { device, before, after, events } = taken;
-        if self.device_log(device)? != *before {
-            return Ok(false);
-        }
         self.write(|write| {
+            // Within the transaction: another fleet may have the same database.
+            if write.device_log(device)? != *before {
+                return Ok(false);
+            }
             write.tx.execute(
                 "INSERT INTO device_logs (device, tenant, log, seq, place, taken)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)
@@ -61,6 +60,18 @@ impl Db {
             Ok(true)
         })
     }
+}
+
+impl Write<'_> {
+    fn device_log(&self, device: &str) -> Result<DeviceLog, Error> {
+        let mut select = self.tx.prepare_cached(PLACE)?;
+        let row = select.query_row(params![device, self.tenant], place);
+        Ok(row.optional()?.unwrap_or_default())
+    }
+}
+
+fn place(row: &Row) -> Result<DeviceLog, Fault> {
+    Ok(DeviceLog { log: row.get(0)?, seq: row.get(1)?, place: row.get(2)? })
 }
 
 #[cfg(test)]

@@ -9,12 +9,12 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use touchstone_agent::collect::exec::Gate;
-use touchstone_agent::collect::lsm::{self, Ring, What};
+use touchstone_agent::collect::lsm::{self, Ring};
 use touchstone_agent::collect::pages::{Scanner, Scope};
 
 /// What is started, and how often.
 const PROGRAM: &str = "/bin/nothing";
-const STARTS: u32 = 100;
+const STARTS: u32 = 30;
 const ROUNDS: u32 = 5;
 
 fn main() -> Result<()> {
@@ -41,21 +41,29 @@ fn follow(long: Duration) -> Result<()> {
             continue;
         }
         std::thread::sleep(Duration::from_millis(20));
-        let seen = seen.into_iter().chain(ring.wait(Duration::ZERO));
-        for it in seen.filter(|it| it.pid != own) {
-            let whom = if it.what == What::Traced { it.other } else { it.pid };
+        let (mut whom, mut again) = (Vec::new(), Vec::new());
+        for it in seen.into_iter().chain(ring.wait(Duration::ZERO)).filter(|it| it.pid != own) {
+            whom.push(it.whom());
+            again.extend(it.goes_on().then(|| it.whom()));
             println!("saw {:?} {} {} {}", it.what, it.pid, it.other, it.name);
-            if it.what == What::Started {
-                continue;
-            }
-            for finding in scanner.look_at(&[whom]).findings {
-                let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-                let now = now.tv_sec * 1_000_000_000 + now.tv_nsec;
-                println!("found {:?} {} {now}", finding.kind, finding.pid);
-            }
+        }
+        whom.sort_unstable();
+        whom.dedup();
+        tell(&mut scanner, &whom);
+        if !again.is_empty() {
+            std::thread::sleep(Duration::from_millis(150));
+            tell(&mut scanner, &again);
         }
     }
     Ok(())
+}
+
+fn tell(scanner: &mut Scanner, whom: &[u32]) {
+    for finding in scanner.look_at(whom).findings {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let now = now.tv_sec * 1_000_000_000 + now.tv_nsec;
+        println!("found {:?} {} {now}", finding.kind, finding.pid);
+    }
 }
 
 /// The time of one start in microseconds: of several rounds the best and the one in the middle.
