@@ -48,9 +48,9 @@ fn opened(document: &Document) -> Verified<Document> {
     let template = Template::new(Kind::CodeSigner, name, now - 60, now + 3_600);
     let certificate = template.self_sign(&AwsLc, &key).unwrap();
     let (signer, text) = ((&certificate, &key as &dyn Signer), document.to_json());
-    let signed = SignedData::sign(&AwsLc, &text, touchstone_cms::DATA, &[signer], now).unwrap();
+    let message = SignedData::sign(&AwsLc, &text, touchstone_cms::DATA, &[signer], now).unwrap();
     let trust = TrustStore::new(vec![certificate]);
-    Document::open(&AwsLc, &signed, &trust, now).unwrap()
+    Document::open(&AwsLc, &message, &trust, now).unwrap()
 }
 
 /// A verifier to whom these files are good.
