@@ -167,10 +167,13 @@ mod tests {
 
     const LIMIT: ResponseLimit = ResponseLimit { devices: 2, every: Duration::from_mins(1) };
 
-    fn fleet(devices: u8) -> (Db, Vec<String>) {
-        let mut db = Db::in_memory("default").unwrap();
-        let ids = (1..=devices).map(|it| db.enroll(&device(it), 1).unwrap().id).collect();
-        (db, ids)
+    on_both! {
+        two_devices_act_and_the_third_waits_for_a_person_who_says_so
+        a_good_verdict_ends_it_and_its_turn_is_used_up_all_the_same
+    }
+
+    fn enrolled(db: &mut Db, devices: u8) -> Vec<String> {
+        (1..=devices).map(|it| db.enroll(&device(it), 1).unwrap().id).collect()
     }
 
     fn admitted(db: &mut Db, id: &str, now: u64) -> bool {
@@ -182,9 +185,8 @@ mod tests {
         db.admit_response(&new, LIMIT, now).unwrap().is_none()
     }
 
-    #[test]
-    fn two_devices_act_and_the_third_waits_for_a_person_who_says_so() {
-        let (mut db, ids) = fleet(3);
+    fn two_devices_act_and_the_third_waits_for_a_person_who_says_so(mut db: Db) {
+        let ids = enrolled(&mut db, 3);
         let all = |db: &mut Db, now| ids.iter().map(|id| admitted(db, id, now)).collect::<Vec<_>>();
         assert_eq!(all(&mut db, 100), [true, true, false]);
         assert_eq!(all(&mut db, 110), [true, true, false], "asked again, nothing changes");
@@ -200,9 +202,8 @@ mod tests {
         assert_eq!((count("respond.proposed"), count("respond.approved")), (1, 1), "told once");
     }
 
-    #[test]
-    fn a_good_verdict_ends_it_and_its_turn_is_used_up_all_the_same() {
-        let (mut db, ids) = fleet(3);
+    fn a_good_verdict_ends_it_and_its_turn_is_used_up_all_the_same(mut db: Db) {
+        let ids = enrolled(&mut db, 3);
         assert!(admitted(&mut db, &ids[0], 100) && admitted(&mut db, &ids[1], 100));
         db.record_result(&result(&ids[0], "affirming", 101)).unwrap();
         assert!(!admitted(&mut db, &ids[2], 102), "whoever flaps makes no room");
