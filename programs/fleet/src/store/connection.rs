@@ -1,5 +1,5 @@
 //! A connection with the database, SQLite or PostgreSQL: the store's statements are the same for both.
-//! They are written as SQLite reads them; [`dialect`](super::dialect) has the few differences.
+//! They are written as SQLite reads them; [`super::dialect`] has the few differences.
 
 use super::dialect;
 use super::postgres::Postgres;
