@@ -1,8 +1,8 @@
 //! What the fleet remembers: a SQLite file or a database of PostgreSQL, owned by one thread.
 //!
 //! A call returns after its transaction is on the disk (write-ahead log, `synchronous = FULL`;
-//! `fsync` and `synchronous_commit`), so whatever was answered survives a `kill -9`. Events stand in the same transaction as what they
-//! tell of. What this is not: a place for keys; those are files of the state directory.
+//! `fsync` and `synchronous_commit`), so whatever was answered survives a `kill -9`. Events stand in the
+//! same transaction as what they tell of. What this is not: a place for keys; those are files of the state directory.
 
 #[cfg(test)]
 #[macro_use]
