@@ -61,6 +61,14 @@ pub struct Judgement {
     pub judged: Option<Judged>,
 }
 
+/// One look at evidence, before anybody asks for its claims.
+struct Look<'n> {
+    appraisal: Appraisal,
+    facts: Facts,
+    left_out: Vec<&'n str>,
+    judged: Option<Judged>,
+}
+
 /// A policy with the reference values that it is judged by.
 #[derive(Clone, Debug)]
 pub struct Verifier {
@@ -120,14 +128,10 @@ impl Verifier {
         now: u64,
         last: Option<&Judged>,
     ) -> (Appraisal, Option<Judged>) {
-        let Some(claims) = claims(crypto, evidence) else {
-            return (self.undecided(device, now), None);
-        };
-        let view = View::new(&self.references, &device.id, now);
-        let known = last.and_then(|last| last.about(evidence, &view));
-        let by = self.by(crypto, &view, device, now);
-        let (facts, found) = Facts::new(&by, &claims, self.policy.claims(), known);
-        (self.conclude(&claims, &facts, device, now), Judged::of(evidence, &view, found))
+        match self.look(crypto, evidence, device, now, last, &[]) {
+            Some(look) => (look.appraisal, look.judged),
+            None => (self.undecided(device, now), None),
+        }
     }
 
     /// As [`appraise_after`](Self::appraise_after), and what the evidence says beside what the policy
@@ -140,27 +144,39 @@ impl Verifier {
         now: u64,
         last: Option<&Judged>,
     ) -> Judgement {
-        let Some(claims) = claims(crypto, evidence) else {
+        let Some(look) = self.look(crypto, evidence, device, now, last, &self.others) else {
             let appraisal = self.undecided(device, now);
             return Judgement { appraisal, claims: None, left_out: Vec::new(), judged: None };
         };
+        Judgement {
+            appraisal: look.appraisal,
+            claims: Some(look.facts.into_claims()),
+            left_out: look.left_out.into_iter().map(str::to_owned).collect(),
+            judged: look.judged,
+        }
+    }
+
+    /// With these claims beside what the policy asks for; `None` if no PCR values are proven.
+    fn look<'n>(
+        &self,
+        crypto: &dyn Crypto,
+        evidence: &Verified<Evidence>,
+        device: &DeviceFacts,
+        now: u64,
+        last: Option<&Judged>,
+        others: &'n [String],
+    ) -> Option<Look<'n>> {
+        let claims = claims(crypto, evidence)?;
         let view = View::new(&self.references, &device.id, now);
         let known = last.and_then(|last| last.about(evidence, &view));
         let by = self.by(crypto, &view, device, now);
         let long = claims.ima.is_some_and(|list| list.len() > MOST_LISTED);
-        let (left_out, others): (Vec<&str>, Vec<&str>) = self
-            .others
-            .iter()
-            .map(String::as_str)
-            .partition(|name| long && EVERY_FILE.contains(name));
+        let (left_out, others): (Vec<&str>, Vec<&str>) =
+            others.iter().map(String::as_str).partition(|name| long && EVERY_FILE.contains(name));
         let wanted = self.policy.claims().chain(others);
         let (facts, found) = Facts::new(&by, &claims, wanted, known);
-        Judgement {
-            appraisal: self.conclude(&claims, &facts, device, now),
-            claims: Some(facts.into_claims()),
-            left_out: left_out.into_iter().map(str::to_owned).collect(),
-            judged: Judged::of(evidence, &view, found),
-        }
+        let appraisal = self.conclude(&claims, &facts, device, now);
+        Some(Look { appraisal, facts, left_out, judged: Judged::of(evidence, &view, found) })
     }
 
     fn conclude(
