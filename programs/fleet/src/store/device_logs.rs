@@ -1,12 +1,10 @@
 //! How far each device's own audit log was taken over. Its entries become events in the same
 //! transaction, so that none is lost and none comes twice.
 
-use super::connection::{Fault, OptionalExtension};
-use super::value::{Row, params};
-use super::{Db, NewEvent, Write};
+use super::connection::{Connection, OptionalExtension};
+use super::value::params;
+use super::{Db, NewEvent};
 use crate::Error;
-
-const PLACE: &str = "SELECT log, seq, place FROM device_logs WHERE device = ?1 AND tenant = ?2";
 
 /// How far a device's log was taken over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,9 +33,7 @@ pub struct TakenOver {
 impl Db {
     /// How far the device's log was taken over.
     pub fn device_log(&mut self, device: &str) -> Result<DeviceLog, Error> {
-        let mut select = self.connection.prepare_cached(PLACE)?;
-        let row = select.query_row(params![device, self.tenant], place);
-        Ok(row.optional()?.unwrap_or_default())
+        device_log(&self.connection, &self.tenant, device)
     }
 
     /// Takes entries over. False, and nothing is recorded, if somebody else has meanwhile.
@@ -45,7 +41,7 @@ impl Db {
         let TakenOver { device, before, after, events } = taken;
         self.write(|write| {
             // Within the transaction: another fleet may have the same database.
-            if write.device_log(device)? != *before {
+            if device_log(write.tx, write.tenant, device)? != *before {
                 return Ok(false);
             }
             write.tx.execute(
@@ -62,16 +58,14 @@ impl Db {
     }
 }
 
-impl Write<'_> {
-    fn device_log(&self, device: &str) -> Result<DeviceLog, Error> {
-        let mut select = self.tx.prepare_cached(PLACE)?;
-        let row = select.query_row(params![device, self.tenant], place);
-        Ok(row.optional()?.unwrap_or_default())
-    }
-}
-
-fn place(row: &Row) -> Result<DeviceLog, Fault> {
-    Ok(DeviceLog { log: row.get(0)?, seq: row.get(1)?, place: row.get(2)? })
+fn device_log(connection: &Connection, tenant: &str, device: &str) -> Result<DeviceLog, Error> {
+    let mut select = connection.prepare_cached(
+        "SELECT log, seq, place FROM device_logs WHERE device = ?1 AND tenant = ?2",
+    )?;
+    let row = select.query_row(params![device, tenant], |row| {
+        Ok(DeviceLog { log: row.get(0)?, seq: row.get(1)?, place: row.get(2)? })
+    });
+    Ok(row.optional()?.unwrap_or_default())
 }
 
 #[cfg(test)]
