@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "a program that talks to a person")]
 
 mod bench;
+mod machine;
 mod packages;
 mod run;
 mod size;
@@ -96,6 +97,7 @@ fn demo(no_install: bool, keep: bool, screenshots: Option<std::path::PathBuf>) -
 }
 
 fn test(no_install: bool, args: &[String]) -> Result<()> {
+    machine::require()?;
     packages::require(packages::Use::Test, no_install)?;
     packages::peers()?;
     build_programs(Profile::Rig)?;

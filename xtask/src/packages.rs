@@ -1,6 +1,7 @@
 //! The system packages that the demo and the tests need: why, what is missing, and installing it.
 //! Debian 12 and 13 and Ubuntu 24.04 have all of them under these names.
 
+use crate::machine::is_root;
 use crate::run::{Step, on_path, root};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
@@ -72,6 +73,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "gnutls-bin", why: "certtool: GnuTLS' opinion on certificates and CRLs", uses: &[Use::Test] },
     Package { name: "libnss3-tools", why: "certutil: NSS' opinion on certificates and CRLs", uses: &[Use::Test] },
     Package { name: "python3-venv", why: "OTLP receivers, and Keylime's verifier for `bench --peers`", uses: &[Use::Test] },
+    Package { name: "libpython3-dev", why: "the library of Python that an OTLP receiver is linked with", uses: &[Use::Test] },
     Package { name: "rpm", why: "packages and a database of rpm", uses: &[Use::Test] },
     Package { name: "iproute2", why: "network namespaces for the quarantine's tests", uses: &[Use::Test] },
     Package { name: "chromium", why: "pictures of the console", uses: &[Use::Screenshots] },
@@ -170,10 +172,7 @@ fn installed(name: &str) -> bool {
 
 /// apt-get without questions; through sudo for whoever is not root.
 fn apt(args: &[&str]) -> Result<Step> {
-    let root = Path::new("/proc/self")
-        .metadata()
-        .is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
-    let mut step = if root {
+    let mut step = if is_root()? {
         Step::new("env")
     } else if on_path("sudo").is_some() {
         let mut sudo = Step::new("sudo");

@@ -341,9 +341,20 @@ fn a_profile_overrides_sections_and_is_told_in_pcr_12() {
     // Zeros behind the content in memory are measured as well.
     let initrd = AwsLc.hash(SHA256, &[b"initrd\0\0"]);
     assert!(prediction.digests(11).any(|digest| digest == initrd));
-    // A stub that has the firmware load a kernel which is none.
+    // A stub of these versions has the firmware load the kernel, here one which is none, unless
+    // Secure Boot is on.
     boot.inner_kernel = None;
+    let prediction = boot.predict(&AwsLc, SHA256).unwrap();
+    assert_eq!(prediction.value(&AwsLc, 4), None);
+    assert!(
+        prediction.unpredictable().iter().any(|(pcr, why)| *pcr == 4 && why.contains("Secure"))
+    );
+    let on = SecureBoot::on(b"", b"", b"", b"");
+    boot.secure_boot = Some(SecureBoot { state: State::Off, ..on.clone() });
     assert!(boot.predict(&AwsLc, SHA256).is_err());
+    boot.secure_boot = Some(on);
+    let prediction = boot.predict(&AwsLc, SHA256).unwrap();
+    assert_eq!(prediction.digests(4).count(), 3);
 }
 
 #[test]

@@ -40,7 +40,8 @@ pub struct Boot<'a> {
     pub uki: &'a [u8],
     /// How the firmware goes about it.
     pub firmware: Firmware,
-    /// For PCR 7; without it, PCR 7 is left out and Secure Boot taken to be off.
+    /// Without it PCR 7 is left out, PCR 4 as well where the version of the stub makes it depend on this,
+    /// and a command line is taken as if Secure Boot were off.
     pub secure_boot: Option<SecureBoot<'a>>,
     /// PE images that are loaded before, in their order: shim, a boot manager.
     pub loaders: Vec<&'a [u8]>,
@@ -124,11 +125,18 @@ impl<'a> Boot<'a> {
             to.extend(4, kind, "boot loader", digest);
         }
         to.extend(4, kind, "unified kernel image", uki.digest(crypto, to.algorithm())?);
-        let inner = self.inner_kernel.unwrap_or(uki.inner_kernel());
-        if inner == InnerKernel::Measured
-            && let Some(kernel) = uki.section(".linux", self.profile)
-        {
-            to.extend(4, kind, "kernel", authenticode::digest(crypto, to.algorithm(), kernel)?);
+        let state = self.secure_boot.as_ref().map(|known| known.state);
+        let kernel = uki.section(".linux", self.profile);
+        match (self.inner_kernel.or_else(|| uki.inner_kernel(state)), kernel) {
+            (Some(InnerKernel::Measured), Some(kernel)) => {
+                let digest = authenticode::digest(crypto, to.algorithm(), kernel)?;
+                to.extend(4, kind, "kernel", digest);
+            }
+            (None, _) => {
+                let why = "whether the kernel in the image is measured depends on Secure Boot";
+                to.leave_out(4, why);
+            }
+            _ => {}
         }
         Ok(())
     }

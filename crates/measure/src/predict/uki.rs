@@ -1,6 +1,7 @@
 //! Unified kernel images (UAPI.5), and what systemd's stub in them measures into PCR 11
 //! (systemd-stub(7), systemd-measure(1)).
 
+use super::State;
 use crate::authenticode::{self, Section};
 use crate::{Error, Problem};
 use alloc::vec::Vec;
@@ -50,9 +51,10 @@ pub struct MeasuredSection<'a> {
 /// Whether the firmware measures the kernel in the image into PCR 4, by itself, once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InnerKernel {
-    /// The stub has the firmware load it (systemd 253 to 257, or below shim before 16).
+    /// The stub has the firmware load it: systemd 253 to 257 while Secure Boot is not on.
     Measured,
-    /// The stub loads it itself (systemd 252, and from 258 on where no shim is).
+    /// The stub loads it itself (systemd 252, and from 258 on where no shim is), or puts itself in the
+    /// place of the firmware's verification, which is what measures (253 to 257 under Secure Boot).
     NotMeasured,
 }
 
@@ -136,11 +138,13 @@ impl<'a> Uki<'a> {
             || (self.measured.contains(&".ucode") && self.find(".ucode", profile).is_some())
     }
 
-    /// What this version of the stub does where there is no shim.
-    pub const fn inner_kernel(&self) -> InnerKernel {
-        match self.stub {
-            253..=257 => InnerKernel::Measured,
-            _ => InnerKernel::NotMeasured,
+    /// What this version of the stub does where there is no shim; `None` if that depends on a state of
+    /// Secure Boot which is not known.
+    pub fn inner_kernel(&self, secure_boot: Option<State>) -> Option<InnerKernel> {
+        match (self.stub, secure_boot) {
+            (253..=257, None) => None,
+            (253..=257, Some(State::Off | State::Absent)) => Some(InnerKernel::Measured),
+            _ => Some(InnerKernel::NotMeasured),
         }
     }
 
