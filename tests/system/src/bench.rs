@@ -9,6 +9,7 @@ use crate::scene::factory::Factory;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::path::Path;
 use std::time::{Duration, Instant};
 use touchstone_appraise::references::{Database, Document, ReferenceValue, References};
 use touchstone_appraise::{DeviceFacts, Tier, Verifier};
@@ -96,7 +97,7 @@ pub struct LabCost {
 
 /// Measures the appraisal of a device of ours that was recorded: Secure Boot, shim, GRUB, a
 /// distribution's kernel with `ima_policy=tcb`; its 16 PCRs quoted anew by a key of the bench.
-pub fn lab(folder: &std::path::Path, rounds: u32) -> Result<LabCost> {
+pub fn lab(folder: &Path, rounds: u32) -> Result<LabCost> {
     let read = |name: &str| {
         std::fs::read(folder.join(name)).with_context(|| format!("cannot read {name} of the lab"))
     };
@@ -145,27 +146,45 @@ pub struct LengthCost {
     pub replay: Duration,
     /// The hashing alone.
     pub raw: Duration,
-    /// What the process has grown by at its peak, in kilobytes.
+    /// What a process grows by at its peak while it does so, in kilobytes.
     pub memory: u64,
 }
 
-/// Measures reading and replaying a list of so many entries.
-pub fn length(entries: usize, rounds: u32) -> Result<LengthCost> {
+/// Measures reading and replaying a list of so many entries; `memory_of` another process's
+/// [`memory_of`] for the list in that file, because what this one has freed it would use again.
+pub fn length(
+    entries: usize,
+    rounds: u32,
+    memory_of: impl FnOnce(&Path) -> Result<u64>,
+) -> Result<LengthCost> {
     let (log, _) = longer(entries);
-    // Linux, Documentation/filesystems/proc.rst: the peak begins anew with what is resident now.
-    std::fs::write("/proc/self/clear_refs", "5").context("cannot reset the peak of memory")?;
-    let before = peak_kilobytes()?;
-    let replay = best(rounds, || {
-        black_box(ima::Log::decode(&log)?.replay_pcr10(&AwsLc, SHA256));
-        Ok(())
-    })?;
-    let memory = peak_kilobytes()?.saturating_sub(before);
+    let file = tempfile::NamedTempFile::new().context("cannot make a file for the list")?;
+    std::fs::write(file.path(), &log).context("cannot write the list")?;
+    let memory = memory_of(file.path())?;
+    let replay = best(rounds, || replay(&log))?;
     let templates = templates(&log)?;
     let raw = best(rounds, || {
         black_box(hash_templates(&templates));
         Ok(())
     })?;
     Ok(LengthCost { entries, octets: log.len(), replay, raw, memory })
+}
+
+/// By how many kilobytes this process grows at its peak while it replays the list in a file.
+pub fn memory_of(list: &Path) -> Result<u64> {
+    let log = std::fs::read(list).context("cannot read the list")?;
+    // What is made only once, such as the tables of the cryptography, is no cost of a list.
+    replay(IMA_LOG)?;
+    // Linux, Documentation/filesystems/proc.rst: the peak begins anew with what is resident now.
+    std::fs::write("/proc/self/clear_refs", "5").context("cannot reset the peak of memory")?;
+    let before = peak_kilobytes()?;
+    replay(&log)?;
+    Ok(peak_kilobytes()?.saturating_sub(before))
+}
+
+fn replay(log: &[u8]) -> Result<()> {
+    black_box(ima::Log::decode(log)?.replay_pcr10(&AwsLc, SHA256));
+    Ok(())
 }
 
 /// The most memory that this process has had resident.

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "a program that talks to a person")]
 #![allow(clippy::cast_precision_loss, reason = "a ratio for people")]
 
+use anyhow::Context;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use touchstone_system::bench;
@@ -11,6 +12,8 @@ use touchstone_system::scene::{Report, Scene};
 
 /// What the agent may need at its peak, in kilobytes.
 const AGENT_TARGET: u64 = 12 * 1024;
+/// The argument before a list, for the process that tells what replaying it takes.
+const MEMORY_OF: &str = "memory-of";
 
 fn micros(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
@@ -75,6 +78,17 @@ fn keylime(python: &std::ffi::OsStr, folder: &Path, ours: Duration) -> anyhow::R
     Ok(())
 }
 
+/// The memory that a list takes, told by this program, started once more.
+fn memory_of(list: &Path) -> anyhow::Result<u64> {
+    let output = std::process::Command::new(std::env::current_exe()?)
+        .arg(MEMORY_OF)
+        .arg(list)
+        .stderr(std::process::Stdio::inherit())
+        .output()?;
+    anyhow::ensure!(output.status.success(), "the process that replays a list failed");
+    Ok(String::from_utf8(output.stdout)?.trim().parse()?)
+}
+
 /// Time and memory by the length of the list.
 fn lengths() -> anyhow::Result<()> {
     println!("\nreading and replaying an IMA list by its length");
@@ -83,7 +97,7 @@ fn lengths() -> anyhow::Result<()> {
         "IMA entries", "octets", "ours", "raw crypto", "ratio", "memory"
     );
     for (entries, rounds) in [(100, 50), (1_000, 50), (10_000, 20), (100_000, 5), (1_000_000, 2)] {
-        let cost = bench::length(entries, rounds)?;
+        let cost = bench::length(entries, rounds, memory_of)?;
         println!(
             "{:>12} {:>12} {:>11.1} us {:>11.1} us {:>7.2}x {:>9} kB",
             cost.entries,
@@ -99,6 +113,12 @@ fn lengths() -> anyhow::Result<()> {
 }
 
 fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == MEMORY_OF) {
+        let list = arguments.next().context("which list?")?;
+        println!("{}", bench::memory_of(Path::new(&list))?);
+        return Ok(());
+    }
     println!("one appraisal (decode, verify, judge) beside its signature check and hashing");
     println!("{:>12} {:>14} {:>14} {:>8}", "IMA entries", "appraisal", "raw crypto", "ratio");
     for entries in [0, 200, 2_000, 20_000] {
