@@ -9,7 +9,7 @@ use touchstone_evidence::claims::SbatLevel;
 use touchstone_evidence::endorse::Bundle;
 use touchstone_evidence::runtime::{RuntimeClaims, code_ranges};
 use touchstone_evidence::tpm::{Attest, LakPublic, PublicArea, Signature};
-use touchstone_evidence::{Challenge, Evidence, ImaHistory};
+use touchstone_evidence::{Challenge, Evidence, History};
 
 /// The generator of P-256 as an attestation key: nobody but the number one holds it.
 static LAK: LazyLock<LakPublic> = LazyLock::new(|| {
@@ -38,8 +38,8 @@ fuzz_target!(|data: &[u8]| {
     if let Ok(challenge) = Challenge::decode(data) {
         assert_eq!(Challenge::decode(&challenge.encode()), Ok(challenge));
     }
-    if let Ok(history) = ImaHistory::decode(data) {
-        assert_eq!(ImaHistory::decode(&history.encode()), Ok(history));
+    if let Ok(history) = History::decode(data) {
+        assert_eq!(History::decode(&history.encode()), Ok(history));
     }
     if let Ok(text) = std::str::from_utf8(data) {
         let _ = SbatLevel::parse(text);

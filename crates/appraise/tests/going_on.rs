@@ -13,7 +13,7 @@ use touchstone_appraise::references::{
 use touchstone_appraise::{DeviceFacts, Judged, Verifier, catalog};
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm, Verified};
 use touchstone_crypto_awslc::AwsLc;
-use touchstone_evidence::{Challenge, Evidence, ImaHistory, QuoteParts};
+use touchstone_evidence::{Challenge, Evidence, History, QuoteParts};
 use touchstone_measure::ima::Log;
 use touchstone_policy::Policy;
 
@@ -86,7 +86,7 @@ struct Scene {
     verifier: Verifier,
     version: u64,
     assigned: u64,
-    history: Option<ImaHistory>,
+    history: Option<History>,
     judged: Option<Judged>,
     /// How often what was found before could be used.
     attestations: usize,
@@ -160,9 +160,9 @@ impl Scene {
     /// The device attests, and is judged with what was found before and without.
     fn attest(&mut self, whole: bool) {
         let history = self.history.as_ref();
-        let same_boot = history.filter(|history| history.mark().boot == self.boot);
-        let first = same_boot.filter(|_| !whole).map_or(0, |history| history.mark().entries);
-        let challenge = Challenge { ima: history.map(ImaHistory::mark), ..challenge() };
+        let mark = history.and_then(History::mark).filter(|mark| mark.boot.resets == self.boot);
+        let first = mark.filter(|_| !whole).map_or(0, |mark| mark.entries);
+        let challenge = Challenge { ima: history.and_then(History::mark), ..challenge() };
         let octets = self.sent(&challenge, first);
         let evidence = Evidence::decode(&octets).unwrap();
         let evidence =
@@ -173,7 +173,7 @@ impl Scene {
         let (after, judged) =
             self.verifier.appraise_after(&AwsLc, &evidence, &device, self.now, last);
         assert_eq!(after, alone);
-        self.history = ImaHistory::of(&evidence);
+        self.history = History::of(&evidence);
         self.judged = judged;
         self.attestations += 1;
     }

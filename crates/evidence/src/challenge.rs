@@ -5,6 +5,7 @@ use crate::cbor::{Reader, encode};
 use alloc::vec::Vec;
 use touchstone_crypto::HashAlgorithm;
 use touchstone_measure::PCR_COUNT;
+use touchstone_measure::ima::Boot;
 
 /// The shortest nonce that is accepted, in octets.
 pub const MIN_NONCE: usize = 16;
@@ -27,8 +28,8 @@ pub struct Challenge {
 /// The end of the part of an IMA list that was quoted before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImaMark {
-    /// The boot, as the TPM counts it (`TPMS_CLOCK_INFO.resetCount`).
-    pub boot: u32,
+    /// The boot.
+    pub boot: Boot,
     /// Entries of that boot.
     pub entries: u32,
 }
@@ -65,7 +66,7 @@ impl Challenge {
         Self { nonce, selection: PcrSelection::boot(), ima: None }
     }
 
-    /// CBOR: `[nonce, TPM_ALG_ID, [* pcr], ? [resetCount, entries]]`.
+    /// CBOR: `[nonce, TPM_ALG_ID, [* pcr], ? [resetCount, restartCount, entries]]`.
     pub fn encode(&self) -> Vec<u8> {
         encode(|out| {
             out.array(if self.ima.is_some() { 4 } else { 3 })?
@@ -73,9 +74,9 @@ impl Challenge {
                 .u16(self.selection.algorithm.tpm_id())?;
             out.array(self.selection.pcrs.len() as u64)?;
             self.selection.pcrs.iter().try_for_each(|&pcr| out.u32(pcr).map(drop))?;
-            self.ima
-                .iter()
-                .try_for_each(|mark| out.array(2)?.u32(mark.boot)?.u32(mark.entries).map(drop))
+            self.ima.iter().try_for_each(|ImaMark { boot, entries }| {
+                out.array(3)?.u32(boot.resets)?.u32(boot.restarts)?.u32(*entries).map(drop)
+            })
         })
     }
 
@@ -90,8 +91,9 @@ impl Challenge {
         let id = reader.u32()?;
         let pcrs = reader.list(PCR_COUNT as usize, Reader::u32)?;
         let ima = if parts == 4 {
-            reader.tuple(2)?;
-            Some(ImaMark { boot: reader.u32()?, entries: reader.u32()? })
+            reader.tuple(3)?;
+            let boot = Boot { resets: reader.u32()?, restarts: reader.u32()? };
+            Some(ImaMark { boot, entries: reader.u32()? })
         } else {
             None
         };

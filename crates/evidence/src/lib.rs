@@ -43,7 +43,7 @@ pub mod tpm2_tools;
 pub use challenge::{Challenge, ImaMark, MAX_NONCE, MIN_NONCE, PcrSelection};
 pub use claims::{Claims, claims};
 pub use error::Error;
-pub use history::ImaHistory;
+pub use history::History;
 pub use quoted::{Evidence, MAX_EVIDENCE, QuoteParts, binding};
 pub use recorded::{Account, Recorded};
 pub use runtime::RuntimeClaims;

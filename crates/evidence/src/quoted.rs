@@ -2,8 +2,8 @@
 
 use crate::cmw::{Cmw, Collection, Indicator, Kind, Record};
 use crate::runtime::RuntimeClaims;
-use crate::tpm::{Attest, Attested, LakPublic, Signature, verify_attest};
-use crate::{Challenge, Error, ImaHistory, PcrSelection};
+use crate::tpm::{Attest, Attested, LakPublic, Moment, Signature, verify_attest};
+use crate::{Challenge, Error, History, PcrSelection};
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm, Verified};
@@ -177,15 +177,15 @@ impl Evidence {
         self.verify_after(crypto, lak, challenge, None)
     }
 
-    /// As [`verify`](Self::verify), going on from what was proven before: the evidence may show only
-    /// the IMA entries behind `history`. After verification [`ima_log`](Self::ima_log) is the
+    /// As [`verify`](Self::verify), going on from what was proven before: the TPM's clock and counters may
+    /// not have gone back, and the evidence may show only the IMA entries behind `history`. After verification [`ima_log`](Self::ima_log) is the
     /// whole list of this boot again, so what was judged of it stays judged.
     pub fn verify_after(
         mut self,
         crypto: &dyn Crypto,
         lak: &LakPublic,
         challenge: &Challenge,
-        history: Option<&ImaHistory>,
+        history: Option<&History>,
     ) -> Result<Verified<Self>, Error> {
         let attest = verify_attest(crypto, &self.quote.attest, &self.quote.signature, lak)?;
         let signature = Signature::decode(&self.quote.signature)?;
@@ -199,7 +199,11 @@ impl Evidence {
             return Err(Error::Selection);
         }
         let quoted = signature.pcr_digest(pcr_digest)?;
-        let boot = attest.clock.reset_count;
+        let moment = Moment::of(&attest);
+        if let Some(history) = history {
+            moment.check_after(history.moment()).map_err(Error::TurnedBack)?;
+        }
+        let boot = moment.boot();
         let replayed = self.replay(crypto, &challenge.selection, &quoted, boot, history)?;
         let Replayed { pcrs, unquoted, ima } = replayed;
         let selection = challenge.selection.clone();
@@ -213,8 +217,8 @@ impl Evidence {
         crypto: &dyn Crypto,
         selection: &PcrSelection,
         quoted: &Digest,
-        boot: u32,
-        history: Option<&ImaHistory>,
+        boot: ima::Boot,
+        history: Option<&History>,
     ) -> Result<Replayed, Error> {
         let bank = selection.algorithm;
         let composite = |pcrs: &Pcrs| pcrs.composite(crypto, quoted.algorithm(), &selection.pcrs);
@@ -237,7 +241,7 @@ impl Evidence {
         if pcrs.is_touched(ima::PCR) {
             return Err(self.explain(crypto, selection, quoted, &pcrs));
         }
-        let known = history.map(ImaHistory::checkpoint);
+        let known = history.and_then(History::checkpoint);
         let proven = list.prove(crypto, known, boot, bank, |value| {
             pcrs.set(ima::PCR, *value);
             composite(&pcrs).as_ref() == Some(quoted)

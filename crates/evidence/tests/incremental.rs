@@ -7,7 +7,7 @@ mod attester;
 use attester::{Attester, SHA256, challenge, signature};
 use touchstone_crypto::{Crypto, Verified};
 use touchstone_crypto_awslc::AwsLc;
-use touchstone_evidence::{Challenge, Error, Evidence, ImaHistory, QuoteParts, claims};
+use touchstone_evidence::{Challenge, Error, Evidence, History, QuoteParts, claims};
 use touchstone_measure::ima::{Continuity, Discontinuity, Log};
 
 /// An `ima-ng` entry about a file.
@@ -23,9 +23,25 @@ fn entry(path: &str) -> Vec<u8> {
 
 /// What the device sends in its `boot`th boot, of its list only what is behind `first`.
 fn sent(attester: &Attester, challenge: &Challenge, boot: u32, first: u32) -> Vec<u8> {
+    sent_at(attester, challenge, (None, boot, None), first)
+}
+
+/// The same, with what the TPM's clock and its count of restarts are said to be.
+fn sent_at(
+    attester: &Attester,
+    challenge: &Challenge,
+    (clock, boot, restarts): (Option<u64>, u32, Option<u32>),
+    first: u32,
+) -> Vec<u8> {
     let QuoteParts { mut attest, .. } = attester.quote(challenge, &attester.pcrs());
-    // Behind magic, type, signer, nonce and clock.
+    // Behind magic, type, signer and nonce.
+    if let Some(clock) = clock {
+        attest[76..84].copy_from_slice(&clock.to_be_bytes());
+    }
     attest[84..88].copy_from_slice(&boot.to_be_bytes());
+    if let Some(restarts) = restarts {
+        attest[88..92].copy_from_slice(&restarts.to_be_bytes());
+    }
     let quote = QuoteParts { signature: signature(&attester.key, &attest), attest };
     let list = Log::decode(&attester.ima_log).unwrap();
     let part = list.octets_from(first as usize);
@@ -39,23 +55,23 @@ fn sent(attester: &Attester, challenge: &Challenge, boot: u32, first: u32) -> Ve
 /// One attestation: what is sent, and what it proves.
 fn attest(
     attester: &Attester,
-    history: Option<&ImaHistory>,
+    history: Option<&History>,
     boot: u32,
     first: u32,
 ) -> Result<Verified<Evidence>, Error> {
-    let challenge = Challenge { ima: history.map(ImaHistory::mark), ..challenge() };
+    let challenge = Challenge { ima: history.and_then(History::mark), ..challenge() };
     assert_eq!(Challenge::decode(&challenge.encode()).unwrap(), challenge);
     let octets = sent(attester, &challenge, boot, first);
     Evidence::decode(&octets)?.verify_after(&AwsLc, &attester.lak(), &challenge, history)
 }
 
 /// A device that attested once in its third boot, and what the Verifier kept.
-fn known() -> (Attester, ImaHistory) {
+fn known() -> (Attester, History) {
     let attester = Attester::of_the_rig();
     let verified = attest(&attester, None, 3, 0).unwrap();
     assert_eq!(verified.ima_proven().unwrap().continuity, Continuity::Whole);
-    let history = ImaHistory::of(&verified).unwrap();
-    (attester, ImaHistory::decode(&history.encode()).unwrap())
+    let history = History::of(&verified).unwrap();
+    (attester, History::decode(&history.encode()).unwrap())
 }
 
 fn refusal(result: Result<Verified<Evidence>, Error>) -> Error {
@@ -65,10 +81,10 @@ fn refusal(result: Result<Verified<Evidence>, Error>) -> Error {
 #[test]
 fn only_what_is_new_is_sent_and_the_whole_list_is_judged() {
     let (mut attester, mut history) = known();
-    let known = history.mark().entries;
+    let known = history.mark().unwrap().entries;
     for round in 1..4 {
         attester.ima_log.extend(entry(&format!("/usr/bin/{round}")));
-        let first = history.mark().entries;
+        let first = history.mark().unwrap().entries;
         let verified = attest(&attester, Some(&history), 3, first).unwrap();
         let proven = verified.ima_proven().unwrap();
         assert_eq!((proven.continuity, proven.prefix.quoted), (Continuity::Grown, 1));
@@ -77,26 +93,26 @@ fn only_what_is_new_is_sent_and_the_whole_list_is_judged() {
         // What was measured at first is still there to be judged.
         let claims = claims(&AwsLc, &verified).unwrap();
         assert_eq!(claims.boot_aggregate, Some(true));
-        history = ImaHistory::of(&verified).unwrap();
-        assert_eq!(history.mark().entries, known + round);
+        history = History::of(&verified).unwrap();
+        assert_eq!(history.mark().unwrap().entries, known + round);
     }
     // Nothing new; and everything once more.
-    let first = history.mark().entries;
+    let first = history.mark().unwrap().entries;
     assert!(attest(&attester, Some(&history), 3, first).is_ok());
     let whole = attest(&attester, Some(&history), 3, 0).unwrap();
-    assert_eq!(ImaHistory::of(&whole).unwrap(), history);
+    assert_eq!(History::of(&whole).unwrap(), history);
 }
 
 #[test]
 fn a_reboot_shows_everything_and_a_verifier_without_memory_asks_for_it() {
     let (attester, history) = known();
-    let first = history.mark().entries;
+    let first = history.mark().unwrap().entries;
     let part = refusal(attest(&attester, Some(&history), 4, first));
     assert_eq!(part, Error::Ima(Discontinuity::NeedsAll { first }));
     assert_eq!(part.code(), "measure.ima.needs-all");
     let whole = attest(&attester, Some(&history), 4, 0).unwrap();
     assert_eq!(whole.ima_proven().unwrap().continuity, Continuity::Rebooted);
-    assert_eq!(ImaHistory::of(&whole).unwrap().mark().boot, 4);
+    assert_eq!(History::of(&whole).unwrap().mark().unwrap().boot.resets, 4);
 
     let forgotten = refusal(attest(&attester, None, 3, first));
     assert_eq!(forgotten, Error::Ima(Discontinuity::NeedsAll { first }));
@@ -105,7 +121,7 @@ fn a_reboot_shows_everything_and_a_verifier_without_memory_asks_for_it() {
 #[test]
 fn a_cut_and_a_rewritten_list_are_told_apart_from_another_boot() {
     let (attester, history) = known();
-    let acknowledged = history.mark().entries;
+    let acknowledged = history.mark().unwrap().entries;
     let list = Log::decode(&attester.ima_log).unwrap();
     let second = list.get(1).unwrap().at;
 
@@ -126,8 +142,8 @@ fn a_cut_and_a_rewritten_list_are_told_apart_from_another_boot() {
 #[test]
 fn another_register_that_differs_is_still_named() {
     let (attester, history) = known();
-    let first = history.mark().entries;
-    let challenge = Challenge { ima: Some(history.mark()), ..challenge() };
+    let first = history.mark().unwrap().entries;
+    let challenge = Challenge { ima: history.mark(), ..challenge() };
     let good = sent(&attester, &challenge, 3, first);
     // The log of another boot beside a quote of this one.
     let log = &attester.event_log;
@@ -150,11 +166,37 @@ fn a_history_that_was_damaged_is_refused() {
     let (_, history) = known();
     let good = history.encode();
     for cut in 0..good.len() {
-        assert!(ImaHistory::decode(&good[..cut]).is_err(), "cut at {cut}");
+        assert!(History::decode(&good[..cut]).is_err(), "cut at {cut}");
     }
-    let mut fewer = history.encode();
-    // The number of entries stands behind the version and the boot.
-    assert_eq!(u32::from(fewer[3]), history.mark().entries);
-    fewer[3] -= 1;
-    assert!(ImaHistory::decode(&fewer).is_err());
+    // The number of entries stands before SHA-256's number.
+    let entries = u8::try_from(history.mark().unwrap().entries).unwrap();
+    let at = good.windows(3).position(|window| window == [entries, 0x0B, 0x58]).unwrap();
+    let mut fewer = good.clone();
+    fewer[at] -= 1;
+    assert!(History::decode(&fewer).is_err());
+}
+
+#[test]
+fn a_tpm_whose_state_was_put_back_is_refused_and_one_that_slept_is_not() {
+    let attester = Attester::of_the_rig();
+    let challenge = challenge();
+    let (clock, resets, restarts) = (90_000, 3, 2);
+    let verified = |at: (u64, u32, u32), history: Option<&History>| {
+        let octets = sent_at(&attester, &challenge, (Some(at.0), at.1, Some(at.2)), 0);
+        let evidence = Evidence::decode(&octets).unwrap();
+        evidence.verify_after(&AwsLc, &attester.lak(), &challenge, history)
+    };
+    let history = History::of(&verified((clock, resets, restarts), None).unwrap()).unwrap();
+    let history = History::decode(&history.encode()).unwrap();
+    let shows = |at| verified(at, Some(&history));
+    let refused = |at: (u64, u32, u32)| match refusal(shows(at)) {
+        Error::TurnedBack(back) => back.code(),
+        other => panic!("{other}"),
+    };
+    assert_eq!(refused((clock + 9, resets - 1, restarts)), "evidence.clock.reset-count");
+    assert_eq!(refused((clock + 9, resets, restarts - 1)), "evidence.clock.restart-count");
+    assert_eq!(refused((clock - 1, resets, restarts)), "evidence.clock.back");
+    // Its registers went on through the sleep, as the whole list shows.
+    let slept = shows((clock + 9, resets, restarts + 1)).unwrap();
+    assert_eq!(slept.ima_proven().unwrap().continuity, Continuity::Grown);
 }

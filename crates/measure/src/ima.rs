@@ -19,7 +19,7 @@ mod template;
 
 pub use aggregate::{BootAggregate, boot_aggregate};
 pub use ascii::is_ascii;
-pub use checkpoint::{Checkpoint, Continuity, Discontinuity, Proven};
+pub use checkpoint::{Boot, Checkpoint, Continuity, Discontinuity, Proven};
 pub use entry::{DigestKind, Entry, Extension, FileDigest};
 pub use hash::KernelHash;
 pub use list::{Entries, Format, Limits, Log, Order};

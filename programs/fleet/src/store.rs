@@ -16,8 +16,8 @@ mod devices;
 mod dialect;
 mod events;
 mod feed;
+mod history;
 mod holds;
-mod ima_history;
 mod invitations;
 mod operators;
 mod policies;
@@ -63,6 +63,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("store/invitations.sql"),
     include_str!("store/holds.sql"),
     include_str!("store/device_logs.sql"),
+    include_str!("store/history.sql"),
 ];
 
 /// Calls that may wait for the database; more callers wait in line themselves.

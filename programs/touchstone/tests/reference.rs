@@ -402,13 +402,16 @@ fn the_registers_of_a_unified_kernel_image_are_those_of_systemd_measure() {
             ["enter-initrd:leave-initrd:sysinit", "enter-initrd:leave-initrd:sysinit:ready"]
                 .map(|phases| format!("{bank}:{}", systemd_measure(here, &*PARTS, phases, bank)));
         assert_eq!(told(&json, 11), theirs);
-        for pcr in [4, 12, 13] {
-            assert_eq!(told(&json, pcr).len(), 1, "PCR {pcr}: {json}");
+        // The stubs of some versions have the kernel in the image measured unless Secure Boot is on.
+        let why = "whether the kernel in the image is measured depends on Secure Boot";
+        let open = usize::from(json["predicted"][0]["not_told"]["4"] == why);
+        for (pcr, values) in [(4, 1 - open), (12, 1), (13, 1)] {
+            assert_eq!(told(&json, pcr).len(), values, "PCR {pcr}: {json}");
         }
         let values = json["document"]["values"].as_array().unwrap();
         let count = |kind: &str| values.iter().filter(|value| value["kind"] == kind).count();
         // Two of PCR 11, and one of 4, 12 and 13 each; 9 only where the stub adds nothing.
-        assert_eq!(count("pcr"), 5 + told(&json, 9).len());
+        assert_eq!(count("pcr"), 5 - open + told(&json, 9).len());
         assert_eq!((boot_images(&json), count("command-line")), (1, 1), "{values:?}");
     }
     let ran = build(here, &["--uki", "image.efi"]).expect(0);

@@ -17,7 +17,7 @@ use touchstone_crypto::{Crypto, Digest, HashAlgorithm, SignatureAlgorithm, Signe
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_evidence::runtime::RuntimeClaims;
 use touchstone_evidence::tpm::LakPublic;
-use touchstone_evidence::{Challenge, Evidence, ImaHistory, PcrSelection, QuoteParts, binding};
+use touchstone_evidence::{Challenge, Evidence, History, PcrSelection, QuoteParts, binding};
 use touchstone_measure::{ima, tcg::EventLog, tcg::EventType};
 use touchstone_policy::Policy;
 
@@ -329,10 +329,10 @@ impl Case {
     fn again(&self, event_log: &[u8], ima_log: &[u8], ten: &[u8], rounds: u32) -> Result<Duration> {
         let decoded = |octets: &[u8]| Evidence::decode(octets);
         let first = decoded(&self.octets)?.verify(&AwsLc, &self.lak_public, &self.challenge)?;
-        let history = ImaHistory::of(&first).context("no list was proven")?;
+        let history = History::of(&first).context("nothing was proven")?;
         let (device, now) = (device(), 1_800_000_001);
         let (_, judged) = self.verifier.appraise_after(&AwsLc, &first, &device, now, None);
-        let entries = history.mark().entries;
+        let entries = history.mark().context("no list was proven")?.entries;
         let list = ima::Log::decode(&[ima_log, ten].concat())?;
         let part = list.octets_from(usize::try_from(entries)?);
         let (parts, runtime, _) = signed(event_log, &list, &self.challenge.selection, &self.lak)?;

@@ -3,6 +3,7 @@
 
 use super::attest::{Attest, ClockInfo};
 use core::fmt;
+use touchstone_measure::ima::Boot;
 
 /// How far the clock may fall back when power was lost, in milliseconds: TPMs save it at least
 /// every 2^22 (TPM 2.0 Part 1 §36.2).
@@ -52,6 +53,11 @@ impl Moment {
     /// The moment of a statement.
     pub const fn of(attest: &Attest) -> Self {
         Self { clock: attest.clock, firmware_version: attest.firmware_version }
+    }
+
+    /// The boot that it is in.
+    pub const fn boot(&self) -> Boot {
+        Boot { resets: self.clock.reset_count, restarts: self.clock.restart_count }
     }
 
     /// That this moment is not before `last`, both signed by the same key.

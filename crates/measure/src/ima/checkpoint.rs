@@ -8,11 +8,21 @@ use super::replay::{Prefix, Replay};
 use core::fmt;
 use touchstone_crypto::{Crypto, Digest};
 
+/// A boot, as the TPM counts it (`TPMS_CLOCK_INFO`). A TPM that slept counts a restart and no reset,
+/// and its registers begin anew or go on, as the platform has it (TPM 2.0 Part 1 §12.2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Boot {
+    /// `resetCount`.
+    pub resets: u32,
+    /// `restartCount`.
+    pub restarts: u32,
+}
+
 /// Where a quoted list ended: what the Verifier keeps of a device between two attestations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// The boot, as the TPM counts it (`TPMS_CLOCK_INFO.resetCount`): PCR 10 begins anew with it.
-    pub boot: u32,
+    /// The boot: PCR 10 begins anew with it.
+    pub boot: Boot,
     /// Entries that were quoted.
     pub entries: u32,
     /// PCR 10 after them, in the quoted bank.
@@ -28,7 +38,8 @@ pub enum Continuity {
     Whole,
     /// The list leads from the checkpoint to the quoted value.
     Grown,
-    /// The device was started anew since, and the whole list was replayed.
+    /// The device was started anew since, and the whole list was replayed. After a sleep that kept
+    /// PCR 10 the list has [`Grown`](Self::Grown).
     Rebooted,
 }
 
@@ -107,7 +118,7 @@ impl core::error::Error for Discontinuity {}
 
 impl Checkpoint {
     /// A checkpoint before the first entry: everything is new.
-    const fn start(boot: u32, bank: touchstone_crypto::HashAlgorithm) -> Self {
+    const fn start(boot: Boot, bank: touchstone_crypto::HashAlgorithm) -> Self {
         Self { boot, entries: 0, value: Digest::zero(bank), extension: Extension::Hashed }
     }
 
@@ -125,7 +136,7 @@ impl Log {
         &self,
         crypto: &dyn Crypto,
         last: Option<&Checkpoint>,
-        boot: u32,
+        boot: Boot,
         bank: touchstone_crypto::HashAlgorithm,
         mut is_quoted: impl FnMut(&Digest) -> bool,
     ) -> Result<Proven, Discontinuity> {
@@ -142,9 +153,22 @@ impl Log {
             }
             (None, 0) => {
                 let prefix = self.prefix(crypto, bank, &mut is_quoted);
-                let continuity =
-                    if last.is_some() { Continuity::Rebooted } else { Continuity::Whole };
-                (continuity, prefix.ok_or(Discontinuity::Unexplained)?)
+                let prefix = prefix.ok_or(Discontinuity::Unexplained)?;
+                let slept = |last: &&Checkpoint| {
+                    last.boot.resets == boot.resets && last.value.algorithm() == bank
+                };
+                let continuity = match last {
+                    None => Continuity::Whole,
+                    Some(_)
+                        if last
+                            .filter(slept)
+                            .is_some_and(|last| self.passes(crypto, last, prefix)) =>
+                    {
+                        Continuity::Grown
+                    }
+                    Some(_) => Continuity::Rebooted,
+                };
+                (continuity, prefix)
             }
             (_, first) => return Err(Discontinuity::NeedsAll { first }),
         };
@@ -170,16 +194,22 @@ impl Log {
             return Err(Discontinuity::Truncated { acknowledged, shown });
         }
         let prefix = prefix.ok_or(Discontinuity::Unexplained)?;
-        if prefix.quoted < before {
-            // The TPM quoted an earlier value than it did before: PCR 10 has been reset.
-            return Err(Discontinuity::Rewritten { acknowledged });
-        }
-        let mut replay = Replay::new(last.value.algorithm(), last.extension);
-        self.entries().take(before).for_each(|entry| replay.extend(crypto, &entry));
-        if replay.value() == last.value {
+        if self.passes(crypto, last, prefix) {
             Ok(prefix)
         } else {
             Err(Discontinuity::Rewritten { acknowledged })
         }
+    }
+
+    /// Whether a whole list leads through where the last one ended. It does not if the TPM quotes an
+    /// earlier value than it did before: then PCR 10 has been reset.
+    fn passes(&self, crypto: &dyn Crypto, last: &Checkpoint, prefix: Prefix) -> bool {
+        let before = usize::try_from(last.entries).unwrap_or(usize::MAX);
+        if prefix.quoted < before {
+            return false;
+        }
+        let mut replay = Replay::new(last.value.algorithm(), last.extension);
+        self.entries().take(before).for_each(|entry| replay.extend(crypto, &entry));
+        replay.value() == last.value
     }
 }

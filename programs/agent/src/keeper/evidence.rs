@@ -11,8 +11,8 @@ use touchstone_crypto_awslc::AwsLc;
 use touchstone_element::{Attesting, Credential, PcrSelection, Registers};
 use touchstone_evidence::endorse::{Bundle, CertifiedKey, identity_binding};
 use touchstone_evidence::runtime::{Component, Observation, Observed};
-use touchstone_evidence::tpm::Attest;
-use touchstone_evidence::{Challenge, Evidence, QuoteParts, RuntimeClaims, binding};
+use touchstone_evidence::tpm::{Attest, Moment};
+use touchstone_evidence::{Challenge, Evidence, ImaMark, QuoteParts, RuntimeClaims, binding};
 
 impl Keeper {
     /// What makes the attestation key believable.
@@ -69,7 +69,7 @@ impl Keeper {
         let event_log = read(&collect.event_log)?;
         let quote = QuoteParts { attest: quote.attest, signature: quote.signature };
         // The verifier needs what it has not seen; of another boot, that is everything.
-        let known = challenge.ima.filter(|mark| boot(&quote.attest) == Some(mark.boot));
+        let known = challenge.ima.filter(|mark| is_of(mark, &quote.attest));
         let first = known.map_or(0, |mark| mark.entries);
         let (first, ima_log) = match collect.ima_log.as_deref() {
             Some(path) => log::read_from(path, first)?,
@@ -137,8 +137,9 @@ impl Keeper {
 }
 
 /// How often the TPM was started anew when it made an attestation.
-fn boot(attest: &[u8]) -> Option<u32> {
-    Attest::decode(attest).ok().map(|attest| attest.clock.reset_count)
+/// Whether the list that the fleet knows is of the boot that is quoted.
+fn is_of(mark: &ImaMark, attest: &[u8]) -> bool {
+    Attest::decode(attest).is_ok_and(|attest| Moment::of(&attest).boot() == mark.boot)
 }
 
 fn element(error: touchstone_element::Error) -> Error {

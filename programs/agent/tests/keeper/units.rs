@@ -36,7 +36,7 @@ impl Systemd {
             .expect("needs setpriv of util-linux");
         let lab = Self { child, group, folder };
         let init = lab.until("systemd is process 1", || lab.members("init.scope").first().copied());
-        let enter = format!("nsenter --target {init} --mount --pid --cgroup");
+        let enter = format!("nsenter --target {init} --mount --root --pid --cgroup");
         write(
             systemctl,
             &format!("#!/bin/sh\nPATH=/usr/bin:/bin\nexport PATH\nexec {enter} systemctl \"$@\"\n"),

@@ -15,7 +15,7 @@ use touchstone_appraise::{
 use touchstone_crypto::{Crypto, HashAlgorithm, Verified};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_evidence::tpm::LakPublic;
-use touchstone_evidence::{Challenge, Error, Evidence, ImaHistory, PcrSelection};
+use touchstone_evidence::{Challenge, Error, Evidence, History, PcrSelection};
 use touchstone_measure::ima::Discontinuity;
 use touchstone_policy::ar4si::TrustValue;
 
@@ -38,7 +38,7 @@ struct Case {
     tenant: String,
     lifetime: u64,
     ldevid: Option<(Vec<u8>, String)>,
-    /// What is known of the device's IMA list.
+    /// What was proven of the device last.
     history: Option<Vec<u8>>,
     /// What was found of these lists.
     remembered: Arc<Remembered>,
@@ -80,7 +80,7 @@ impl Judge {
         let now = clock::now();
         let (current, history) = self
             .store
-            .call(move |db| Ok((db.current_certificate(&id, now)?, db.ima_history(&id)?)))
+            .call(move |db| Ok((db.current_certificate(&id, now)?, db.history(&id)?)))
             .await?;
         let ldevid = match current {
             Some(row) => Some((spki(&row.der)?, row.jkt)),
@@ -174,10 +174,10 @@ impl Case {
             tracing::error!(device = %device.id, %error, "the recorded attestation key is unusable");
             No::Failed
         })?;
-        let history = self.history.as_deref().map(ImaHistory::decode).transpose();
+        let history = self.history.as_deref().map(History::decode).transpose();
         let history = history.unwrap_or_else(|error| {
             // Without it the device is asked for everything; nothing passes by it.
-            tracing::error!(device = %device.id, %error, "the recorded IMA list is unusable");
+            tracing::error!(device = %device.id, %error, "what was proven last is unusable");
             None
         });
         let evidence = Evidence::decode(&self.evidence)
@@ -224,8 +224,8 @@ impl Case {
                 .map(|control| self::control(control, &self.verifier))
                 .collect(),
             evidence: found,
-            ima_history: evidence.as_ref().ok().and_then(|evidence| {
-                let new = ImaHistory::of(evidence)?;
+            history: evidence.as_ref().ok().and_then(|evidence| {
+                let new = History::of(evidence)?;
                 (Some(&new) != history.as_ref()).then_some(new)
             }),
             claims: claims.map(|(claims, left_out)| {

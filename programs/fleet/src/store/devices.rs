@@ -100,6 +100,9 @@ impl Db {
                 )));
             }
             write.upsert_device(&id, new, now)?;
+            if known.as_ref().is_some_and(|(lak, _)| *lak != new.lak_sha256) {
+                write.forget_history(&id)?;
+            }
             let words = match &known {
                 None => Some("onboarded: its TPM and its identity are proven"),
                 Some((lak, idevid)) if *lak != new.lak_sha256 || *idevid != new.idevid_sha256 => {

@@ -8,7 +8,7 @@ use crate::api::types::{Control, Fact, Feed, VectorEntry};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use touchstone_audit::{Code, Severity};
-use touchstone_evidence::ImaHistory;
+use touchstone_evidence::History;
 
 /// Results that are kept of each device.
 const KEPT: u64 = 100;
@@ -43,7 +43,7 @@ pub struct NewResult {
     /// What the evidence said, if it could be believed.
     pub claims: Option<StoredClaims>,
     /// The IMA list as it is known now, if that is more than it was.
-    pub ima_history: Option<ImaHistory>,
+    pub history: Option<History>,
 }
 
 /// What recording a result did.
@@ -107,8 +107,8 @@ impl Db {
             }
             let seq = write.insert_result(new)?;
             write.replace_claims(&new.device, new.claims.as_ref())?;
-            if let Some(history) = &new.ima_history {
-                write.replace_ima_history(&new.device, history)?;
+            if let Some(history) = &new.history {
+                write.replace_history(&new.device, history)?;
             }
             write
                 .tx
@@ -243,7 +243,7 @@ pub(crate) mod tests {
             controls: Vec::new(),
             evidence: Vec::new(),
             claims: None,
-            ima_history: None,
+            history: None,
         }
     }
 

@@ -20,7 +20,7 @@ use touchstone_engine::AskKind;
 use touchstone_enroll::{AttestedRequest, TpmCertify, est};
 use touchstone_evidence::endorse::{Bundle, CertifiedKey, identity_binding};
 use touchstone_evidence::runtime::{Process, RuntimeClaims};
-use touchstone_evidence::tpm::Attest;
+use touchstone_evidence::tpm::{Attest, Moment};
 use touchstone_evidence::{Challenge, Evidence, QuoteParts, binding};
 use touchstone_peers::Swtpm;
 use touchstone_tls::{ClientSetup, Identity, ServerName};
@@ -147,7 +147,7 @@ impl Device {
         let quote = self.tpm.lock().unwrap().quote("lak", &selection, &qualifying).unwrap();
         let parts = QuoteParts { attest: quote.attest, signature: quote.signature };
         // As the agent does: of another boot, everything.
-        let boot = Attest::decode(&parts.attest).unwrap().clock.reset_count;
+        let boot = Moment::of(&Attest::decode(&parts.attest).unwrap()).boot();
         let known = challenge.ima.filter(|mark| mark.boot == boot).map_or(0, |mark| mark.entries);
         let part = self.list.get(known as usize..).unwrap_or_default();
         *self.shown.lock().unwrap() = (known, part.len());

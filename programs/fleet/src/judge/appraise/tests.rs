@@ -12,7 +12,7 @@ use touchstone_certs::issue::{Kind, Template};
 use touchstone_certs::{Name, TrustStore};
 use touchstone_cms::SignedData;
 use touchstone_crypto::{Digest, SignatureAlgorithm, Signer};
-use touchstone_evidence::QuoteParts;
+use touchstone_evidence::{ImaMark, QuoteParts};
 use touchstone_measure::ima::Log;
 use touchstone_policy::Policy;
 
@@ -73,7 +73,7 @@ struct Scene {
     boot: u32,
     verifier: Arc<Verifier>,
     remembered: Arc<Remembered>,
-    history: Option<ImaHistory>,
+    history: Option<History>,
 }
 
 impl Scene {
@@ -96,26 +96,35 @@ impl Scene {
         self.attester.ima_log = Attester::of_the_rig().ima_log;
     }
 
+    /// The list of this boot lost everything behind what the rig measured.
+    fn is_cut(&mut self) {
+        self.attester.ima_log = Attester::of_the_rig().ima_log;
+    }
+
     /// Why the controls that are not met are not, which is the same with what is remembered and without.
     fn attests(&mut self) -> String {
         let challenge =
-            Challenge { ima: self.history.as_ref().map(ImaHistory::mark), ..challenge() };
-        let known = self.history.as_ref().filter(|history| history.mark().boot == self.boot);
-        let evidence = self.sent(&challenge, known.map_or(0, |history| history.mark().entries));
+            Challenge { ima: self.history.as_ref().and_then(History::mark), ..challenge() };
+        let shown = Log::decode(&self.attester.ima_log).unwrap().len();
+        let goes_on =
+            |mark: &ImaMark| mark.boot.resets == self.boot && mark.entries as usize <= shown;
+        let known = self.history.as_ref().and_then(History::mark).filter(goes_on);
+        let evidence = self.sent(&challenge, known.map_or(0, |mark| mark.entries));
         let judged = |remembered: &Arc<Remembered>| {
             let case = self.case(&challenge, evidence.clone(), remembered);
             let mut result = case.judge().unwrap().result;
             // What is dated.
             (result.issued, result.expires) = (0, 0);
-            let times = result.claims.as_mut().unwrap();
-            (times.appraised_at, times.expires) = (0, 0);
-            times.claims.remove("evidence.age");
+            if let Some(times) = result.claims.as_mut() {
+                (times.evidence_at, times.appraised_at, times.expires) = (0, 0, 0);
+                times.claims.remove("evidence.age");
+            }
             result
         };
         let alone = judged(&Arc::new(Remembered::within(0)));
         let result = judged(&self.remembered);
         assert_eq!(format!("{result:?}"), format!("{alone:?}"));
-        self.history = result.ima_history.or(self.history.take());
+        self.history = result.history.or(self.history.take());
         let failed = result.controls.iter().filter(|control| !control.passed);
         failed.map(|control| control.reason.clone()).collect::<Vec<_>>().join("; ")
     }
@@ -139,7 +148,7 @@ impl Scene {
             tenant: "default".into(),
             lifetime: 60,
             ldevid: None,
-            history: self.history.as_ref().map(ImaHistory::encode),
+            history: self.history.as_ref().map(History::encode),
             remembered: Arc::clone(remembered),
         }
     }
@@ -242,4 +251,26 @@ fn no_more_is_remembered_than_was_set() {
     assert!(small.take(&other, "e").is_none());
     small.put(&scene.verifier, "e", judged);
     assert!(small.take(&scene.verifier, "e").is_none());
+}
+
+#[test]
+fn a_tpm_that_was_put_back_and_a_list_that_was_cut_are_told() {
+    let mut scene = Scene::new(verifier(FILES, &[("/opt/a", 1)]));
+    scene.boot = 5;
+    scene.measures("/opt/a", 1);
+    assert_eq!(scene.attests(), "");
+    scene.is_cut();
+    let found = scene.attests();
+    assert!(found.contains("the IMA list was cut"), "{found}");
+    scene.measures("/opt/a", 1);
+    assert_eq!(scene.attests(), "");
+    // What is refused is not what the next one is compared with.
+    for _ in 0..2 {
+        scene.boot = 4;
+        let found = scene.attests();
+        assert!(found.contains("the TPM counts 4 resets and counted 5 before"), "{found}");
+    }
+    scene.boot = 5;
+    scene.reboots();
+    assert_eq!(scene.attests(), "");
 }
