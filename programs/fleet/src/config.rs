@@ -24,6 +24,7 @@ use crate::store::{ResponseLimit, VerdictRules};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use touchstone_crypto::HashAlgorithm;
 use touchstone_evidence::PcrSelection;
 use touchstone_settings::{Faults, Section};
 
@@ -126,6 +127,8 @@ pub struct Appraisal {
     pub max_age: Duration,
     /// Intervals of silence after which a device is unreachable.
     pub unreachable_after: u32,
+    /// The bank of PCRs that is quoted.
+    pub bank: HashAlgorithm,
     /// The PCRs that a quote covers, ascending.
     pub pcrs: Vec<u32>,
 }
@@ -136,6 +139,7 @@ impl Default for Appraisal {
             interval: Duration::from_secs(30),
             max_age: Duration::from_secs(90),
             unreachable_after: 3,
+            bank: HashAlgorithm::Sha256,
             pcrs: PcrSelection::boot().pcrs,
         }
     }
@@ -328,7 +332,7 @@ fn appraisal(section: &Section<'_>) -> Option<Appraisal> {
     let interval = section.duration("interval", Duration::from_secs(30));
     let max_age = section.duration("max_age", Duration::from_secs(90));
     let unreachable_after = section.integer("unreachable_after", 1..=1000, 3);
-    let pcrs = pcrs(section);
+    let (bank, pcrs) = (bank(section), pcrs(section));
     if let (Some(interval), Some(max_age)) = (interval, max_age) {
         if interval < Duration::from_millis(100) || interval > Duration::from_hours(24) {
             section.refuse("interval", "use 100ms to 1d");
@@ -343,8 +347,19 @@ fn appraisal(section: &Section<'_>) -> Option<Appraisal> {
         interval: interval?,
         max_age: max_age?,
         unreachable_after: u32::try_from(unreachable_after?).ok()?,
+        bank: bank?,
         pcrs: pcrs?,
     })
+}
+
+/// SHA-1 is none: whoever can write a log can forge what leads to its values.
+fn bank(section: &Section<'_>) -> Option<HashAlgorithm> {
+    let name: String = section.or("bank", HashAlgorithm::Sha256.name().to_owned())?;
+    let bank = HashAlgorithm::from_name(&name).filter(|bank| *bank != HashAlgorithm::Sha1);
+    if bank.is_none() {
+        section.refuse("bank", "use sha256, sha384 or sha512, as the devices' TPMs have it");
+    }
+    bank
 }
 
 /// PCRs 0 to 23 (TCG PC Client Platform TPM Profile §4.6).
@@ -492,17 +507,19 @@ mod tests {
             .replace("listen = \"127.0.0.1:8080\"", "listen = \"0.0.0.0:8080\"")
             .replace("interval = \"30s\"", "interval = \"30 parsecs\"")
             .replace("sessions_per_peer", "session_per_peer")
+            .replace("bank = \"sha256\"", "bank = \"sha1\"")
             .replace("pcrs = [\"0\",", "pcrs = [\"24\",");
         let told = check(&text).unwrap_err().to_string();
         for expected in [
             "`listen` is not usable: beyond loopback the console needs `tls = true`",
             "`interval` is not a duration",
             "no field named `session_per_peer` in [limits]; did you mean `sessions_per_peer`?",
+            "`bank` is not usable: use sha256, sha384 or sha512",
             "`pcrs` is not usable: a platform has the registers 0 to 23",
         ] {
             assert!(told.contains(expected), "{expected}\n---\n{told}");
         }
-        assert_eq!(told.lines().count(), 4, "{told}");
+        assert_eq!(told.lines().count(), 5, "{told}");
         assert!(told.lines().all(|line| line.starts_with("fleet.toml:")), "{told}");
     }
 

@@ -18,6 +18,7 @@ use std::process::{Command, Stdio};
 use support::{Lab, Party, until};
 use touchstone_appraise::{VerifierKey, ear};
 use touchstone_certs::issue::Kind;
+use touchstone_crypto::HashAlgorithm;
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_peers::Swtpm;
 use tpm_device::{Device, request};
@@ -25,11 +26,18 @@ use tpm_device::{Device, request};
 /// A TPM with a certificate of its maker, and a fleet that believes this maker.
 fn scene() -> (Swtpm, Lab) {
     let swtpm = Swtpm::manufactured();
-    let roots: String = ["issuercert.pem", "swtpm-localca-rootca-cert.pem"]
-        .map(|name| std::fs::read_to_string(swtpm.dir.path().join(name)).unwrap())
-        .concat();
-    let lab = Lab::new(&roots);
+    let lab = Lab::new(&makers(&swtpm));
     (swtpm, lab)
+}
+
+/// Where swtpm keeps what a TPM keeps without power.
+const STATE: &str = "tpm2-00.permall";
+
+/// The certificates of the makers of its TPM.
+fn makers(swtpm: &Swtpm) -> String {
+    let roots = ["issuercert.pem", "swtpm-localca-rootca-cert.pem"]
+        .map(|name| std::fs::read_to_string(swtpm.dir.path().join(name)).unwrap());
+    roots.concat()
 }
 
 fn tier(lab: &Lab, id: &str) -> String {
@@ -142,6 +150,50 @@ async fn a_device_shows_only_what_is_new_of_its_ima_list_and_all_of_it_is_judged
     assert_eq!(result["tier"], "contraindicated", "{result}");
     let shown = lab.get(&format!("/api/v1/devices/{id}")).to_string();
     assert!(shown.contains("measure.ima.rewritten"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_device_whose_tpm_has_another_bank_attests_with_that() {
+    let swtpm = Swtpm::with_bank("sha384");
+    let lab = Lab::configured(&makers(&swtpm), |_, config| {
+        config.replace("[appraisal]", "[appraisal]\nbank = \"sha384\"")
+    });
+    let mut device = Device::new(&swtpm, &lab, "gateway-7");
+    device.bank = HashAlgorithm::Sha384;
+    device.onboard(&lab).await.unwrap();
+    let made = device.maker_identity();
+    device.measure("/bin/a");
+    device.attest(&lab, &made).await.unwrap();
+    device.measure("/bin/b");
+    let result = device.attest(&lab, &made).await.unwrap();
+    assert_eq!(result["tier"], "affirming", "{result}");
+    assert_eq!(*device.shown.lock().unwrap(), (1, 1));
+}
+
+/// The TPM counts fewer resets than it did, as one does whose state was copied and put back.
+#[tokio::test]
+async fn a_tpm_that_was_put_back_is_contraindicated_over_a_restart_of_the_fleet() {
+    let (mut swtpm, mut lab) = scene();
+    let mut device = Device::new(&swtpm, &lab, "gateway-7");
+    let id = device.onboard(&lab).await.unwrap()["device"].as_str().unwrap().to_owned();
+    let made = device.maker_identity();
+    device.measure("/bin/a");
+    assert_eq!(device.attest(&lab, &made).await.unwrap()["tier"], "affirming");
+    swtpm.kill();
+    let snapshot = swtpm.read(STATE);
+    for _ in 0..2 {
+        device.reboot(&mut swtpm);
+        let result = device.attest(&lab, &made).await.unwrap();
+        assert_eq!(result["tier"], "affirming", "{result}");
+    }
+    lab.kill_and_restart();
+    swtpm.kill();
+    swtpm.write(STATE, &snapshot);
+    device.reboot(&mut swtpm);
+    let result = device.attest(&lab, &made).await.unwrap();
+    assert_eq!(result["tier"], "contraindicated", "{result}");
+    let shown = lab.get(&format!("/api/v1/devices/{id}")).to_string();
+    assert!(shown.contains("evidence.clock.reset-count"), "{shown}");
 }
 
 #[tokio::test]

@@ -52,6 +52,11 @@ impl Swtpm {
 
     /// A TPM with endorsement keys and certificates of its maker, at TCP ports.
     pub fn manufactured() -> Self {
+        Self::with_bank("sha256")
+    }
+
+    /// The same, with only this bank of PCRs.
+    pub fn with_bank(bank: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let at = |name: &str| dir.path().join(name).display().to_string();
         let options = "--tpm-manufacturer IBM --tpm-model swtpm --tpm-version 2\n\
@@ -65,7 +70,7 @@ impl Swtpm {
         std::fs::write(at("localca.conf"), ca).unwrap();
         let setup = format!(
             "create_certs_tool = /usr/bin/swtpm_localca\ncreate_certs_tool_config = {}\n\
-             create_certs_tool_options = {}\nactive_pcr_banks = sha256\n",
+             create_certs_tool_options = {}\nactive_pcr_banks = {bank}\n",
             at("localca.conf"),
             at("options")
         );

@@ -12,7 +12,7 @@ use touchstone_appraise::ear::{to_cwt, to_jwt};
 use touchstone_appraise::{
     Appraisal, Confirmation, ControlResult, DeviceFacts, Ear, LogName, Status, Tier, Verifier,
 };
-use touchstone_crypto::{Crypto, HashAlgorithm, Verified};
+use touchstone_crypto::{Crypto, Verified};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_evidence::tpm::LakPublic;
 use touchstone_evidence::{Challenge, Error, Evidence, History, PcrSelection};
@@ -50,8 +50,8 @@ impl Judge {
         let device = self.device(peer).await?;
         let mut nonce = vec![0; NONCE];
         AwsLc.random(&mut nonce).map_err(|_| No::Failed)?;
-        let pcrs = &self.config.appraisal.pcrs;
-        let selection = PcrSelection::new(HashAlgorithm::Sha256, pcrs).ok_or(No::Failed)?;
+        let asked = &self.config.appraisal;
+        let selection = PcrSelection::new(asked.bank, &asked.pcrs).ok_or(No::Failed)?;
         let id = device.id.clone();
         let ima = self.store.call(move |db| db.ima_mark(&id)).await?;
         let challenge = Challenge { nonce, selection, ima };

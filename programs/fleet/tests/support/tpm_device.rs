@@ -32,6 +32,8 @@ pub(crate) struct Device {
     idevid: Vec<Vec<u8>>,
     /// What the agent says about anonymous code.
     pub(crate) foreign_code: u32,
+    /// The bank that its kernel extends.
+    pub(crate) bank: HashAlgorithm,
     /// Its IMA list, entry by entry.
     pub(crate) list: Vec<Vec<u8>>,
     /// The entry that was shown first the last time, and how many were shown.
@@ -62,13 +64,22 @@ impl Device {
         let lak = tpm.create_key("lak", &KeySpec::new(KeyUse::Attest, KeyAlgorithm::P256)).unwrap();
         let tpm = Arc::new(Mutex::new(tpm));
         let (list, shown) = (Vec::new(), Mutex::default());
-        Self { tpm, lak, idevid: identity.certificates, foreign_code: 0, list, shown }
+        let bank = HashAlgorithm::Sha256;
+        Self { tpm, lak, idevid: identity.certificates, foreign_code: 0, bank, list, shown }
+    }
+
+    /// Starts again after a loss of power, with nothing measured yet.
+    pub(crate) fn reboot(&mut self, swtpm: &mut Swtpm) {
+        swtpm.restart();
+        let state = swtpm.dir.path().join("state");
+        *self.tpm.lock().unwrap() = Tpm::connect_tcp(swtpm.address().to_string(), state).unwrap();
+        self.list.clear();
     }
 
     /// Runs a program: the kernel measures it.
     pub(crate) fn measure(&mut self, path: &str) {
         let data = template_data(path);
-        let digest = AwsLc.hash(HashAlgorithm::Sha256, &[&data]);
+        let digest = AwsLc.hash(self.bank, &[&data]);
         self.tpm.lock().unwrap().extend_pcr(10, &[digest]).unwrap();
         self.list.push(entry(&data));
     }
@@ -142,7 +153,7 @@ impl Device {
         let runtime = claims.encode();
         let pcrs: Vec<u8> =
             challenge.selection.pcrs.iter().map(|&pcr| u8::try_from(pcr).unwrap()).collect();
-        let selection = PcrSelection::new(HashAlgorithm::Sha256, &pcrs);
+        let selection = PcrSelection::new(challenge.selection.algorithm, &pcrs);
         let qualifying = binding(&AwsLc, &challenge.nonce, &runtime);
         let quote = self.tpm.lock().unwrap().quote("lak", &selection, &qualifying).unwrap();
         let parts = QuoteParts { attest: quote.attest, signature: quote.signature };

@@ -11,7 +11,7 @@ use touchstone_appraise::references::{Document, ReferenceValue, References};
 use touchstone_certs::issue::{Kind, Template};
 use touchstone_certs::{Name, TrustStore};
 use touchstone_cms::SignedData;
-use touchstone_crypto::{Digest, SignatureAlgorithm, Signer};
+use touchstone_crypto::{Digest, HashAlgorithm, SignatureAlgorithm, Signer};
 use touchstone_evidence::{ImaMark, QuoteParts};
 use touchstone_measure::ima::Log;
 use touchstone_policy::Policy;
