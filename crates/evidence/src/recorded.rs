@@ -123,6 +123,13 @@ impl Recorded<'_> {
         let log = self.event_log.as_ref();
         let log = log.filter(|log| log.algorithms().contains(&bank.algorithm));
         let replayed = log.map(|log| log.replay(crypto, bank.algorithm));
+        // An event in IMA's PCR would be believed for what the list explains.
+        if let Some(replayed) = replayed.as_ref().filter(|of| of.is_touched(ima::PCR))
+            && let Some(quoted) = bank.value(ima::PCR)
+        {
+            let (replayed, quoted) = (replayed.value(ima::PCR), Some(quoted));
+            return Err(Error::Replay { pcr: Some(ima::PCR), replayed, quoted });
+        }
         let (mut explained, mut unexplained) = (Vec::new(), Vec::new());
         for (pcr, value) in &bank.values {
             let ours = replayed.as_ref().filter(|replayed| {

@@ -11,7 +11,8 @@ use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_evidence::tpm::{AttestationKey, ClockInfo, Expected, Moment, TurnedBack};
 use touchstone_evidence::tpm2_tools::{PcrFile, attestation_key};
 use touchstone_evidence::{Account, Error, Recorded, claims};
-use touchstone_measure::{Pcrs, ima, tcg::EventLog};
+use touchstone_measure::tcg::{Event, EventLog};
+use touchstone_measure::{Pcrs, ima};
 use touchstone_peers::{pcr_file as serialized, rig};
 
 const SHA1: HashAlgorithm = HashAlgorithm::Sha1;
@@ -301,6 +302,58 @@ fn a_log_that_leaves_a_pcr_out_is_refused_with_that_pcr() {
     let without = EventLog::decode(&kept).unwrap();
     let refused = appraised(&quoted, Some(without), Some(list)).unwrap_err();
     let Error::Replay { pcr: Some(4), .. } = refused else { panic!("{refused}") };
+}
+
+/// The rig's log in the SHA-256 bank, with its events changed.
+fn changed(change: impl FnOnce(&mut Vec<Event>)) -> EventLog {
+    let octets = rig("binary_bios_measurements");
+    let log = EventLog::decode(&octets).unwrap();
+    let mut events = log.events().to_vec();
+    change(&mut events);
+    let mut written = octets[..32 + events[0].data.len()].to_vec();
+    for event in &events[1..] {
+        written.extend(event.pcr.to_le_bytes());
+        written.extend(event.kind.0.to_le_bytes());
+        written.extend(1u32.to_le_bytes());
+        written.extend(SHA256.tpm_id().to_le_bytes());
+        written.extend(event.digest(SHA256).unwrap().as_bytes());
+        written.extend(u32::try_from(event.data.len()).unwrap().to_le_bytes());
+        written.extend(&event.data);
+    }
+    EventLog::decode(&written).unwrap()
+}
+
+/// The event of the image that was booted.
+const IMAGE: usize = 23;
+
+#[test]
+fn an_event_that_claims_another_pcr_is_refused() {
+    let (quoted, _, list) = rig_quote(&ALL);
+    let same = appraised(&quoted, Some(changed(|_| {})), Some(list.clone()));
+    assert!(same.is_ok(), "{:?}", same.err());
+    for pcr in (0..24).filter(|pcr| *pcr != 4) {
+        let moved = changed(|events| events[IMAGE].pcr = pcr);
+        let refused = appraised(&quoted, Some(moved), Some(list.clone())).unwrap_err();
+        assert_eq!(refused.code(), "evidence.quote.replay", "PCR {pcr}: {refused}");
+    }
+}
+
+/// What the IMA list explains is no place to hide an event in.
+#[test]
+fn an_event_in_the_pcr_of_ima_is_refused() {
+    for pcrs in [&ALL[..], &[0, 7, 10]] {
+        let (quoted, _, list) = rig_quote(pcrs);
+        let added = changed(|events| events.push(Event { pcr: 10, ..events[IMAGE].clone() }));
+        for list in [Some(list), None] {
+            let refused = appraised(&quoted, Some(added.clone()), list).unwrap_err();
+            let Error::Replay { pcr: Some(10), .. } = refused else { panic!("{refused}") };
+        }
+    }
+    // Nobody vouches for PCR 10, and nothing is made of what is in it.
+    let (quoted, ..) = rig_quote(&[0, 7]);
+    let added = changed(|events| events.push(Event { pcr: 10, ..events[IMAGE].clone() }));
+    let (evidence, _) = appraised(&quoted, Some(added), None).unwrap();
+    assert_eq!(claims(&AwsLc, &evidence).unwrap().boot.unwrap().images, []);
 }
 
 #[test]
