@@ -5,7 +5,7 @@ use crate::appraisal::{EventRef, LogName};
 use crate::judged::Found;
 use crate::references::{Database, Standing, View};
 use crate::verifier::DeviceFacts;
-use alloc::borrow::ToOwned;
+use alloc::borrow::{Cow, ToOwned};
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -27,6 +27,7 @@ mod secure_boot;
 
 pub(crate) use observed::catalog as observed_catalog;
 pub(crate) use present::Silence;
+pub use present::rests_on;
 use present::{Nothing, Present};
 pub(crate) use quote::catalog as quote_catalog;
 pub(crate) use references::ReferenceClaims;
@@ -140,7 +141,7 @@ impl Facts {
     }
 
     /// Why nothing is said about a claim, if that is known.
-    pub(crate) fn silence(&self, claim: &str) -> Option<&'static str> {
+    pub(crate) fn silence(&self, claim: &str) -> Option<Cow<'static, str>> {
         self.silence.about(claim)
     }
 
@@ -181,9 +182,15 @@ impl Source<'_> {
             "components" => self.components(|_, _| true),
             "components.outdated" => self.components(|version, newest| newest > version),
             "boot.secure-boot" => self.secure_boot(notes)?,
-            "boot.pk" => self.keys("boot.pk", &boot.platform_keys, Database::Pk, notes),
-            "boot.kek" => self.keys("boot.kek", &boot.key_exchange_keys, Database::Kek, notes),
-            "boot.db" => self.keys("boot.db", &boot.signature_db, Database::Db, notes),
+            "boot.pk" => {
+                self.variable("boot.pk", boot.platform_keys.as_deref(), Database::Pk, notes)?
+            }
+            "boot.kek" => {
+                self.variable("boot.kek", boot.key_exchange_keys.as_deref(), Database::Kek, notes)?
+            }
+            "boot.db" => {
+                self.variable("boot.db", boot.signature_db.as_deref(), Database::Db, notes)?
+            }
             "boot.authorities" => {
                 self.keys("boot.authorities", &boot.authorities, Database::Db, notes)
             }
@@ -261,6 +268,22 @@ impl Source<'_> {
             note(notes, "boot.secure-boot", Some(fact.event), text);
         }
         Some(fact.value.into())
+    }
+
+    /// The keys of a variable, if an event tells it.
+    fn variable(
+        &self,
+        claim: &'static str,
+        keys: Option<&[Key]>,
+        database: Database,
+        notes: &mut Notes,
+    ) -> Option<Value> {
+        let Some(keys) = keys else {
+            let name = claim.trim_start_matches("boot.");
+            note(notes, claim, None, format!("no event tells what {name} holds"));
+            return None;
+        };
+        Some(self.keys(claim, keys, database, notes))
     }
 
     fn keys(

@@ -46,6 +46,7 @@ pub use admission::{Admitted, Gate, Refusal};
 pub use appraisal::{Appraisal, ControlResult, EventRef, LogName, NotEvaluated, TrustVector};
 pub use catalog::{SCHEMA, catalog};
 pub use ear::{Confirmation, Ear, VerifierId, VerifierKey};
+pub use facts::rests_on;
 pub use judged::Judged;
 pub use references::{Document, References};
 pub use touchstone_policy::Status;

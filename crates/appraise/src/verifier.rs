@@ -4,7 +4,7 @@ use crate::appraisal::{Appraisal, ControlResult, EventRef, LogName, NotEvaluated
 use crate::facts::{By, Facts, Silence};
 use crate::judged::Judged;
 use crate::references::{References, Set, View};
-use alloc::borrow::ToOwned;
+use alloc::borrow::{Cow, ToOwned};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -337,12 +337,14 @@ fn control(outcome: &Outcome<'_>, facts: &Facts) -> ControlResult {
         return result;
     }
     let offenders = outcome.offenders();
-    let mut told: Vec<&str> = offenders.iter().filter_map(|record| why(record)).collect();
+    let mut told: Vec<Cow<'_, str>> =
+        offenders.iter().filter_map(|record| why(record)).map(Cow::Borrowed).collect();
     result.events = offenders.iter().filter_map(|record| event(record)).collect();
     for claim in outcome.control().claims() {
-        told.extend(facts.silence(claim));
+        // What several claims lack is told once.
+        told.extend(facts.silence(claim).filter(|why| !told.contains(why)));
         for note in facts.notes(claim) {
-            told.push(&note.text);
+            told.push(Cow::Borrowed(&note.text));
             result.events.extend(note.event);
         }
     }
@@ -360,16 +362,16 @@ pub fn reason(outcome: &Outcome<'_>) -> String {
         return clip(&outcome.explanation());
     }
     let offenders = outcome.offenders();
-    let told: Vec<&str> = offenders.iter().filter_map(|record| why(record)).collect();
-    clip(&words(&told, outcome))
+    let told = offenders.iter().filter_map(|record| why(record)).map(Cow::Borrowed);
+    clip(&words(&told.collect::<Vec<_>>(), outcome))
 }
 
-fn words(told: &[&str], outcome: &Outcome<'_>) -> String {
+fn words(told: &[Cow<'_, str>], outcome: &Outcome<'_>) -> String {
     match told {
         [] => outcome.explanation(),
         [first @ .., _] if told.len() > MAX_TOLD => {
-            let shown: Vec<&str> = first.iter().take(MAX_TOLD).copied().collect();
-            format!("{}; and {} more", shown.join("; "), told.len() - MAX_TOLD)
+            let shown = first.get(..MAX_TOLD).unwrap_or(first).join("; ");
+            format!("{shown}; and {} more", told.len() - MAX_TOLD)
         }
         _ => told.join("; "),
     }

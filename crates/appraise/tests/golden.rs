@@ -16,14 +16,15 @@ use touchstone_appraise::references::{
     Database, Document, Error as ReferenceError, ReferenceValue, References,
 };
 use touchstone_appraise::{
-    Appraisal, DeviceFacts, Ear, EventRef, LogName, Status, Tier, Verifier, catalog, claims, reason,
+    Appraisal, DeviceFacts, Ear, EventRef, LogName, Status, Tier, Verifier, catalog, claims,
+    reason, rests_on,
 };
 use touchstone_crypto::{Crypto, Digest, Verified};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_evidence::runtime::{
     CodeRange, Component, Observation, Observed, Process, code_digest,
 };
-use touchstone_evidence::{Error, Evidence};
+use touchstone_evidence::{Challenge, Error, Evidence, PcrSelection};
 use touchstone_measure::predict::signature_list;
 use touchstone_measure::tcg::{Event, EventLog, EventType, Guid, variable_data};
 use touchstone_peers::rig;
@@ -221,6 +222,18 @@ fn verifier() -> Verifier {
 
 fn appraise_with(verifier: &Verifier, attester: &Attester, device: &DeviceFacts) -> Appraisal {
     let challenge = challenge();
+    appraise_over(&challenge.selection.pcrs, verifier, attester, device)
+}
+
+/// A quote over these PCRs only.
+fn appraise_over(
+    pcrs: &[u32],
+    verifier: &Verifier,
+    attester: &Attester,
+    device: &DeviceFacts,
+) -> Appraisal {
+    let selection = PcrSelection::new(SHA256, pcrs).unwrap();
+    let challenge = Challenge { selection, ..challenge() };
     let evidence = Evidence::decode(&attester.evidence(&challenge)).unwrap();
     let evidence = evidence.verify(&AwsLc, &attester.lak(), &challenge).unwrap();
     verifier.appraise(&AwsLc, &evidence, device, NOW)
@@ -489,6 +502,128 @@ fn a_watched_program_that_does_not_run_is_caught() {
     hollow.runtime.processes[0].ranges[0].path = "/lib/other.so".into();
     let appraisal = appraise(&hollow);
     assert!(appraisal.summary().contains("none of its executable's code is mapped"));
+}
+
+/// A control that passes if nothing is wrong, for each claim that an event makes.
+const EMPTY: [(&str, &str); 17] = [
+    ("boot.secure-boot", "boot.secure-boot"),
+    ("boot.pk", "every it in boot.pk: it in reference.pk"),
+    ("boot.kek", "every it in boot.kek: it in reference.kek"),
+    ("boot.db", "every it in boot.db: it in reference.db"),
+    ("boot.dbx", "boot.dbx is empty"),
+    ("boot.missing-revocations", "boot.missing-revocations is empty"),
+    ("boot.authorities", "every it in boot.authorities: it in reference.db"),
+    ("boot.shim-authorities", "boot.shim-authorities is empty"),
+    ("boot.sbat", "boot.sbat[\"shim\"] >= 4"),
+    ("boot.sbat-date", "boot.sbat-date >= 2024010900"),
+    ("boot.firmware", "boot.firmware in reference.firmware"),
+    ("boot.images", "boot.images is not empty"),
+    ("boot.unknown-images", "boot.unknown-images is empty"),
+    ("boot.unknown-measurements", "boot.unknown-measurements is empty"),
+    ("boot.outdated", "boot.outdated is empty"),
+    ("boot.command-line", "not boot.command-line contains \"init=\""),
+    ("boot.contradictions", "boot.contradictions is empty"),
+];
+
+#[test]
+fn what_rests_on_a_register_that_was_not_quoted_is_unknown() {
+    let mut attester = attester();
+    with_shim(&mut attester, b"sbat,1,2024010900\nshim,4\n");
+    let lists = signature_list(Guid::CERT_SHA256, Guid::SHIM_LOCK, digest(b"hole").as_bytes());
+    let mut references = references();
+    let mut document = Document::new("acme", "more", 1);
+    document.revocations(&AwsLc, &lists).unwrap();
+    references.merge(&AwsLc, &Verified::vouch(document)).unwrap();
+    for (claim, require) in EMPTY {
+        let text = format!(
+            "policy p version 1 schema 1 control c {{ title \"t\" severity low \
+             require {require} else configuration contraindicated }}"
+        );
+        let policy = Policy::parse(&text, &catalog()).unwrap_or_else(|fault| panic!("{fault:?}"));
+        let verifier = Verifier::new(policy, references.clone());
+        let of = |pcrs: &[u32]| appraise_over(pcrs, &verifier, &attester, &device());
+        assert_ne!(of(&ALL).controls[0].status, Status::Unknown, "{claim}");
+        assert!(!rests_on(claim).is_empty(), "{claim}");
+        for without in rests_on(claim) {
+            let appraisal = of(&but(*without));
+            let control = &appraisal.controls[0];
+            assert_eq!(control.status, Status::Unknown, "{claim} without PCR {without}");
+            let words = format!("PCR {without} was not quoted; ask for it in the quote");
+            assert!(control.reason.contains(&words), "{claim}: {}", control.reason);
+        }
+    }
+}
+
+const ALL: [u32; 15] = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14];
+
+fn but(without: u32) -> Vec<u32> {
+    ALL.into_iter().filter(|pcr| *pcr != without).collect()
+}
+
+/// The sender of a quote chooses what it is over, where nobody asked.
+#[test]
+fn a_quote_over_fewer_registers_is_never_affirmed() {
+    assert_eq!(
+        appraise_over(&ALL, &verifier(), &attester(), &device()).tier,
+        Tier::Affirming,
+        "over all of them"
+    );
+    for without in ALL {
+        let appraisal = appraise_over(&but(without), &verifier(), &attester(), &device());
+        assert_ne!(appraisal.tier, Tier::Affirming, "without PCR {without}");
+        let unknown = appraisal.controls.iter().any(|it| it.status == Status::Unknown);
+        assert!(unknown, "without PCR {without}: {}", appraisal.summary());
+    }
+    let appraisal = appraise_over(&[0], &verifier(), &attester(), &device());
+    let passed = appraisal.controls.iter().filter(|control| control.passed());
+    let passed: Vec<_> = passed.map(|control| control.name.as_str()).collect();
+    assert_eq!(
+        passed,
+        ["known-instance", "fresh-evidence", "firmware", "code-pages", "up-to-date"]
+    );
+}
+
+#[test]
+fn keys_that_no_event_tells_are_unknown() {
+    for (event, claim, name) in [(5, "boot.pk", "pk"), (6, "boot.kek", "kek"), (7, "boot.db", "db")]
+    {
+        let mut attester = attester();
+        with_events(&mut attester, |events| drop(events.remove(event)));
+        let (status, why) =
+            judged(&attester, references(), &format!("require every {claim} in reference.{name}"));
+        assert_eq!(status, Status::Unknown, "{claim}");
+        assert!(why.contains(&format!("no event tells what {name} holds")), "{why}");
+    }
+}
+
+/// What Secure Boot verified with is measured into PCR 7; whoever was started later could add to
+/// another.
+#[test]
+fn an_authority_in_another_register_is_none() {
+    let mut attester = attester();
+    let authority = |event: &Event| event.kind == EventType::EFI_VARIABLE_AUTHORITY;
+    with_events(&mut attester, |events| {
+        events.iter_mut().filter(|event| authority(event)).for_each(|event| event.pcr = 5);
+    });
+    let (status, _) = judged(&attester, references(), "require boot.authorities is not empty");
+    assert_eq!(status, Status::Failed);
+}
+
+/// systemd-stub hands the extensions beside an image to the system, and measures them into PCR 13.
+#[test]
+fn an_extension_that_nobody_released_is_caught() {
+    let mut attester = attester();
+    let mut at = 0;
+    with_events(&mut attester, |events| {
+        let last = events.last().unwrap().clone();
+        at = last.index + 1;
+        let data: Vec<u8> = "sysext".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let digests = vec![digest(b"an extension with a shell")];
+        events.push(Event { pcr: 13, kind: EventType::IPL, data, digests, ..last });
+    });
+    let place = format!("event {at} (PCR 13, EV_IPL)");
+    let words = [place.as_str(), "reference values of measurement"];
+    assert_caught(&appraise(&attester), "boot-images", &[(LogName::EventLog, at)], &words);
 }
 
 type Change = fn(&mut DeviceFacts);

@@ -44,11 +44,10 @@ pub struct PcrSelection {
 }
 
 impl PcrSelection {
-    /// What the boot and IMA extend on a PC that boots a unified kernel image: PCR 0 to 12 and 14,
-    /// in the SHA-256 bank. 13 holds extensions that only systemd measures.
+    /// What the boot and IMA extend on a PC that boots a unified kernel image: PCR 0 to 14, in the
+    /// SHA-256 bank.
     pub fn boot() -> Self {
-        let pcrs = (0..=12).chain([14]).collect();
-        Self { algorithm: HashAlgorithm::Sha256, pcrs }
+        Self { algorithm: HashAlgorithm::Sha256, pcrs: (0..=14).collect() }
     }
 
     /// A selection; PCRs are put in order. `None` if one does not exist.

@@ -43,7 +43,12 @@ pub struct Claims<'a> {
 impl Claims<'_> {
     /// The value of a PCR, if it was quoted.
     pub fn pcr(&self, pcr: u32) -> Option<Digest> {
-        if self.selection.pcrs.contains(&pcr) { self.pcrs.value(pcr) } else { None }
+        self.is_quoted(pcr).then(|| self.pcrs.value(pcr))?
+    }
+
+    /// Whether a PCR was quoted. Of one that was not, no event is a claim.
+    pub fn is_quoted(&self, pcr: u32) -> bool {
+        self.selection.pcrs.contains(&pcr)
     }
 
     /// The quoted PCRs with their values, ascending.
@@ -57,12 +62,12 @@ impl Claims<'_> {
 pub struct BootClaims {
     /// Whether UEFI Secure Boot was on, by the variable `SecureBoot`.
     pub secure_boot: Option<Fact<bool>>,
-    /// Entries of PK.
-    pub platform_keys: Vec<Key>,
-    /// Entries of KEK.
-    pub key_exchange_keys: Vec<Key>,
-    /// Entries of db.
-    pub signature_db: Vec<Key>,
+    /// Entries of PK; `None` if no event tells them.
+    pub platform_keys: Option<Vec<Key>>,
+    /// Entries of KEK; `None` if no event tells them.
+    pub key_exchange_keys: Option<Vec<Key>>,
+    /// Entries of db; `None` if no event tells them.
+    pub signature_db: Option<Vec<Key>>,
     /// Entries of db that an image was verified with (`EV_EFI_VARIABLE_AUTHORITY`).
     pub authorities: Vec<Key>,
     /// The content of dbx, which is long and seldom asked for: [`BootClaims::revoked`] reads it.
@@ -77,8 +82,7 @@ pub struct BootClaims {
     pub images: Vec<Image>,
     /// Measurements of what the kernel was told at its start.
     pub command_lines: Vec<CommandLine>,
-    /// What else was measured into PCRs that hold code and what steers it (2, 4, 8, 9, 11, 12 and
-    /// 14). An event's type is not measured, so each of these has to be accounted for: else an
+    /// What else was measured into [`CODE_PCRS`]. An event's type is not measured, so each of these has to be accounted for: else an
     /// image could hide behind another type.
     pub others: Vec<Measurement>,
     /// Events whose data is not what was measured, where the profile says it must be, or that say
@@ -169,7 +173,8 @@ pub struct Contradiction {
 pub fn claims<'a>(crypto: &dyn Crypto, evidence: &'a Verified<Evidence>) -> Option<Claims<'a>> {
     let (pcrs, selection) = (evidence.pcrs()?, evidence.selection()?);
     let bank = pcrs.algorithm();
-    let covered = |event: &&Event| selection.pcrs.contains(&event.pcr);
+    // What is measured into IMA's PCR is told by the IMA list alone.
+    let covered = |event: &&Event| event.pcr != ima::PCR && selection.pcrs.contains(&event.pcr);
     let boot = evidence.event_log().map(|log| {
         let mut boot = BootClaims::default();
         for event in log.events().iter().filter(covered) {
@@ -309,10 +314,10 @@ impl BootClaims {
         &mut self,
         event: &Event,
         keys: Option<Vec<Key>>,
-        into: impl FnOnce(&mut Self) -> &mut Vec<Key>,
+        into: impl FnOnce(&mut Self) -> &mut Option<Vec<Key>>,
     ) {
         match keys {
-            Some(keys) => into(self).extend(keys),
+            Some(keys) => into(self).get_or_insert_default().extend(keys),
             None => self.contradict(event, "its signature database does not parse"),
         }
     }
@@ -324,7 +329,7 @@ impl BootClaims {
         }
         let Description::Variable { vendor, name, data } = describe(event) else { return };
         match vendor {
-            Guid::IMAGE_SECURITY_DATABASE => {
+            Guid::IMAGE_SECURITY_DATABASE if event.pcr == 7 => {
                 let entry = SignatureDatabase::decode_authority(Guid::CERT_X509, &data);
                 self.authorities.extend(entry.and_then(|entry| key(crypto, event, &entry)));
             }
@@ -399,8 +404,8 @@ impl BootClaims {
 }
 
 /// The PCRs that hold code and what steers it, beside 0 (the firmware as a whole), 7 (Secure Boot)
-/// and 10 (IMA).
-const CODE_PCRS: [u32; 7] = [2, 4, 8, 9, 11, 12, 14];
+/// and 10 (IMA). Into 13 systemd-stub measures the extensions that it hands to the system.
+pub const CODE_PCRS: [u32; 8] = [2, 4, 8, 9, 11, 12, 13, 14];
 
 /// Where shim measures its owner's keys (MOK).
 const SHIM_PCR: u32 = 14;

@@ -35,12 +35,12 @@ fn honest_evidence_verifies_and_tells_its_claims() {
     let fact = boot.secure_boot.unwrap();
     assert_eq!((fact.event, fact.pcr, fact.value), (4, 7, true));
     for (keys, file) in [
-        (&boot.platform_keys, "secure-boot-pk.der"),
-        (&boot.key_exchange_keys, "secure-boot-kek.der"),
-        (&boot.signature_db, "secure-boot-db.der"),
+        (boot.platform_keys.as_ref().unwrap(), "secure-boot-pk.der"),
+        (boot.key_exchange_keys.as_ref().unwrap(), "secure-boot-kek.der"),
+        (boot.signature_db.as_ref().unwrap(), "secure-boot-db.der"),
         (&boot.authorities, "secure-boot-db.der"),
     ] {
-        assert_eq!(keys.len(), 1);
+        assert_eq!(keys.len(), 1, "{file}");
         assert_eq!(keys[0].fingerprint, AwsLc.hash(SHA256, &[&rig(file)]));
     }
     assert_eq!(boot.images.len(), 1);
@@ -177,8 +177,26 @@ fn a_log_that_hides_an_event_is_refused_and_the_pcr_is_named() {
     // Without them, or with lies, it is refused all the same.
     let unknown = Error::Replay { pcr: None, replayed: None, quoted: None };
     assert_eq!(verify(&attester, &challenge, &encode(&[])), Err(unknown.clone()));
-    let lies = [Digest::zero(SHA256); 14];
+    let lies = [Digest::zero(SHA256); 15];
     assert_eq!(verify(&attester, &challenge, &encode(&lies)), Err(unknown));
+}
+
+#[test]
+fn an_event_that_claims_another_pcr_is_refused() {
+    let (mut attester, challenge) = (Attester::of_the_rig(), challenge());
+    let quote = attester.quote(&challenge, &attester.pcrs());
+    let log = touchstone_measure::tcg::EventLog::decode(&attester.event_log).unwrap();
+    // PCR, type, number of digests, TPM_ALG_ID, and then the digest of the image.
+    let image = log.events()[23].digest(SHA256).unwrap();
+    let at = attester.event_log.windows(32).position(|w| w == image.as_bytes()).unwrap() - 14;
+    assert_eq!(attester.event_log[at..at + 4], [4, 0, 0, 0]);
+    for pcr in (0..24).filter(|pcr| *pcr != 4) {
+        attester.event_log[at] = pcr;
+        let runtime = attester.runtime.encode();
+        let bytes = Evidence::encode(&quote, &attester.event_log, &attester.ima_log, &runtime, &[]);
+        let refused = verify(&attester, &challenge, &bytes).unwrap_err();
+        assert_eq!(refused.code(), "evidence.quote.replay", "PCR {pcr}: {refused}");
+    }
 }
 
 #[test]

@@ -266,6 +266,9 @@ async fn references(config: &Config, trust: &Arc<Trust>, store: &Store) -> Resul
     for words in trust.gaps() {
         tracing::warn!("policy and reference values do not fit: {words}");
     }
+    for words in trust.unquoted(&config.appraisal.pcrs) {
+        tracing::warn!("policy and quote do not fit: {words}");
+    }
     Ok(())
 }
 

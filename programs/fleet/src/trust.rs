@@ -144,6 +144,20 @@ impl Trust {
         gaps
     }
 
+    /// The claims of the policy that stay unknown because they rest on PCRs that no quote covers.
+    pub fn unquoted(&self, pcrs: &[u32]) -> Vec<String> {
+        let claims = self.policy.policy.claims().filter_map(|claim| {
+            let rests_on = touchstone_appraise::rests_on(claim).iter();
+            let lacking: Vec<String> =
+                rests_on.filter(|pcr| !pcrs.contains(pcr)).map(u32::to_string).collect();
+            (!lacking.is_empty()).then(|| {
+                let lacking = lacking.join(", ");
+                format!("{claim} rests on PCR {lacking}; add to `appraisal.pcrs`, or it is unknown")
+            })
+        });
+        claims.collect()
+    }
+
     fn open(&self, envelope: &[u8]) -> Result<Manifest, String> {
         let manifest = Manifest::open(&AwsLc, envelope, &self.reference_signers, clock::now())
             .map_err(|error| format!("{error} ({})", error.code()))?;

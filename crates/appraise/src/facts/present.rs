@@ -2,8 +2,9 @@
 //! not an empty one.
 
 use crate::verifier::DeviceFacts;
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
-use touchstone_evidence::claims::BootClaims;
+use touchstone_evidence::claims::{BootClaims, CODE_PCRS};
 use touchstone_evidence::{Claims, RuntimeClaims};
 use touchstone_measure::ima;
 
@@ -38,9 +39,39 @@ impl<'a> Present<'a> {
     }
 }
 
-/// The claims that nothing can be said about, by how their names begin, each with the reason.
+/// The PCRs that a claim about the boot rests on. An event of a PCR that was not quoted may be made up
+/// or left out, so without all of these nothing is known.
+pub fn rests_on(claim: &str) -> &'static [u32] {
+    match claim {
+        "boot.secure-boot"
+        | "boot.pk"
+        | "boot.kek"
+        | "boot.db"
+        | "boot.dbx"
+        | "boot.missing-revocations"
+        | "boot.authorities"
+        | "boot.shim-authorities"
+        | "boot.sbat"
+        | "boot.sbat-date" => &[7],
+        "boot.firmware" => &[0],
+        "boot.images" | "boot.unknown-images" => &[2, 4],
+        "boot.unknown-measurements" | "boot.outdated" => &CODE_PCRS,
+        "boot.shim-variables" => &[14],
+        "boot.command-line" => &[8, 9, 11, 12],
+        "boot.contradictions" => &[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14],
+        claim if claim.starts_with("ima.") => &[10],
+        _ => &[],
+    }
+}
+
+/// The claims that nothing can be said about, each with the reason.
 #[derive(Clone, Debug)]
-pub(crate) struct Silence(Vec<(&'static str, &'static str)>);
+pub(crate) struct Silence {
+    /// By how their names begin.
+    missing: Vec<(&'static str, &'static str)>,
+    /// A bit for each PCR that was quoted.
+    quoted: u32,
+}
 
 impl Silence {
     pub(crate) fn of(claims: &Claims<'_>, device: &DeviceFacts) -> Self {
@@ -65,15 +96,22 @@ impl Silence {
             (device.element_kind.is_none(), "element.", "nobody says what kind of element it is"),
             (device.evidence_at.is_none(), "evidence.", "nobody says when the nonce was given out"),
         ];
-        Self(all.into_iter().filter(|(is, ..)| *is).map(|(_, name, why)| (name, why)).collect())
+        let missing = all.into_iter().filter(|(is, ..)| *is);
+        Self {
+            missing: missing.map(|(_, name, why)| (name, why)).collect(),
+            quoted: claims.pcrs().fold(0, |quoted, (pcr, _)| quoted | 1 << pcr),
+        }
     }
 
     /// Why nothing can be said about this claim, if that is so.
-    pub(crate) fn about(&self, claim: &str) -> Option<&'static str> {
+    pub(crate) fn about(&self, claim: &str) -> Option<Cow<'static, str>> {
         // Quoted by itself, whatever explains it.
-        if matches!(claim, "boot.firmware" | "boot.unexpected-pcrs") {
-            return None;
-        }
-        self.0.iter().find(|(name, _)| claim.starts_with(name)).map(|(_, why)| *why)
+        let by_itself = matches!(claim, "boot.firmware" | "boot.unexpected-pcrs");
+        let missing = self.missing.iter().find(|(name, _)| !by_itself && claim.starts_with(name));
+        let missing = missing.map(|(_, why)| Cow::Borrowed(*why));
+        missing.or_else(|| {
+            let unquoted = rests_on(claim).iter().find(|pcr| self.quoted & 1 << **pcr == 0)?;
+            Some(format!("PCR {unquoted} was not quoted; ask for it in the quote").into())
+        })
     }
 }

@@ -89,8 +89,8 @@ fn registers(document: &mut Document, claims: &Claims<'_>) {
 }
 
 fn events(document: &mut Document, boot: &BootClaims) {
-    let mut keys = |keys: &[Key], database| {
-        let values = keys.iter().map(|key| {
+    let mut keys = |keys: &Option<Vec<Key>>, database| {
+        let values = keys.iter().flatten().map(|key| {
             let fingerprint = key.fingerprint;
             ReferenceValue::SecureBootKey { database, fingerprint }
         });
