@@ -165,8 +165,14 @@ pub struct Revoked {
     pub reason: String,
 }
 
-/// Revokes a certificate. A fleet that runs tells so at once, and lists it within seconds.
-pub fn revoke_certificate(config: &Config, serial: &str, reason: &str) -> Result<Revoked, Error> {
+/// Revokes a certificate. A fleet that runs tells so at once, and lists it within seconds. Where several
+/// CAs gave the number, `issuer` names the one that is meant.
+pub fn revoke_certificate(
+    config: &Config,
+    serial: &str,
+    issuer: Option<&str>,
+    reason: &str,
+) -> Result<Revoked, Error> {
     let reason = Reason::from_name(reason)
         .filter(|reason| !matches!(reason, Reason::RemoveFromCrl | Reason::CertificateHold))
         .ok_or_else(|| {
@@ -178,7 +184,7 @@ pub fn revoke_certificate(config: &Config, serial: &str, reason: &str) -> Result
     let state = StateDir::open(&config.state_dir)?;
     let mut db = Db::of(&config.database, &state.database(), &config.tenant)?;
     let serial = serial.to_lowercase();
-    let row = db.revoke_certificate(&serial, reason.name(), clock::now())?;
+    let row = db.revoke_certificate(&serial, issuer, reason.name(), clock::now())?;
     Ok(Revoked { serial, subject: row.subject, reason: reason.name().to_owned() })
 }
 

@@ -105,6 +105,9 @@ with `touchstone device override set ID --deny`: this revokes one certificate, a
         /// Its serial number, as `touchstone cert show` prints it
         #[arg(long)]
         serial: String,
+        /// Whose, where several CAs gave the number: an upstream's name, or the issuer's as in `CN=..`
+        #[arg(long)]
+        issuer: Option<String>,
         /// Why: keyCompromise, superseded, cessationOfOperation, privilegeWithdrawn, ..
         #[arg(long, default_value = "unspecified")]
         reason: String,
@@ -252,8 +255,8 @@ fn act(arguments: &Arguments, config: Config) -> Result<(), Error> {
             }
             Ok(())
         }
-        Some(Command::RevokeCertificate { serial, reason }) => {
-            let revoked = commands::revoke_certificate(&config, serial, reason)?;
+        Some(Command::RevokeCertificate { serial, issuer, reason }) => {
+            let revoked = commands::revoke_certificate(&config, serial, issuer.as_deref(), reason)?;
             if arguments.json {
                 answer("touchstone.certificate.revoke/1", &revoked);
             } else {

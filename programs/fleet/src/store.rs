@@ -64,6 +64,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("store/holds.sql"),
     include_str!("store/device_logs.sql"),
     include_str!("store/history.sql"),
+    include_str!("store/issuer_serial.sql"),
 ];
 
 /// Calls that may wait for the database; more callers wait in line themselves.

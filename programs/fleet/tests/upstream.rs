@@ -248,6 +248,50 @@ fn another_fleet_is_such_a_ca_too() {
     assert!(String::from_utf8_lossy(&body).contains("used for another key"));
 }
 
+#[test]
+fn two_other_cas_may_give_the_same_serial_number() {
+    let (peer, mut others) = (BouncyCastle::new(), Vec::new());
+    let maker = Party::new(Kind::Root, "TPM Maker").certificate.to_pem().unwrap();
+    let lab = Lab::configured(&maker, |dir, config| {
+        std::fs::write(dir.join("ra.password"), "open sesame\n").unwrap();
+        let more = ["north", "south"].map(|name| {
+            // Each counts from the same number.
+            let folder = dir.join(name);
+            std::fs::create_dir(&folder).unwrap();
+            let ca = peer.authority(&folder);
+            let upstream = format!(
+                "[[authority.upstream]]\nname = '{name}-ca'\nurl = '{}'\ntrust = ['{name}/ca.pem']\n\
+                 user = 'ra'\npassword = 'file:ra.password'\n",
+                ca.est
+            );
+            others.push(ca);
+            upstream + &profile(name, &format!("{name}-ca"))
+        });
+        format!("{config}\n{}", more.concat())
+    });
+    let got = ["north", "south"].map(|path| {
+        let pump = Pump::new(&lab);
+        let (status, head, body) = pump.ask(&lab, &format!("{path}/simpleenroll"), "CN=pump-3");
+        assert_eq!(status, 200, "{path}: {head}{}", String::from_utf8_lossy(&body));
+        let issued = est::decode_enrolled(est::ENROLLED_TYPE, &body, pump.key.spki_der()).unwrap();
+        let held = write_pem(&lab.path(&format!("held-{path}")), &[&issued], &pump.key);
+        (issued, Pump { identity: held, key: SoftSigner::generate(P256).unwrap() })
+    });
+    let [(first, north), (second, south)] = got;
+    assert_eq!((first.serial(), first.issuer()), (second.serial(), second.issuer()));
+
+    let serial = first.serial();
+    let out = lab.fleet(&["revoke-certificate", "--serial", &serial]);
+    let words = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(!out.status.success() && words.contains("`north-ca`, `south-ca`"), "{words}");
+    let out = lab.fleet(&["revoke-certificate", "--serial", &serial, "--issuer", "south-ca"]);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    // Each is known by its own certificate.
+    let (status, head, _) = south.ask(&lab, "south/simplereenroll", "CN=pump-3");
+    assert_eq!((status, code(&head)), (403, "attest.certificate.revoked"));
+    assert_eq!(north.ask(&lab, "north/simplereenroll", "CN=pump-3").0, 200);
+}
+
 #[tokio::test]
 async fn a_device_gets_it_only_while_the_verdict_is_good() {
     let swtpm = Swtpm::manufactured();
@@ -262,8 +306,12 @@ async fn a_device_gets_it_only_while_the_verdict_is_good() {
             "{config}\n[[authority.upstream]]\nname = 'elsewhere'\nurl = '{}'\ntrust = ['ca.pem']\n\
              user = 'ra'\npassword = 'file:ra.password'\n\
              [[authority.profile]]\nname = 'device'\nkind = 'device'\nissuing = 'elsewhere'\n\
+             lifetime = '1h'\n\
+             [[authority.upstream]]\nname = 'late-ca'\nurl = '{}'\nlabel = 'late'\ntrust = ['ca.pem']\n\
+             user = 'ra'\npassword = 'file:ra.password'\n\
+             [[authority.profile]]\nname = 'late'\nkind = 'device'\nissuing = 'late-ca'\n\
              lifetime = '1h'\n",
-            ca.est
+            ca.est, ca.est
         );
         other = Some(ca);
         text
@@ -278,6 +326,34 @@ async fn a_device_gets_it_only_while_the_verdict_is_good() {
     let local = device.local_identity(&ldevid);
     assert_eq!(device.attest(&lab, &local).await.unwrap()["tier"], "affirming");
     device.renew(&lab, &ldevid).await.unwrap();
+
+    // While the other CA signs, an operator decides otherwise: it is recorded, revoked and told.
+    let csr = device.attested_request(&id, "ldevid-2");
+    let maker = device.maker_identity();
+    let path = format!("/api/v1/devices/{id}/override");
+    let asked = device.est(&lab, &maker, "late/simpleenroll", "ldevid-2", csr);
+    let denied = async {
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+        let body = r#"{"effect":"deny","reason":"stolen","seconds":600}"#;
+        lab.api(&lab.operator_token(), &["--data-binary", body], &path)
+    };
+    let (refused, (status, shown)) = tokio::join!(asked, denied);
+    assert_eq!(status, 200, "{shown}");
+    let Err((status, refused, _)) = refused else { panic!("it was handed out") };
+    assert_eq!((status, refused.as_str()), (403, "est.override.denied"));
+    let told = lab.get("/api/v1/events?after=0&limit=1000");
+    let about = |code: &str| {
+        let events = told["events"].as_array().unwrap().iter();
+        let mut of = events.filter(|it| it["code"] == code && it.to_string().contains("late-ca"));
+        of.next_back().map(|it| it["message"].as_str().unwrap().to_owned())
+    };
+    let words = about("cert.refused").unwrap();
+    assert!(words.contains("signed a certificate") && words.contains("not handed out"), "{words}");
+    assert!(about("cert.revoked-here").unwrap().contains("have the CA `late-ca` revoke"));
+    assert_eq!(lab.api(&lab.operator_token(), &["-X", "DELETE"], &path).0, 200);
+    device.attest(&lab, &maker).await.unwrap();
+    let ldevid = device.enroll(&lab, &id, "ldevid-1").await.unwrap();
+    let local = device.local_identity(&ldevid);
     device.foreign_code = 1;
     assert_eq!(device.attest(&lab, &local).await.unwrap()["tier"], "contraindicated");
     let revoked = device.attest(&lab, &local).await.unwrap_err();

@@ -5,7 +5,8 @@
 //
 // EST takes the user `ra` with the password `open sesame`, or a client certificate. The label says how it
 // answers: `slow` 202 the first time, `more` adds a name, `other` another subject, `long` thirty years,
-// `ca` a CA's certificate, `another` a certificate for another key, `no` 400, `down` 503.
+// `ca` a CA's certificate, `another` a certificate for another key, `no` 400, `down` 503,
+// `late` after three seconds.
 // SCEP takes the challenge `open sesame`; `wait` is pending for the first time.
 
 import com.sun.net.httpserver.*;
@@ -141,6 +142,7 @@ public final class Authority {
                 if (waited.add(id)) return new Answer(202, "text/plain", new byte[0], "Retry-After", "1");
                 break;
             case "no": return Answer.text(400, "this is not for you");
+            case "late": Thread.sleep(3000); break;
             case "down": return Answer.text(503, "gone for lunch");
             default: break;
         }

@@ -128,9 +128,9 @@ async fn enrol(fleet: &Fleet, asked: &Asked, request: &CertificateRequest) -> Re
 /// RFC 8894 §3.3.1.2: whoever holds a certificate of ours, which is in force.
 async fn renew(fleet: &Fleet, asked: &Asked, request: &CertificateRequest) -> Result<Reply, Error> {
     let (held, now) = (&asked.certificate, clock::now());
-    let serial = held.serial();
-    let row = fleet.store.call(move |db| db.certificate(&serial, now)).await?;
-    let row = row.filter(|row| row.der == held.der() && row.device.is_none());
+    let shown = held.clone();
+    let row = fleet.store.call(move |db| db.recorded(&shown, now)).await?;
+    let row = row.filter(|row| row.device.is_none());
     let Some(row) = row.filter(|row| matches!(row.kind.as_str(), "client" | "server")) else {
         return Ok(no(FailInfo::BadCertId, "the certificate that signs is not one of ours"));
     };
@@ -172,10 +172,9 @@ async fn poll(fleet: &Fleet, asked: &Asked) -> Result<Reply, Error> {
 async fn known(fleet: &Fleet, issuer_der: &[u8], serial: &[u8]) -> Result<Reply, Error> {
     let serial = hex(serial);
     let now = clock::now();
-    let row = fleet.store.call(move |db| db.certificate(&serial, now)).await?;
-    let found = row.and_then(|row| Certificate::decode(&row.der).ok());
-    let found = found.filter(|it| it.issuer_der() == issuer_der);
-    Ok(found.map_or_else(
+    let rows = fleet.store.call(move |db| db.numbered(&serial, now)).await?;
+    let mut found = rows.iter().filter_map(|row| Certificate::decode(&row.der).ok());
+    Ok(found.find(|it| it.issuer_der() == issuer_der).map_or_else(
         || no(FailInfo::BadCertId, "there is no such certificate"),
         |certificate| Reply::Certificates(vec![certificate]),
     ))

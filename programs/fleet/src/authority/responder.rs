@@ -64,7 +64,7 @@ impl Authority {
                 let now = clock::now();
                 let mut found = Vec::with_capacity(serials.len());
                 for serial in &serials {
-                    let row = db.certificate(serial, now)?.filter(|row| row.issuer == id);
+                    let row = db.certificate(&id, serial, now)?;
                     found.push(status_of(row.map(|row| row.status)));
                 }
                 Ok(found)

@@ -25,7 +25,8 @@ use touchstone_httpauth::{Basic, Challenge};
 use touchstone_tls::{ClientConfig, Identity};
 use zeroize::Zeroizing;
 
-/// What rows call such an issuer: this, and its name.
+/// What rows call such an issuer: this, its name in the configuration, `/`, and half of the SHA-256 of
+/// the issuer's name in the certificate, since several CAs may stand behind one address.
 pub const UPSTREAM: &str = "upstream:";
 /// Conversations at once, and those that wait for their turn.
 const AT_ONCE: usize = 8;
@@ -90,6 +91,8 @@ pub enum Declined {
     NotNow,
     /// The certificate lives longer than the profile allows.
     TooLong(u64),
+    /// The certificate has the serial number of another one of the same CA.
+    SerialTwice,
 }
 
 impl Declined {
@@ -110,6 +113,7 @@ impl Declined {
             Self::IsCa => "est.upstream.is-ca",
             Self::NotNow => "est.upstream.not-now",
             Self::TooLong(_) => "est.upstream.too-long",
+            Self::SerialTwice => "est.upstream.serial",
         }
     }
 
@@ -123,6 +127,7 @@ impl Declined {
                 | Self::IsCa
                 | Self::NotNow
                 | Self::TooLong(_)
+                | Self::SerialTwice
         )
     }
 
@@ -168,6 +173,10 @@ impl std::fmt::Display for Declined {
                 f,
                 "the CA's certificate lives longer than the {most} s of the profile; raise its \
                  `lifetime`, or have the CA issue shorter ones"
+            ),
+            Self::SerialTwice => f.write_str(
+                "the CA behind this fleet has used the certificate's serial number before; \
+                 tell its operator",
             ),
         }
     }
@@ -284,11 +293,14 @@ impl Upstream {
             Event::Issued { certificate, .. } => {
                 let now = clock::now();
                 checked(&certificate, wanted.subject, wanted.names, (profile.lifetime, now))?;
+                let by: String =
+                    super::sha256_hex(certificate.issuer_der()).chars().take(32).collect();
+                let issuer = format!("{UPSTREAM}{}/{by}", self.name);
                 Ok(Issued {
                     certificate,
                     what: profile.what,
                     profile: profile.name.clone(),
-                    issuer: format!("{UPSTREAM}{}", self.name),
+                    issuer,
                     crl: String::new(),
                 })
             }

@@ -222,12 +222,17 @@ impl Judge {
             self.authority.issue(profile, subject, names, wanted.spki, lifetime).await?
         };
         let (row, bound) = (issued.row(device.as_deref()), profile.verdict);
-        let added =
-            self.store.call(move |db| db.add_requested(&row, bound, since, clock::now())).await?;
+        let (serial, issuer) = (row.serial.clone(), row.issuer.clone());
+        let added = self.store.call(move |db| db.add_requested(&row, bound, since, clock::now()));
+        let added = added.await.inspect_err(|error| {
+            // The next request is signed anew; whoever looks for this one finds it here.
+            tracing::error!(%error, serial, issuer, "signed, and neither recorded nor handed out");
+        })?;
         match added {
             Added::Now => Ok(issued.certificate),
             Added::Before(row) => Certificate::decode(&row.der).map_err(|_| NotIssued::Failed),
             Added::Not { code, words } => Err(judged(code, words)),
+            Added::Taken => Err(Declined::SerialTwice.into()),
         }
     }
 }

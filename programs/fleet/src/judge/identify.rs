@@ -45,10 +45,8 @@ impl Judge {
         let certificate = Certificate::decode(leaf).map_err(|error| {
             No::refused("exchange.certificate", format!("the certificate does not parse: {error}"))
         })?;
-        let serial = certificate.serial();
-        let now = clock::now();
-        let issued = self.store.call(move |db| db.certificate(&serial, now)).await?;
-        let person = match issued.filter(|row| row.der == certificate.der()) {
+        let (shown, now) = (certificate.clone(), clock::now());
+        let person = match self.store.call(move |db| db.recorded(&shown, now)).await? {
             Some(row) => self.issued_by_us(row).await?,
             None => self.made_by_a_maker(&certificate, peer).await?,
         };

@@ -1,5 +1,6 @@
 //! Certificates that the fleet issued, and their status.
 
+use super::connection::Connection;
 use super::connection::Fault;
 use super::connection::OptionalExtension;
 use super::value::{Row, params};
@@ -20,7 +21,8 @@ pub struct NewCertificate {
     pub kind: &'static str,
     /// The profile by which it was issued.
     pub profile: String,
-    /// SHA-256 of its issuer's key, hexadecimal.
+    /// SHA-256 of its issuer's key, hexadecimal; for another CA's what [`UPSTREAM`] says. With the
+    /// serial number it tells certificates apart.
     pub issuer: String,
     /// The CRL in which it would stand.
     pub crl: String,
@@ -45,13 +47,15 @@ pub enum Added {
     Now,
     /// Another one for the same key was a moment ago, and counts in its place.
     Before(Box<CertificateRow>),
-    /// The device may not have one.
+    /// The device may not have one. What another CA had signed by then is recorded as revoked.
     Not {
         /// The stable code.
         code: &'static str,
         /// Why, and what to do.
         words: String,
     },
+    /// Its issuer has used the serial number for another certificate.
+    Taken,
 }
 
 /// Whether a certificate counts.
@@ -92,7 +96,7 @@ pub struct CertificateRow {
     pub kind: String,
     /// The profile by which it was issued.
     pub profile: String,
-    /// SHA-256 of its issuer's key, hexadecimal.
+    /// SHA-256 of its issuer's key, hexadecimal; for another CA's what [`UPSTREAM`] says.
     pub issuer: String,
     /// RFC 4514.
     pub subject: String,
@@ -109,6 +113,34 @@ pub struct CertificateRow {
     /// Whether it counts.
     pub status: Status,
 }
+
+impl CertificateRow {
+    /// The other CA that issued it, by its name in the configuration; `None` for ours.
+    fn upstream(&self) -> Option<&str> {
+        upstream(&self.issuer)
+    }
+
+    /// Whether somebody means its issuer by this name: another CA's in the configuration, or the
+    /// issuer's in the certificate.
+    fn is_of(&self, issuer: &str) -> bool {
+        self.upstream() == Some(issuer) || self.issuer_name().as_deref() == Some(issuer)
+    }
+
+    fn issuer_name(&self) -> Option<String> {
+        let certificate = touchstone_certs::Certificate::decode(&self.der).ok()?;
+        Some(certificate.issuer().to_owned())
+    }
+}
+
+/// The other CA's name in what rows call it.
+fn upstream(issuer: &str) -> Option<&str> {
+    let rest = issuer.strip_prefix(UPSTREAM)?;
+    Some(rest.split_once('/').map_or(rest, |(name, _)| name))
+}
+
+/// Why what another CA has signed is not handed out.
+const TAKEN: &str = "it has used the serial number before, which no CA may; tell its operator";
+const TWICE: &str = "it signed one for the same key a moment ago; have it revoke this one";
 
 const COLUMNS: &str = "SELECT serial, device, kind, subject, spki_sha256, jkt, der, not_before,
                               not_after, revoked_at, reason, profile, issuer FROM certificates";
@@ -129,15 +161,23 @@ impl Db {
         now: u64,
     ) -> Result<Added, Error> {
         self.write(|write| {
+            if write.is_taken(new)? {
+                write.told_of_signed(new, "est.upstream.serial", TAKEN, now)?;
+                return Ok(Added::Taken);
+            }
             if let (true, Some(device)) = (bound, &new.device)
                 && let Standing::No { code, words } = write.standing(device, now)?
             {
+                if write.told_of_signed(new, code, &words, now)? {
+                    write.add_revoked(new, now)?;
+                }
                 return Ok(Added::Not { code, words });
             }
             if let Some(row) = write.recorded_since(&new.profile, &new.spki_sha256, since, now)?
                 && row.device == new.device
                 && row.subject == new.subject
             {
+                write.told_of_signed(new, "est.upstream.twice", TWICE, now)?;
                 return Ok(Added::Before(Box::new(row)));
             }
             write.add_certificate(new, now)?;
@@ -153,8 +193,8 @@ impl Db {
         self.write(|write| {
             let known: bool = write
                 .tx
-                .prepare_cached("SELECT count(*) FROM certificates WHERE serial = ?1")?
-                .query_row([&new.serial], |row| row.get(0))?;
+                .prepare_cached("SELECT count(*) FROM certificates WHERE serial = ?1 AND der = ?2")?
+                .query_row(params![new.serial, new.der], |row| row.get(0))?;
             if known { Ok(()) } else { write.add_certificate(new, now) }
         })
     }
@@ -184,11 +224,31 @@ impl Db {
         self.write(|write| write.recorded_since(profile, spki_sha256, since, now))
     }
 
-    /// The certificate with that serial number.
-    pub fn certificate(&mut self, serial: &str, now: u64) -> Result<Option<CertificateRow>, Error> {
-        let sql = format!("{COLUMNS} WHERE serial = ?1");
+    /// That CA's certificate with that serial number.
+    pub fn certificate(
+        &mut self,
+        issuer: &str,
+        serial: &str,
+        now: u64,
+    ) -> Result<Option<CertificateRow>, Error> {
+        let sql = format!("{COLUMNS} WHERE issuer = ?1 AND serial = ?2");
         let mut select = self.connection.prepare_cached(&sql)?;
-        Ok(select.query_row([serial], |row| certificate(row, now)).optional()?)
+        Ok(select.query_row([issuer, serial], |row| certificate(row, now)).optional()?)
+    }
+
+    /// The certificates with that serial number: one of each CA that has used it.
+    pub fn numbered(&mut self, serial: &str, now: u64) -> Result<Vec<CertificateRow>, Error> {
+        numbered(&self.connection, serial, now)
+    }
+
+    /// What is recorded of this very certificate.
+    pub fn recorded(
+        &mut self,
+        shown: &touchstone_certs::Certificate,
+        now: u64,
+    ) -> Result<Option<CertificateRow>, Error> {
+        let found = self.numbered(&shown.serial(), now)?;
+        Ok(found.into_iter().find(|row| row.der == shown.der()))
     }
 
     /// The certificates of a device, newest first.
@@ -219,20 +279,16 @@ impl Db {
         Ok(select.query_row(params![device, now], |row| certificate(row, now)).optional()?)
     }
 
-    /// Revokes one certificate.
+    /// Revokes one certificate. Where several CAs have used the number, `issuer` says whose.
     pub fn revoke_certificate(
         &mut self,
         serial: &str,
+        issuer: Option<&str>,
         reason: &str,
         now: u64,
     ) -> Result<CertificateRow, Error> {
         self.write(|write| {
-            let sql = format!("{COLUMNS} WHERE serial = ?1");
-            let mut select = write.tx.prepare_cached(&sql)?;
-            let row = select
-                .query_row([serial], |row| certificate(row, now))
-                .optional()?
-                .ok_or_else(|| Error::Unknown { what: "certificate", name: serial.to_owned() })?;
+            let row = only(numbered(write.tx, serial, now)?, serial, issuer)?;
             match &row.status {
                 Status::Revoked { .. } => {
                     return Err(Error::Conflict(format!("{serial} is revoked already")));
@@ -350,6 +406,48 @@ impl Write<'_> {
         Ok(select.query_row(found, |row| certificate(row, now)).optional()?)
     }
 
+    /// Whether another certificate of its issuer has its number.
+    fn is_taken(&self, new: &NewCertificate) -> Result<bool, Error> {
+        let sql = "SELECT count(*) FROM certificates WHERE issuer = ?1 AND serial = ?2";
+        let mut select = self.tx.prepare_cached(sql)?;
+        Ok(select.query_row(params![new.issuer, new.serial], |row| row.get(0))?)
+    }
+
+    /// Another CA has signed what is not handed out: that is an event, and true is the answer. What a
+    /// CA of ours signed and nobody saw is forgotten.
+    fn told_of_signed(
+        &self,
+        new: &NewCertificate,
+        code: &'static str,
+        why: &str,
+        now: u64,
+    ) -> Result<bool, Error> {
+        let Some(upstream) = upstream(&new.issuer) else { return Ok(false) };
+        let about = new.device.as_deref().unwrap_or(&new.subject);
+        let words = format!(
+            "the CA `{upstream}` signed a certificate for {}, which was not handed out: {why}",
+            new.subject
+        );
+        let event = NewEvent::new(Code::CertRefused, about, words)
+            .with("code", code)
+            .with("serial", new.serial.as_str())
+            .with("upstream", upstream)
+            .with("profile", new.profile.as_str())
+            .with("key_sha256", new.spki_sha256.as_str());
+        self.event(now, &event)?;
+        Ok(true)
+    }
+
+    /// Records what another CA has signed for somebody who may not have it any more.
+    fn add_revoked(&self, new: &NewCertificate, now: u64) -> Result<(), Error> {
+        self.add_certificate(new, now)?;
+        let row = numbered(self.tx, &new.serial, now)?;
+        match row.into_iter().find(|row| row.issuer == new.issuer) {
+            Some(row) => self.revoke(&row, "privilegeWithdrawn", now),
+            None => Err(Error::Row { what: "certificate" }),
+        }
+    }
+
     pub(super) fn add_certificate(&self, new: &NewCertificate, now: u64) -> Result<(), Error> {
         self.tx.execute(
             "INSERT INTO certificates (serial, tenant, device, kind, subject, spki_sha256, jkt,
@@ -431,9 +529,10 @@ impl Write<'_> {
     fn revoke(&self, row: &CertificateRow, reason: &str, now: u64) -> Result<(), Error> {
         self.tx
             .prepare_cached(
-                "UPDATE certificates SET revoked_at = ?2, reason = ?3 WHERE serial = ?1",
+                "UPDATE certificates SET revoked_at = ?2, reason = ?3
+                 WHERE serial = ?1 AND issuer = ?4",
             )?
-            .execute(params![row.serial, now, reason])?;
+            .execute(params![row.serial, now, reason, row.issuer])?;
         let device = row.device.as_deref().unwrap_or_default();
         let line = Feed::Revoked {
             seq: 0,
@@ -447,6 +546,7 @@ impl Write<'_> {
         let about = row.device.as_deref().unwrap_or(&row.subject);
         let event = NewEvent::new(Code::CertRevoked, about, words)
             .with("serial", row.serial.as_str())
+            .with("issuer", row.issuer.as_str())
             .with("reason", reason);
         self.event(now, &event)?;
         self.revoked_here_only(row, about, now)
@@ -457,7 +557,7 @@ impl Write<'_> {
     /// EST has no words for revocation: the fleet and its checkpoints refuse the certificate, and
     /// everybody else does when its CA revokes it, too.
     fn revoked_here_only(&self, row: &CertificateRow, about: &str, now: u64) -> Result<(), Error> {
-        let Some(upstream) = row.issuer.strip_prefix(UPSTREAM) else { return Ok(()) };
+        let Some(upstream) = row.upstream() else { return Ok(()) };
         let words = format!(
             "{} is refused by this fleet alone; have the CA `{upstream}` revoke {} as well",
             row.subject, row.serial
@@ -486,6 +586,39 @@ impl From<CertificateRow> for Certificate {
             revoked_at,
             reason,
         }
+    }
+}
+
+fn numbered(db: &Connection, serial: &str, now: u64) -> Result<Vec<CertificateRow>, Error> {
+    let sql = format!("{COLUMNS} WHERE serial = ?1 ORDER BY rowid");
+    let mut select = db.prepare_cached(&sql)?;
+    let rows = select.query_map([serial], |row| certificate(row, now))?;
+    rows.map(|row| row.map_err(Error::from)).collect()
+}
+
+/// The one that is meant.
+fn only(
+    mut found: Vec<CertificateRow>,
+    serial: &str,
+    issuer: Option<&str>,
+) -> Result<CertificateRow, Error> {
+    if let Some(issuer) = issuer {
+        found.retain(|row| row.is_of(issuer));
+    }
+    let named = |row: &CertificateRow| match row.upstream() {
+        Some(upstream) => format!("`{upstream}`"),
+        None => format!("`{}`", row.issuer_name().unwrap_or_default()),
+    };
+    match (found.pop(), found.as_slice()) {
+        (Some(row), []) => Ok(row),
+        (Some(row), others) => {
+            let names: Vec<String> = others.iter().map(named).chain([named(&row)]).collect();
+            Err(Error::Conflict(format!(
+                "several CAs gave the number {serial}: {}; say whose is meant (`--issuer`)",
+                names.join(", ")
+            )))
+        }
+        (None, _) => Err(Error::Unknown { what: "certificate", name: serial.to_owned() }),
     }
 }
 
@@ -521,7 +654,10 @@ pub(crate) mod tests {
 
     on_both! {
         revoking_a_device_revokes_what_is_good_and_tells_everybody
-        a_serial_number_is_never_used_twice
+        a_serial_number_is_never_used_twice_by_one_ca
+        two_cas_may_give_the_same_number
+        a_number_that_another_ca_gives_twice_is_told_and_not_handed_out
+        what_another_ca_signed_while_the_verdict_turned_is_recorded_revoked_and_told
     }
 
     pub(crate) fn ldevid(device: &str, serial: &str, from: u64) -> NewCertificate {
@@ -547,20 +683,90 @@ pub(crate) mod tests {
         db.add_certificate(&ldevid(&id, "0B", 150), 150).unwrap();
         let count = db.write(|w| w.revoke_device(&id, "contraindicated", 160)).unwrap();
         assert_eq!(count, 1, "the expired one stays as it is");
-        assert_eq!(db.certificate("0A", 160).unwrap().unwrap().status, Status::Expired);
-        let status = db.certificate("0B", 160).unwrap().unwrap().status;
+        assert_eq!(db.certificate("ca", "0A", 160).unwrap().unwrap().status, Status::Expired);
+        let status = db.certificate("ca", "0B", 160).unwrap().unwrap().status;
         assert_eq!(status, Status::Revoked { at: 160, reason: "contraindicated".into() });
         assert_eq!(db.current_certificate(&id, 160).unwrap(), None);
-        assert_eq!(db.certificate("0C", 160).unwrap(), None);
+        assert_eq!(db.certificate("ca", "0C", 160).unwrap(), None);
         let feed = db.feed_after(0, 10).unwrap();
         assert!(matches!(&feed[..], [Feed::Revoked { seq: 1, jkt, .. }] if jkt == "jkt-0B"));
         assert_eq!(db.write(|w| w.revoke_device(&id, "again", 161)).unwrap(), 0);
         assert_eq!(db.prune_feed(251).unwrap(), 1);
     }
 
-    fn a_serial_number_is_never_used_twice(mut db: Db) {
+    fn a_serial_number_is_never_used_twice_by_one_ca(mut db: Db) {
         db.add_certificate(&ldevid("dev-1", "0A", 10), 10).unwrap();
         db.add_certificate(&ldevid("dev-2", "0A", 11), 11).unwrap_err();
-        assert_eq!(db.certificate("0A", 12).unwrap().unwrap().device.as_deref(), Some("dev-1"));
+        let held = db.certificate("ca", "0A", 12).unwrap().unwrap();
+        assert_eq!(held.device.as_deref(), Some("dev-1"));
+    }
+
+    /// What another CA signed for a device.
+    fn elsewhere(device: &str, upstream: &str, serial: &str) -> NewCertificate {
+        NewCertificate {
+            issuer: format!("{UPSTREAM}{upstream}/00"),
+            spki_sha256: format!("key-{device}"),
+            jkt: format!("jkt-{device}"),
+            der: format!("{device}{upstream}").into_bytes(),
+            ..ldevid(device, serial, 10)
+        }
+    }
+
+    fn two_cas_may_give_the_same_number(mut db: Db) {
+        for (device, upstream) in [("dev-1", "north"), ("dev-2", "south")] {
+            let new = elsewhere(device, upstream, "01");
+            assert_eq!(db.add_requested(&new, false, 0, 10).unwrap(), Added::Now, "{upstream}");
+        }
+        assert_eq!(db.numbered("01", 11).unwrap().len(), 2);
+        let refused = db.revoke_certificate("01", None, "superseded", 12).unwrap_err();
+        let words = refused.to_string();
+        assert!(words.contains("`north`, `south`") && words.contains("--issuer"), "{words}");
+        let unknown = db.revoke_certificate("01", Some("west"), "superseded", 12).unwrap_err();
+        assert_eq!(unknown.code(), "fleet.unknown");
+        let row = db.revoke_certificate("01", Some("south"), "superseded", 12).unwrap();
+        assert_eq!(row.device.as_deref(), Some("dev-2"));
+        let mut of = |upstream: &str| {
+            let issuer = format!("{UPSTREAM}{upstream}/00");
+            db.certificate(&issuer, "01", 13).unwrap().unwrap().status
+        };
+        assert_eq!(of("north"), Status::Good, "the other one stays");
+        assert!(matches!(of("south"), Status::Revoked { .. }));
+        let of_ca = |issuer: &str| format!("{UPSTREAM}{issuer}/00");
+        assert_eq!(db.revocations(&of_ca("north")).unwrap().0, 0);
+        assert_eq!(db.revocations(&of_ca("south")).unwrap().0, 1);
+    }
+
+    fn a_number_that_another_ca_gives_twice_is_told_and_not_handed_out(mut db: Db) {
+        let add = |db: &mut Db, device: &str| {
+            db.add_requested(&elsewhere(device, "north", "01"), false, 0, 10).unwrap()
+        };
+        assert_eq!(add(&mut db, "dev-1"), Added::Now);
+        assert_eq!(add(&mut db, "dev-2"), Added::Taken);
+        let told = db.events_after(0, 9).unwrap();
+        let codes: Vec<&str> = told.iter().map(|event| event.code.as_str()).collect();
+        assert_eq!(codes, ["cert.issued", "cert.refused"]);
+        assert!(told[1].message.contains("serial number before"), "{}", told[1].message);
+    }
+
+    fn what_another_ca_signed_while_the_verdict_turned_is_recorded_revoked_and_told(mut db: Db) {
+        let id = db.enroll(&device(1), 1).unwrap().id;
+        let before = db.last_event().unwrap();
+        // No verdict counts any more when it comes back from the other CA.
+        let new = elsewhere(&id, "north", "01");
+        let Added::Not { code, .. } = db.add_requested(&new, true, 0, 10).unwrap() else {
+            panic!()
+        };
+        assert_eq!(code, "est.verdict.not-affirming");
+        let row = db.certificate(&new.issuer, "01", 11).unwrap().unwrap();
+        assert_eq!(row.status, Status::Revoked { at: 10, reason: "privilegeWithdrawn".into() });
+        let told = db.events_after(before, 9).unwrap();
+        let codes: Vec<&str> = told.iter().map(|event| event.code.as_str()).collect();
+        assert_eq!(codes, ["cert.refused", "cert.issued", "cert.revoked", "cert.revoked-here"]);
+        let feed = db.feed_after(0, 10).unwrap();
+        assert!(matches!(&feed[..], [Feed::Revoked { jkt, .. }] if *jkt == new.jkt), "{feed:?}");
+        // What a CA of ours signed is in nobody's hands and needs no record.
+        let own = ldevid(&id, "02", 10);
+        assert!(matches!(db.add_requested(&own, true, 0, 12).unwrap(), Added::Not { .. }));
+        assert_eq!(db.certificate("ca", "02", 13).unwrap(), None);
     }
 }

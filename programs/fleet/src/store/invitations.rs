@@ -111,7 +111,8 @@ impl Db {
             let before: Option<Vec<u8>> = write
                 .tx
                 .query_row(
-                    "SELECT der FROM certificates WHERE revoked_at IS NULL AND serial = (
+                    "SELECT der FROM certificates
+                     WHERE revoked_at IS NULL AND spki_sha256 = ?3 AND serial = (
                          SELECT serial FROM invitations
                          WHERE id = ?1 AND tenant = ?2 AND spki_sha256 = ?3)",
                     params![id, write.tenant, new.spki_sha256],

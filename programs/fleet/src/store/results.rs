@@ -256,7 +256,7 @@ pub(crate) mod tests {
         assert_eq!((caught.changed, caught.revoked), (true, 1));
         let again = db.record_result(&result(&id, "contraindicated", 14)).unwrap();
         assert_eq!((again.changed, again.revoked), (false, 0));
-        let status = db.certificate("0A", 15).unwrap().unwrap().status;
+        let status = db.certificate("ca", "0A", 15).unwrap().unwrap().status;
         assert!(matches!(status, Status::Revoked { at: 13, .. }));
         let summary = db.devices(Rules { now: 15, max_age: 90 }).unwrap().remove(0);
         assert_eq!((summary.tier_since, summary.last_seen), (Some(13), Some(14)));

@@ -371,12 +371,12 @@ mod tests {
         db.add_certificate(&ldevid(&id, "0A", 11), 11).unwrap();
         assert!(db.add_override(&decide("allow", 60), 12).unwrap().in_force);
         db.record_result(&result(&id, "contraindicated", 13)).unwrap();
-        assert_eq!(db.certificate("0A", 14).unwrap().unwrap().status, Status::Good);
+        assert_eq!(db.certificate("ca", "0A", 14).unwrap().unwrap().status, Status::Good);
         let shown = db.standing(&id, 14).unwrap();
         assert_eq!(shown, Standing::May { most: Some(46), warned: true });
         assert_eq!(code(&db.standing(&id, 60).unwrap()), "est.verdict.not-affirming", "it expired");
         db.add_override(&decide("deny", 90), 15).unwrap();
-        let status = db.certificate("0A", 16).unwrap().unwrap().status;
+        let status = db.certificate("ca", "0A", 16).unwrap().unwrap().status;
         assert!(matches!(status, Status::Revoked { at: 15, .. }), "{status:?}");
         db.record_result(&result(&id, "affirming", 17)).unwrap();
         let new = ldevid(&id, "0B", 18);
@@ -405,7 +405,7 @@ mod tests {
         again.spki_sha256.clone_from(&first.spki_sha256);
         let Added::Before(row) = db.add_requested(&again, true, 5, 12).unwrap() else { panic!() };
         assert_eq!(row.serial, "0A");
-        assert_eq!(db.certificate("0B", 12).unwrap(), None);
+        assert_eq!(db.certificate("ca", "0B", 12).unwrap(), None);
         assert_eq!(db.add_requested(&again, true, 12, 12).unwrap(), Added::Now, "later: a new one");
     }
 }

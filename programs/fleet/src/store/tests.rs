@@ -71,6 +71,43 @@ fn numbers_have_no_gaps(mut db: Db) {
     assert_eq!(db.last_event().unwrap(), 2);
 }
 
+/// Certificates of before version 9 stand where they stood, with their order.
+fn certificates_are_carried_over(old: Connection) {
+    migrate(&old, &MIGRATIONS[..8]).unwrap();
+    for serial in ["0C", "0A", "0B"] {
+        old.execute(
+            "INSERT INTO certificates (serial, tenant, device, kind, subject, spki_sha256, jkt, der,
+                                       not_before, not_after, profile, issuer, crl, issued)
+             VALUES (?1, 'default', 'dev-1', 'device', 's', ?1, 'j', ?2, 1, 100, 'device', 'ca', 'c', 1)",
+            params![serial, serial.as_bytes().to_vec()],
+        )
+        .unwrap();
+    }
+    old.execute("UPDATE certificates SET revoked_at = 7 WHERE serial = ?1", ["0A"]).unwrap();
+    let mut db = Db::prepare(old, "default").unwrap();
+    let found = db.certificates_of("dev-1", 9, 50).unwrap();
+    let serials: Vec<&str> = found.iter().map(|row| row.serial.as_str()).collect();
+    assert_eq!(serials, ["0B", "0A", "0C"], "newest first");
+    assert!(matches!(found[1].status, Status::Revoked { at: 7, .. }));
+    assert_eq!(db.revocations("ca").unwrap(), (1, 7));
+    let again = super::certificates::tests::ldevid("dev-2", "0A", 10);
+    db.add_certificate(&NewCertificate { issuer: "other".into(), ..again.clone() }, 10).unwrap();
+    db.add_certificate(&again, 10).unwrap_err();
+}
+
+#[test]
+fn certificates_of_an_old_file_are_carried_over() {
+    certificates_are_carried_over(Connection::Sqlite(Sqlite::in_memory().unwrap()));
+}
+
+#[test]
+fn certificates_of_an_old_server_are_carried_over() {
+    let settings = super::rig::settings(&touchstone_peers::Postgres::shared().database());
+    certificates_are_carried_over(Connection::Postgres(Box::new(
+        Postgres::open(&settings).unwrap(),
+    )));
+}
+
 fn raw(db: &Db) -> &rusqlite::Connection {
     let Connection::Sqlite(sqlite) = &db.connection else { panic!("SQLite") };
     sqlite.raw()
