@@ -4,6 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use touchstone_crypto_awslc::AwsLc;
+use touchstone_enroll::Activation;
 use touchstone_enroll::est::attributes::Attributes;
 use touchstone_enroll::est::cmc::{self, PkiData, PkiResponse};
 use touchstone_enroll::est::{CSRATTRS_TYPE, Question, Sealing, decode_attributes, keygen};
@@ -13,6 +14,11 @@ fuzz_target!(|bytes: &[u8]| {
         let again = wanted.encode().expect("what was read can be written");
         assert_eq!(Attributes::decode(&again).map(|it| it.key()), Ok(wanted.key()));
         let _ = (wanted.key(), wanted.extensions());
+        if let Ok(Some(asked)) = Activation::of(&wanted) {
+            let again = asked.to_attribute().expect("what was read can be written");
+            let again = Attributes { valued: vec![again], ..Attributes::default() };
+            assert_eq!(Activation::of(&again), Ok(Some(asked)));
+        }
     }
     if let Ok(data) = PkiData::decode(bytes) {
         assert!(data.requests.len() <= cmc::MOST_REQUESTS);

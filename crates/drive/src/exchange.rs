@@ -135,6 +135,32 @@ where
     }
 }
 
+/// The same for a caller that comes back at its own pace: the first request that fails ends it.
+pub async fn try_exchange<E, Post>(
+    engine: E,
+    mut owner: impl AsyncFnMut(AskKind, Vec<u8>) -> Reply,
+    mut post: impl AsyncFnMut(Vec<u8>) -> Result<Vec<u8>, Post>,
+) -> Result<ExchangeEnd<E, Post>, Post>
+where
+    E: Engine,
+{
+    let mut exchange = Exchange::new(engine);
+    loop {
+        match exchange.step() {
+            Ok(Step::Post(message)) => {
+                let response = post(message).await?;
+                exchange.posted(Ok(response));
+            }
+            Ok(Step::Ask(ticket, kind, question)) => {
+                let reply = owner(kind, question).await;
+                exchange.engine.handle_answer(now(), ticket, reply.as_answer());
+            }
+            Ok(Step::Sleep(duration)) => tokio::time::sleep(duration).await,
+            Err(end) => return Ok(end),
+        }
+    }
+}
+
 /// What became of one message at the end that responds.
 #[derive(Debug)]
 pub struct Served<Event, Error> {

@@ -59,7 +59,7 @@ mod status;
 mod stream;
 
 pub use clock::now;
-pub use exchange::{ExchangeEnd, ExchangeError, Served, run_exchange, serve_message};
+pub use exchange::{ExchangeEnd, ExchangeError, Served, run_exchange, serve_message, try_exchange};
 pub use owner::Reply;
 pub use pump::ConnectError;
 pub use serve::serve;

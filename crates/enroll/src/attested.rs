@@ -13,7 +13,7 @@ use touchstone_certs::{AlternativeName, Certificate, CertificateRequest, Name};
 use touchstone_crypto::{Crypto, Signer, Verified};
 
 /// `id-aa-attestation` (draft-ietf-lamps-csr-attestation, Appendix A).
-const ATTESTATION: &str = "1.2.840.113549.1.9.16.2.59";
+pub(crate) const ATTESTATION: &str = "1.2.840.113549.1.9.16.2.59";
 /// `tcg-attest-tpm-certify` (TCG OID Registry).
 const TPM_CERTIFY: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.23.133.20.1");
 const MOST_CERTIFICATES: usize = 16;

@@ -15,6 +15,7 @@
     )
 )]
 
+mod activation;
 mod attested;
 mod der_out;
 mod error;
@@ -22,5 +23,6 @@ pub mod est;
 pub mod exchange;
 pub mod scep;
 
+pub use activation::Activation;
 pub use attested::{AttestedRequest, TpmCertify};
 pub use error::Error;

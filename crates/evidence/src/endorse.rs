@@ -87,6 +87,18 @@ pub fn ldevid_binding(crypto: &dyn Crypto, device: &str) -> [u8; 32] {
     out
 }
 
+/// The same where the fleet wants it proven anew that the LAK is in the TPM of the EK: only that TPM opens
+/// the credential with the secret (TPM 2.0 Part 1 §24), so that only it can have certified
+/// SHA-256("touchstone-ldevid-challenge-v1" || SHA-256(secret) || device id).
+pub fn challenge_binding(crypto: &dyn Crypto, device: &str, secret: &[u8]) -> [u8; 32] {
+    let sha256 = HashAlgorithm::Sha256;
+    let secret = crypto.hash(sha256, &[secret]);
+    let parts = [&b"touchstone-ldevid-challenge-v1"[..], secret.as_bytes(), device.as_bytes()];
+    let mut out = [0; 32];
+    out.copy_from_slice(crypto.hash(sha256, &parts).as_bytes());
+    out
+}
+
 /// The qualifying data of an audit log key's certification by the LAK:
 /// SHA-256("touchstone-audit-log-v1" || the log's name).
 pub fn log_binding(crypto: &dyn Crypto, log: &str) -> [u8; 32] {

@@ -23,7 +23,8 @@ pub use triggers::watch_code;
 use crate::collect::observe::Observer;
 use crate::collect::pages::{self, Scanner, Watch};
 use crate::config::{Config, Scope};
-use crate::keys::{Keys, Ldevid};
+use crate::keys::Keys;
+use crate::ldevid::{self, Ldevid, Vault as _};
 use crate::link::{Answer, Ask, Forget, Refused, Reply, Standing, State as Found};
 use crate::offloop::off_loop;
 use crate::respond::Responder;
@@ -33,7 +34,6 @@ use crate::status::{self, Board, Fault};
 use crate::trail::Trail;
 use crate::update::Updates;
 use hands::Suspects;
-use identity::Requested;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -79,7 +79,6 @@ pub struct Keeper {
 struct Known {
     welcome: Option<Welcome>,
     ldevid: Option<Ldevid>,
-    requested: Option<Requested>,
     /// In the evidence that was given last; a result answers it once.
     nonce: Option<Vec<u8>>,
     /// The report that was given last.
@@ -93,8 +92,7 @@ impl Keeper {
         let keys = Keys::open(&config.element, &state)?;
         let known = Known {
             welcome: state.load_json(WELCOME)?,
-            ldevid: keys.usable_ldevid()?,
-            requested: None,
+            ldevid: ldevid::resume(&keys)?,
             nonce: None,
             reporting: None,
         };
@@ -164,7 +162,7 @@ impl Keeper {
             }
             Ask::Evidence(challenge) => self.evidence(&challenge),
             Ask::Verdict(token) => self.verdict(&token),
-            Ask::Request { renew } => self.request(renew),
+            Ask::Request { renew, challenge } => self.request(renew, &challenge),
             Ask::Certificate(chain) => self.certificate(&chain),
             Ask::Forget(what) => self.forget(what),
             Ask::Settled(order) => Ok(Reply::Truth(lock(&self.updates).has_settled(order))),
@@ -183,10 +181,10 @@ impl Keeper {
     fn standing(&self) -> Result<Reply, Error> {
         let mut known = lock(&self.known);
         // A certificate that has run out proves nothing; the maker's still does.
-        if known.ldevid.as_ref().is_some_and(|ldevid| ldevid.not_after <= unix()) {
+        if known.ldevid.as_ref().is_some_and(|ldevid| ldevid.is_over(unix())) {
             tracing::warn!("the certificate has run out; enrolling anew");
-            self.keys.forget()?;
             known.ldevid = None;
+            ldevid::give_up(&self.keys)?;
         }
         Ok(Reply::Standing(Standing {
             device: known.welcome.as_ref().map(|welcome| welcome.device.clone()),
@@ -197,13 +195,17 @@ impl Keeper {
 
     fn forget(&self, what: Forget) -> Result<Reply, Error> {
         let mut known = lock(&self.known);
+        if what == Forget::Request {
+            self.keys.forget_request()?;
+            return Ok(Reply::Done);
+        }
         if what == Forget::Device {
             tracing::warn!("the fleet does not know this device; onboarding anew");
             self.state.remove(WELCOME)?;
             known.welcome = None;
         }
-        self.keys.forget()?;
         known.ldevid = None;
+        ldevid::give_up(&self.keys)?;
         Ok(Reply::Done)
     }
 

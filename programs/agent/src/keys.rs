@@ -2,12 +2,16 @@
 //! the LDevID of the fleet.
 
 use crate::config::ElementAt;
+use crate::keeper::credential;
+use crate::ldevid::{Ldevid, Requested, Vault};
 use crate::state::{self, State};
-use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, MutexGuard};
-use touchstone_certs::Certificate;
+use touchstone_certs::{Name, request};
+use touchstone_crypto_awslc::AwsLc;
 use touchstone_element::{Attesting, Element, KeyAlgorithm, KeySpec, KeyUse, PublicKey};
 use touchstone_element_tpm2::{Tpm, TpmSigner};
+use touchstone_enroll::{AttestedRequest, TpmCertify};
+use touchstone_evidence::endorse::{challenge_binding, ldevid_binding};
 
 /// The name of the attestation key.
 pub const LAK: &str = "lak";
@@ -16,6 +20,7 @@ pub const LAK: &str = "lak";
 pub const IDEVID: &str = "idevid";
 
 const FILE: &str = "ldevid.json";
+const REQUEST: &str = "request.json";
 
 /// Why a key can not be used.
 #[derive(Debug, thiserror::Error)]
@@ -31,9 +36,26 @@ pub enum Error {
     /// The fleet has given no certificate yet.
     #[error("there is no certificate of the fleet")]
     NoCertificate,
+    /// The fleet has given one, which is renewed by its own key.
+    #[error("there is a certificate already")]
+    Certified,
+    /// A certificate came that nobody asked for.
+    #[error("nothing was requested")]
+    NotRequested,
+    /// A certificate came for another key than was asked for.
+    #[error("the certificate is for another key")]
+    AnotherKey,
     /// A certificate does not go with its key.
     #[error("the certificate of `{key}` cannot be used: {reason}")]
     Certificate {
+        /// The key.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A certificate request could not be made, or does not read.
+    #[error("the certificate request for `{key}`: {reason}")]
+    Request {
         /// The key.
         key: String,
         /// What is wrong.
@@ -49,6 +71,14 @@ fn cause(error: &touchstone_element::Error) -> String {
 }
 
 impl Error {
+    pub(crate) fn certificate(key: &str, reason: &dyn ToString) -> Self {
+        Self::Certificate { key: key.to_owned(), reason: reason.to_string() }
+    }
+
+    pub(crate) fn request(key: &str, reason: &dyn ToString) -> Self {
+        Self::Request { key: key.to_owned(), reason: reason.to_string() }
+    }
+
     /// The stable code of this error.
     pub const fn code(&self) -> &'static str {
         match self {
@@ -56,6 +86,10 @@ impl Error {
             Self::NoIdentity => "agent.identity.missing",
             Self::NoCertificate => "agent.identity.none",
             Self::Certificate { .. } => "agent.identity.certificate",
+            Self::Request { .. } => "agent.identity.request",
+            Self::Certified => "agent.identity.certified",
+            Self::NotRequested => "agent.identity.not-requested",
+            Self::AnotherKey => "agent.certificate.other",
             Self::State(error) => error.code(),
         }
     }
@@ -66,35 +100,6 @@ impl Error {
 pub struct Keys {
     tpm: Arc<Mutex<Tpm>>,
     state: State,
-}
-
-/// The fleet's certificate for a key of this device. One file holds all of it, so that key and
-/// certificate change together.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ldevid {
-    /// The key's name in the element.
-    pub key: String,
-    /// The certificate in PEM, then those of its issuers.
-    pub chain: String,
-    /// From when it counts, in Unix seconds.
-    pub not_before: u64,
-    /// Until when it counts.
-    pub not_after: u64,
-    /// Its serial number.
-    pub serial: String,
-}
-
-impl Ldevid {
-    /// Half of its life is over, and up to a sixth more: each certificate has its own moment, so that
-    /// a fleet is not asked by all of its devices at once.
-    pub fn is_due(&self, now: u64) -> bool {
-        let life = self.not_after.saturating_sub(self.not_before);
-        let tail = self.serial.get(self.serial.len().saturating_sub(4)..).unwrap_or_default();
-        // Serial numbers are random; one that is not spreads nothing.
-        let part = u64::from_str_radix(tail, 16).unwrap_or(0);
-        let spread = (life / 6).saturating_mul(part) / 0x1_0000;
-        now >= self.not_before.saturating_add(life / 2).saturating_add(spread)
-    }
 }
 
 impl Keys {
@@ -133,95 +138,85 @@ impl Keys {
         Ok(self.tpm()?.device_identity()?.ok_or(Error::NoIdentity)?.certificates)
     }
 
-    /// The fleet's certificate, if there is one.
-    pub fn ldevid(&self) -> Result<Option<Ldevid>, Error> {
-        Ok(self.state.load_json(FILE)?)
-    }
-
-    /// The fleet's certificate, if there is one and its key is there. Another one is forgotten: the
-    /// maker's identity remains, and a new certificate comes by it.
-    pub fn usable_ldevid(&self) -> Result<Option<Ldevid>, Error> {
-        let found = match self.ldevid() {
-            Err(Error::State(state::Error::Damaged { path, reason })) => {
-                tracing::error!("{}: {reason}; enrolling anew", path.display());
-                self.forget()?;
-                return Ok(None);
-            }
-            found => found?,
-        };
-        let Some(ldevid) = found else { return Ok(None) };
-        let key = self.tpm()?.public_key(&ldevid.key)?;
-        let chain = self.fleet_chain(&ldevid).ok();
-        let leaf = chain.and_then(|chain| Certificate::decode(chain.first()?).ok());
-        if key.zip(leaf).is_some_and(|(key, leaf)| key.spki_der == leaf.spki_der()) {
-            return Ok(Some(ldevid));
-        }
-        tracing::error!(key = ldevid.key, "the certificate's key is not there; enrolling anew");
-        self.forget()?;
-        Ok(None)
-    }
-
-    /// The fleet's certificate with those of its issuers, in DER.
-    pub fn fleet_chain(&self, ldevid: &Ldevid) -> Result<Vec<Vec<u8>>, Error> {
-        let chain = Certificate::from_pem(ldevid.chain.as_bytes())
-            .map_err(|error| fault(&ldevid.key, &error))?;
-        Ok(chain.iter().map(|one| one.der().to_vec()).collect())
-    }
-
     /// A key that signs.
     pub fn signer(&self, key: &str) -> Result<TpmSigner, Error> {
         Ok(TpmSigner::new(Arc::clone(&self.tpm), key)?)
     }
-
-    /// A fresh key for the next LDevID: of two names, the one that is not in use.
-    pub fn fresh_key(&self) -> Result<(String, PublicKey), Error> {
-        let used = self.ldevid()?.map(|ldevid| ldevid.key);
-        let name = if used.as_deref() == Some("ldevid-a") { "ldevid-b" } else { "ldevid-a" };
-        let mut tpm = self.tpm()?;
-        tpm.delete_key(name)?;
-        let key = tpm.create_key(name, &KeySpec::new(KeyUse::Sign, KeyAlgorithm::P256))?;
-        Ok((name.to_owned(), key))
-    }
-
-    /// Keeps the fleet's certificate for a key, and forgets the key of before.
-    pub fn keep(&self, key: &str, chain: &[Certificate]) -> Result<Ldevid, Error> {
-        let leaf = chain.first().ok_or_else(|| fault(key, &"no certificate came"))?;
-        let mut pem = String::new();
-        for certificate in chain {
-            pem.push_str(&certificate.to_pem().map_err(|error| fault(key, &error))?);
-        }
-        let before = self.ldevid()?;
-        let ldevid = Ldevid {
-            key: key.to_owned(),
-            chain: pem,
-            not_before: leaf.not_before(),
-            not_after: leaf.not_after(),
-            serial: leaf.serial(),
-        };
-        self.state.store_json(FILE, &ldevid)?;
-        if let Some(before) = before.filter(|before| before.key != key) {
-            self.tpm()?.delete_key(&before.key)?;
-        }
-        Ok(ldevid)
-    }
-
-    /// Gives the key of the fleet's certificate up, and the certificate with it: the certificate first,
-    /// so that whoever is ended in between has none without its key.
-    pub fn give_up(&self) -> Result<(), Error> {
-        let used = self.ldevid()?.map(|ldevid| ldevid.key);
-        self.forget()?;
-        match used {
-            Some(key) => Ok(self.tpm()?.delete_key(&key)?),
-            None => Ok(()),
-        }
-    }
-
-    /// The fleet's certificate is worth nothing any more.
-    pub fn forget(&self) -> Result<(), Error> {
-        Ok(self.state.remove(FILE)?)
-    }
 }
 
-fn fault(key: &str, reason: &dyn ToString) -> Error {
-    Error::Certificate { key: key.to_owned(), reason: reason.to_string() }
+impl Vault for Keys {
+    fn certificate(&self) -> Result<Option<Ldevid>, Error> {
+        Ok(self.state.load_json(FILE)?)
+    }
+
+    fn keep_certificate(&self, ldevid: &Ldevid) -> Result<(), Error> {
+        Ok(self.state.store_json(FILE, ldevid)?)
+    }
+
+    fn forget_certificate(&self) -> Result<(), Error> {
+        Ok(self.state.remove(FILE)?)
+    }
+
+    fn requested(&self) -> Result<Option<Requested>, Error> {
+        Ok(self.state.load_json(REQUEST)?)
+    }
+
+    fn keep_request(&self, requested: &Requested) -> Result<(), Error> {
+        Ok(self.state.store_json(REQUEST, requested)?)
+    }
+
+    fn forget_request(&self) -> Result<(), Error> {
+        Ok(self.state.remove(REQUEST)?)
+    }
+
+    fn key(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.tpm()?.public_key(name)?.map(|key| key.spki_der))
+    }
+
+    fn make_key(&self, name: &str) -> Result<(), Error> {
+        let mut tpm = self.tpm()?;
+        tpm.delete_key(name)?;
+        tpm.create_key(name, &KeySpec::new(KeyUse::Sign, KeyAlgorithm::P256))?;
+        Ok(())
+    }
+
+    fn delete_key(&self, name: &str) -> Result<(), Error> {
+        Ok(self.tpm()?.delete_key(name)?)
+    }
+
+    fn certify(&self, name: &str, device: &str, challenge: &[u8]) -> Result<TpmCertify, Error> {
+        let mut tpm = self.tpm()?;
+        let binding = if challenge.is_empty() {
+            ldevid_binding(&AwsLc, device)
+        } else {
+            let unread = || Error::request(name, &"the fleet's challenge is not two sized parts");
+            let credential = credential(challenge).ok_or_else(unread)?;
+            let secret = tpm.activate(LAK, &credential)?;
+            challenge_binding(&AwsLc, device, secret.expose())
+        };
+        let certified = tpm.certify(name, LAK, &binding)?;
+        let key = tpm.public_key(name)?;
+        let key = key.ok_or_else(|| Error::request(name, &"the key is not there"))?;
+        Ok(TpmCertify {
+            attest: certified.attest,
+            signature: certified.signature,
+            public: key.native,
+        })
+    }
+
+    fn sign(
+        &self,
+        name: &str,
+        device: &str,
+        certify: Option<&TpmCertify>,
+    ) -> Result<Vec<u8>, Error> {
+        let fault = |reason: &dyn ToString| Error::request(name, reason);
+        let (signer, subject) = (self.signer(name)?, Name::common_name(device));
+        let subject = subject.map_err(|error| fault(&error))?;
+        match certify {
+            Some(certify) => AttestedRequest::build(&subject, &[], certify, &[], &signer)
+                .map_err(|error| fault(&error)),
+            None => request::build(&subject, &[], &[], &signer).map_err(|error| fault(&error)),
+        }
+    }
 }

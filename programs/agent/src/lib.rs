@@ -14,6 +14,7 @@ pub mod collect;
 pub mod config;
 pub mod keeper;
 pub mod keys;
+pub mod ldevid;
 pub mod link;
 pub mod network;
 pub mod offloop;

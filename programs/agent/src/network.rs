@@ -13,6 +13,7 @@ mod errands;
 mod error;
 pub mod fleet;
 mod log;
+pub mod pace;
 mod signer;
 pub mod tunnel;
 
@@ -21,13 +22,14 @@ pub use error::{Error, Refusal};
 use crate::config::Config;
 use crate::link::{Ask, Forget, Key, Line, Refused, Reply, Standing, State};
 use crate::run::runtime;
-use enrolment::Pace;
+use enrolment::Enrolled;
 use fleet::Client;
+use pace::{Pace, Patience, jittered};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use touchstone_crypto::Crypto;
@@ -37,14 +39,14 @@ use tunnel::{Pass, Way};
 
 /// No more often than this, whatever the fleet says.
 const SHORTEST: Duration = Duration::from_millis(200);
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_mins(1);
+/// No certificate is asked for sooner after a refusal, nor a device onboarded anew.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// How often the keeper hears how things are.
 const TELL: Duration = Duration::from_secs(2);
 
 /// The longest that one round may take: requests have limits of their own, well below.
-const PATIENCE: Duration = Duration::from_mins(5);
+const ROUND: Duration = Duration::from_mins(5);
 
 /// Runs as the network half, with the line to the keeper as standard input.
 pub fn run(config: &Config) -> Result<(), Error> {
@@ -129,18 +131,18 @@ impl Network {
             refusal: None,
             pass: watch::channel(None).0,
             found: watch::channel(State::default()).0,
-            pulse: Pulse::new(PATIENCE),
+            pulse: Pulse::new(ROUND),
             taken: log::Place::default(),
         }
     }
 
     /// Lives until the keeper is gone.
     async fn live(mut self) {
-        let mut pause = FIRST_PAUSE;
+        let mut patience = Patience::default();
         loop {
             let wait = match self.step().await {
                 Ok(next) => {
-                    pause = FIRST_PAUSE;
+                    patience.succeeded();
                     self.found.send_modify(|found| {
                         found.reached = Some(true);
                         found.fault.clone_from(&self.refusal);
@@ -154,9 +156,7 @@ impl Network {
                         found.reached = Some(!error.is_unreachable());
                         found.fault = Some(error.as_refused());
                     });
-                    let wait = jittered(pause);
-                    pause = (pause * 2).min(LONGEST_PAUSE.min(self.interval * 4));
-                    wait
+                    patience.failed(self.interval, chance())
                 }
             };
             self.pulse.beat();
@@ -248,7 +248,7 @@ impl Network {
                 "attest.device.unknown" => {
                     self.forget(Forget::Device).await?;
                     // Not at once: a fleet that has lost its memory is asked by everybody.
-                    return Ok(jittered(FIRST_PAUSE));
+                    return Ok(jittered(SETTLE, chance()));
                 }
                 "attest.certificate.revoked" | "attest.certificate.expired"
                     if standing.serial.is_some() =>
@@ -284,17 +284,25 @@ impl Network {
             Some(_) => return Ok(false),
         };
         tracing::debug!(device, renew, "a certificate is due");
-        match enrolment::enroll(&mut self.client, &self.line, renew).await {
-            Ok(()) => {
+        match enrolment::enroll(&mut self.client, &self.line, renew, unix()).await {
+            Ok(Enrolled::Now) => {
                 self.pace.granted();
                 self.refusal = None;
                 self.shown = None;
                 Ok(true)
             }
-            // The fleet is there and says no: what it has for us beside a certificate is not to wait.
-            Err(error @ enrolment::Error::Fleet(fleet::Error::Refused { .. })) => {
+            Ok(Enrolled::Later(after)) => {
+                tracing::info!(seconds = after.as_secs(), "the fleet has yet to decide");
+                self.pace.put_off(Instant::now(), after);
+                self.refusal = None;
+                Ok(false)
+            }
+            Err(error) if error.is_refusal() => {
                 tracing::warn!(code = error.code(), "{error}");
-                self.pace.refused(Instant::now(), jittered(self.interval.max(FIRST_PAUSE)));
+                self.pace.refused(Instant::now(), self.interval.max(SETTLE), chance());
+                if error.is_of_request() {
+                    self.ask(Ask::Forget(Forget::Request)).await?;
+                }
                 self.refusal = Some(Error::from(error).as_refused());
                 Ok(false)
             }
@@ -322,10 +330,14 @@ async fn asked(line: &Line, ask: Ask) -> Result<Reply, Error> {
     }
 }
 
-/// Three quarters of `pause` to five quarters, so that a fleet that comes back is not overrun.
-fn jittered(pause: Duration) -> Duration {
+/// An octet of chance.
+fn chance() -> u8 {
     let mut octet = [128];
     // Without randomness there is no jitter, which is no reason not to come back.
     let _ = AwsLc.random(&mut octet);
-    pause * 3 / 4 + pause * u32::from(octet.first().copied().unwrap_or(128)) / 512
+    octet.first().copied().unwrap_or(128)
+}
+
+fn unix() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -21,8 +21,12 @@ use touchstone_cms::{DATA, SignedData};
 use touchstone_crypto::{Crypto, SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_element_tpm2::{Tpm, manufacture};
+use touchstone_enroll::AttestedRequest;
 use touchstone_evidence::Challenge;
+use touchstone_evidence::endorse::{Bundle, challenge_binding};
+use touchstone_evidence::tpm::{LakPublic, verify_certify};
 use touchstone_peers::Swtpm;
+use touchstone_tpm2::credential;
 use touchstone_update::{Manifest, seal};
 
 #[path = "keeper/rotation.rs"]
@@ -169,7 +173,7 @@ trial = "0s"
     }
 
     fn request(&self, renew: bool) -> CertificateRequest {
-        match self.keeper.answer(Ask::Request { renew }) {
+        match self.keeper.answer(Ask::Request { renew, challenge: Vec::new() }) {
             Reply::Request { request, spki_der } => {
                 let request = CertificateRequest::decode(&request).unwrap();
                 assert_eq!(request.spki_der(), spki_der);
@@ -297,7 +301,10 @@ fn the_key_that_verdicts_are_believed_by_does_not_change_when_the_device_is_onbo
 #[test]
 fn a_certificate_is_kept_only_for_the_key_that_it_was_requested_for() {
     let world = World::new();
-    assert_eq!(world.refusal(Ask::Request { renew: false }), "agent.keeper.forbidden");
+    assert_eq!(
+        world.refusal(Ask::Request { renew: false, challenge: Vec::new() }),
+        "agent.keeper.forbidden"
+    );
     assert_eq!(world.welcome(&world.verifier), Reply::Done);
     assert!(matches!(world.keeper.answer(Ask::Endorse), Reply::Bytes(_)));
     let stranger = world.issue(soft().spki_der());
@@ -311,13 +318,69 @@ fn a_certificate_is_kept_only_for_the_key_that_it_was_requested_for() {
     assert_eq!(world.keeper.answer(Ask::Certificate(chain.clone())), Reply::Done);
     let standing = world.standing();
     assert!(standing.serial.is_some() && !standing.due);
-    assert_eq!(world.refusal(Ask::Request { renew: false }), "agent.keeper.forbidden");
+    assert_eq!(
+        world.refusal(Ask::Request { renew: false, challenge: Vec::new() }),
+        "agent.keeper.forbidden"
+    );
     assert_eq!(world.request(true).spki_der(), request.spki_der(), "renewed for the same key");
     match world.keeper.answer(Ask::Identity(Key::Fleet)) {
         Reply::Identity(identity) => assert_eq!(identity.chain, chain),
         other => panic!("{other:?}"),
     }
     world.authenticates(Key::Fleet, request.spki_der(), 32);
+}
+
+#[test]
+fn a_challenge_of_the_fleet_is_opened_and_answered_in_the_request() {
+    let world = World::new();
+    let Reply::Bytes(bundle) = world.keeper.answer(Ask::Endorse) else { panic!() };
+    let bundle = Bundle::decode(&bundle).unwrap();
+    assert_eq!(world.welcome(&world.verifier), Reply::Done);
+    let challenge = |name: &[u8]| {
+        let made = credential::make(&bundle.ek_public, name, &[9; 32], &AwsLc).unwrap();
+        let sized =
+            |part: &[u8]| [&u16::try_from(part.len()).unwrap().to_be_bytes(), part].concat();
+        [sized(&made.blob), sized(&made.secret)].concat()
+    };
+    let ask = |renew, challenge| world.keeper.answer(Ask::Request { renew, challenge });
+    let answers = |reply: Reply| {
+        let Reply::Request { request, spki_der } = reply else { panic!("{reply:?}") };
+        let request = AttestedRequest::decode(&request).unwrap();
+        let (certify, secret) = (request.certify(), [9; 32]);
+        let lak = LakPublic::from_native(&bundle.lak_public).unwrap();
+        let qualifying = challenge_binding(&AwsLc, "dev-1", &secret);
+        let (attest, signature) = (&certify.attest, &certify.signature);
+        verify_certify(&AwsLc, attest, signature, &lak, &certify.public, &qualifying).unwrap();
+        spki_der
+    };
+    let name = touchstone_tpm2::name_of(&AwsLc, &bundle.lak_public).unwrap();
+    let spki = answers(ask(false, challenge(&name)));
+    assert_eq!(answers(ask(false, challenge(&name))), spki, "asked again, the key is the same");
+    assert_eq!(world.keeper.answer(Ask::Certificate(world.issue(&spki))), Reply::Done);
+    assert_eq!(answers(ask(true, challenge(&name))), spki, "renewals answer, too");
+    // One for another key, and what is none.
+    let other = touchstone_tpm2::name_of(&AwsLc, &bundle.ek_public).unwrap();
+    assert!(matches!(ask(true, challenge(&other)), Reply::Refused(_)));
+    let refused = world.refusal(Ask::Request { renew: true, challenge: vec![1, 2, 3] });
+    assert_eq!(refused, "agent.identity.request");
+    world.authenticates(Key::Fleet, &spki, 32);
+}
+
+#[test]
+fn a_request_that_is_under_way_survives_the_agent() {
+    let world = World::onboarded();
+    let asked = world.request(false);
+    let World { keeper, config, tpm, .. } = world;
+    drop(keeper);
+    let keeper = taken_up(&config);
+    let ask = || match keeper.answer(Ask::Request { renew: false, challenge: Vec::new() }) {
+        Reply::Request { request, .. } => CertificateRequest::decode(&request).unwrap(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(ask().der(), asked.der(), "the same request, for the same key");
+    assert_eq!(keeper.answer(Ask::Forget(Forget::Request)), Reply::Done);
+    assert_ne!(ask().spki_der(), asked.spki_der(), "given up: a new key");
+    drop(tpm);
 }
 
 /// A keeper on what another has left.
@@ -334,7 +397,9 @@ fn enrol_for_ever(folder: &std::path::Path) {
     for round in 0_u32.. {
         let Reply::Standing(standing) = keeper.answer(Ask::Standing) else { panic!() };
         let renew = standing.serial.is_some();
-        let Reply::Request { spki_der, .. } = keeper.answer(Ask::Request { renew }) else {
+        let Reply::Request { spki_der, .. } =
+            keeper.answer(Ask::Request { renew, challenge: Vec::new() })
+        else {
             panic!("no request")
         };
         let issuer = Issuer::new(&root, &ca).unwrap();

@@ -34,9 +34,6 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// A certificate request can not be made.
-    #[error("the certificate request: {0}")]
-    Request(#[from] touchstone_enroll::Error),
     /// A certificate is not the one that was requested.
     #[error("the certificate is not kept: {0}")]
     Certificate(String),
@@ -71,7 +68,6 @@ impl Error {
             Self::Trail(error) => error.code(),
             Self::Inbox(_) => "agent.update.inbox",
             Self::Question { .. } => "agent.exchange.question",
-            Self::Request(error) => error.code(),
             Self::Certificate(_) => "agent.certificate.other",
             Self::Result(error) => error.code(),
             Self::NotOurs(_) => "agent.result.not-ours",

@@ -4,6 +4,7 @@ use super::{Error as KeeperError, Keeper, lock, unix};
 use crate::collect::pages::Look;
 use crate::config::OnContraindicated;
 use crate::keys::{self, IDEVID};
+use crate::ldevid;
 use crate::respond::action::{Action, Target};
 use crate::respond::approval::{self, Statement};
 use crate::respond::assets::Assets;
@@ -317,7 +318,7 @@ impl Hands for Arms<'_> {
             }
             (Action::RotateKey, _) => {
                 lock(&keeper.known).ldevid = None;
-                keeper.keys.give_up()?;
+                ldevid::give_up(&keeper.keys)?;
                 Ok(said("the key is given up; a new one is certified next"))
             }
             (Action::Revoke, _) => Ok(said("the fleet does it, by its own verdict")),
@@ -398,9 +399,9 @@ impl Keeper {
 
     /// Who signs captures: the key that the fleet certified, else the maker's.
     fn signatory(&self) -> Result<(String, Vec<Vec<u8>>), keys::Error> {
-        let ldevid = lock(&self.known).ldevid.clone();
-        match ldevid {
-            Some(ldevid) => Ok((ldevid.key.clone(), self.keys.fleet_chain(&ldevid)?)),
+        let held = lock(&self.known).ldevid.clone();
+        match held {
+            Some(held) => Ok((held.key.clone(), self.fleet_chain(&held)?)),
             None => Ok((IDEVID.to_owned(), self.keys.maker_chain()?)),
         }
     }

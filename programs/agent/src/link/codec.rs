@@ -51,7 +51,8 @@ impl Ask {
     pub(super) const fn longest(kind: u8) -> Option<usize> {
         Some(match kind {
             ask::STANDING | ask::ENDORSE | ask::ERRANDS | ask::REPORTED => 0,
-            ask::IDENTITY | ask::REQUEST | ask::FORGET => 1,
+            ask::IDENTITY | ask::FORGET => 1,
+            ask::REQUEST => 1 + (4 << 10),
             // 64 blanks, the context, a zero and the longest hash.
             ask::SIGN => 256,
             ask::VERDICT => 1 << 20,
@@ -100,8 +101,9 @@ impl Ask {
                 tail = token.into_bytes();
                 ask::VERDICT
             }
-            Self::Request { renew } => {
+            Self::Request { renew, challenge } => {
                 out.u8(renew.into());
+                tail = challenge;
                 ask::REQUEST
             }
             Self::Certificate(chain) => {
@@ -109,7 +111,11 @@ impl Ask {
                 ask::CERTIFICATE
             }
             Self::Forget(what) => {
-                out.u8(u8::from(what == Forget::Certificate));
+                out.u8(match what {
+                    Forget::Device => 0,
+                    Forget::Certificate => 1,
+                    Forget::Request => 2,
+                });
                 ask::FORGET
             }
             Self::Decline { order, component, version, why, words } => {
@@ -159,11 +165,16 @@ impl Ask {
             },
             ask::EVIDENCE => Self::Evidence(from.rest().to_vec()),
             ask::VERDICT => Self::Verdict(rest(&mut from)?),
-            ask::REQUEST => Self::Request { renew: truth(&mut from)? },
-            ask::CERTIFICATE => Self::Certificate(read_certificates(&mut from)?),
-            ask::FORGET => {
-                Self::Forget(if truth(&mut from)? { Forget::Certificate } else { Forget::Device })
+            ask::REQUEST => {
+                Self::Request { renew: truth(&mut from)?, challenge: from.rest().to_vec() }
             }
+            ask::CERTIFICATE => Self::Certificate(read_certificates(&mut from)?),
+            ask::FORGET => Self::Forget(match from.u8()? {
+                0 => Forget::Device,
+                1 => Forget::Certificate,
+                2 => Forget::Request,
+                _ => return Err(from.malformed(Fault::BadValue)),
+            }),
             ask::DECLINE => {
                 let (order, version) = (from.u64()?, from.u64()?);
                 let why = if truth(&mut from)? { Why::Gone } else { Why::Kind };

@@ -38,6 +38,9 @@ pub enum Ask {
     Request {
         /// For the same key.
         renew: bool,
+        /// What is to be opened and answered with it (`TPM2B_ID_OBJECT || TPM2B_ENCRYPTED_SECRET`);
+        /// empty if nothing is.
+        challenge: Vec<u8>,
     },
     /// The certificate that was requested, in DER, then those of its issuers.
     Certificate(Vec<Vec<u8>>),
@@ -96,6 +99,8 @@ pub enum Forget {
     Device,
     /// The certificate.
     Certificate,
+    /// The certificate request that is under way: the next one is made anew.
+    Request,
 }
 
 /// Why an order can not be followed.

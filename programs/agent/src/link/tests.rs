@@ -48,10 +48,12 @@ fn asks() -> Vec<Ask> {
         Ask::Welcome { device: "d".into(), tenant: "t".into(), verifier_key_pem: "p\n".into() },
         Ask::Evidence(vec![3; 60]),
         Ask::Verdict("e.y.j".into()),
-        Ask::Request { renew: true },
+        Ask::Request { renew: true, challenge: Vec::new() },
+        Ask::Request { renew: false, challenge: vec![1; 130] },
         Ask::Certificate(vec![vec![1; 300], vec![2; 400]]),
         Ask::Forget(Forget::Device),
         Ask::Forget(Forget::Certificate),
+        Ask::Forget(Forget::Request),
         Ask::Settled(9),
         Ask::Envelope { order: 1 << 40, envelope: vec![5; 3000] },
         Ask::Decline {

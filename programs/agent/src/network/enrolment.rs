@@ -1,14 +1,19 @@
-//! The LDevID: the fleet's certificate for a key of the keeper, by EST (RFC 7030).
+//! The LDevID: the fleet's certificate for a key of the keeper, by EST (RFC 7030). The conversation is
+//! [`est::Client`]'s, carried over the connection that there is; what is kept of it is the keeper's.
 
 use super::fleet::{self, Client};
 use crate::link::{Ask, Gone, Line, Refused, Reply};
-use hyper::Method;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 use touchstone_certs::Certificate;
-use touchstone_enroll::est::{self, Operation};
-
-/// Octets of an EST answer.
-const LARGEST: usize = 64 << 10;
+use touchstone_crypto::Crypto;
+use touchstone_crypto_awslc::AwsLc;
+use touchstone_drive::{Reply as Answer, try_exchange};
+use touchstone_engine::{AskKind, Fault as _};
+use touchstone_enroll::Activation;
+use touchstone_enroll::est::attributes::Attributes;
+use touchstone_enroll::est::{self, ClientSetup, Event, Want};
+use touchstone_enroll::exchange::Limits;
 
 /// Why there is no new certificate.
 #[derive(Debug, thiserror::Error)]
@@ -22,9 +27,12 @@ pub enum Error {
     /// The keeper is gone.
     #[error(transparent)]
     Gone(#[from] Gone),
-    /// The answer is not understood.
+    /// The answer is not a certificate for us.
     #[error("the answer to a certificate request: {0}")]
-    Est(#[from] touchstone_enroll::Error),
+    Est(est::Error),
+    /// The system has no randomness.
+    #[error("the system refuses: {0}")]
+    Random(String),
 }
 
 impl Error {
@@ -36,6 +44,7 @@ impl Error {
             Self::Keeper(no) => &no.code,
             Self::Gone(_) => "agent.link.gone",
             Self::Est(error) => error.code(),
+            Self::Random(_) => "agent.system",
         }
     }
 
@@ -43,101 +52,136 @@ impl Error {
     pub const fn is_unreachable(&self) -> bool {
         matches!(self, Self::Fleet(error) if error.is_unreachable())
     }
-}
 
-/// The longest time between two requests that the fleet refuses.
-const LONGEST_PAUSE: Duration = Duration::from_mins(15);
-
-/// When a certificate may be asked for again. Attesting and healing go on meanwhile, at their pace.
-#[derive(Debug, Default)]
-pub struct Pace {
-    refused: u32,
-    until: Option<Instant>,
-}
-
-impl Pace {
-    /// Whether it is time.
-    pub fn is_due(&self, now: Instant) -> bool {
-        self.until.is_none_or(|until| now >= until)
+    /// Whether the fleet is there and gave no certificate: what it has for us beside one is not to wait.
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Fleet(fleet::Error::Refused { .. }) | Self::Est(_))
     }
 
-    /// The fleet said no: ask again after `pause`, twice as long after the next no, and so on.
-    pub fn refused(&mut self, now: Instant, pause: Duration) {
-        let pause = pause.saturating_mul(2_u32.saturating_pow(self.refused)).min(LONGEST_PAUSE);
-        self.refused = self.refused.saturating_add(1);
-        self.until = now.checked_add(pause);
+    /// Whether the request itself is what the fleet does not want, so that the next is another one.
+    pub fn is_of_request(&self) -> bool {
+        match self {
+            // What is said of the device says nothing of its request.
+            Self::Fleet(fleet::Error::Refused { status: 400..=499, code, .. }) => {
+                !code.starts_with("est.verdict.") && !code.starts_with("est.override.")
+            }
+            Self::Est(error) => {
+                matches!(error, est::Error::AnotherKey | est::Error::TwoCertificates)
+            }
+            _ => false,
+        }
     }
+}
 
-    /// There is a certificate.
-    pub fn granted(&mut self) {
-        *self = Self::default();
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enrolled {
+    /// There is a new certificate.
+    Now,
+    /// Somebody has yet to decide: the same request again after this (RFC 7030 §4.2.3).
+    Later(Duration),
+}
+
+/// How a client of the fleet at `origin` goes about it.
+pub(crate) fn setup(origin: &str, now: u64) -> ClientSetup {
+    ClientSetup {
+        crypto: Arc::new(AwsLc),
+        now,
+        origin: origin.to_owned(),
+        label: None,
+        // RFC 7030 §3.6.1: the fleet is known by its TLS, and says itself whose certificates it hands out.
+        anchors: Vec::new(),
+        fingerprint: None,
+        // They may hold a challenge.
+        csrattrs: true,
+        // The device has more to do than to wait.
+        retries: 0,
+        longest_pause: Duration::ZERO,
     }
 }
 
 /// A certificate for a new key, for which the client must show the IDevID and the verdict be
 /// affirming; or with `renew` a new one for the same key, for which the client must show the
 /// certificate that is renewed.
-pub async fn enroll(client: &mut Client, line: &Line, renew: bool) -> Result<(), Error> {
-    let (request, spki_der) = match line.ask(Ask::Request { renew }).await? {
-        Reply::Request { request, spki_der } => (request, spki_der),
-        Reply::Refused(no) => return Err(Error::Keeper(no)),
-        _ => return Err(Gone.into()),
+pub async fn enroll(
+    client: &mut Client,
+    line: &Line,
+    renew: bool,
+    now: u64,
+) -> Result<Enrolled, Error> {
+    let mut id = [0; 16];
+    AwsLc.random(&mut id).map_err(|error| Error::Random(error.to_string()))?;
+    let want = if renew { Want::Reenroll } else { Want::Enroll };
+    let engine = est::Client::of(want, setup(&client.origin(), now), id, Limits::default());
+    let mut failed = None;
+    let owner = async |kind, question: Vec<u8>| match request(line, kind, &question, renew).await {
+        Ok(request) => Answer::Bytes(request),
+        Err(error) => {
+            failed = Some(error);
+            Answer::Failed
+        }
     };
-    let operation = if renew { Operation::SimpleReenroll } else { Operation::SimpleEnroll };
-    let body = est::encode_request(&request).into_bytes();
-    let answer = client
-        .request(Method::POST, &operation.path(), Some(est::REQUEST_TYPE), body, LARGEST)
-        .await?
-        .good("a certificate")?;
-    let leaf = est::decode_enrolled(answer.content_type(), &answer.body, &spki_der)?;
-    let chain = with_issuers(client, leaf).await?;
-    let chain = chain.iter().map(|one| one.der().to_vec()).collect();
-    match line.ask(Ask::Certificate(chain)).await? {
+    let ended = try_exchange(engine, owner, async |message| client.carry(&message).await).await?;
+    if let Some(failed) = failed {
+        return Err(failed);
+    }
+    let (mut events, end) = match ended {
+        Ok(events) => (events, None),
+        Err(error) => (error.events, error.end),
+    };
+    match (events.pop(), end) {
+        (Some(Event::Issued { certificate, chain, .. }), None) => {
+            let chain = std::iter::once(&certificate).chain(&chain);
+            let chain = chain.map(Certificate::der).map(<[u8]>::to_vec).collect();
+            match line.ask(Ask::Certificate(chain)).await? {
+                Reply::Refused(no) => Err(Error::Keeper(no)),
+                _ => Ok(Enrolled::Now),
+            }
+        }
+        (Some(Event::Later { after }), _) => Ok(Enrolled::Later(after)),
+        (Some(Event::Refused { status, code, text }), _) => {
+            let code = code.unwrap_or_else(|| "none".to_owned());
+            let what = "a certificate";
+            Err(fleet::Error::Refused { what, status, code, message: text }.into())
+        }
+        (_, end) => Err(Error::Est(end.unwrap_or(est::Error::NoCertificate))),
+    }
+}
+
+/// `attributes` is what the fleet says that a request has to contain.
+async fn request(
+    line: &Line,
+    kind: AskKind,
+    attributes: &[u8],
+    renew: bool,
+) -> Result<Vec<u8>, Error> {
+    if kind != AskKind::Request {
+        // The device is known by its certificate and by nothing else.
+        return Err(Error::Est(est::Error::Unauthorized));
+    }
+    let challenge = challenge(attributes)?;
+    match line.ask(Ask::Request { renew, challenge }).await? {
+        Reply::Request { request, .. } => Ok(request),
         Reply::Refused(no) => Err(Error::Keeper(no)),
-        _ => Ok(()),
+        _ => Err(Gone.into()),
     }
 }
 
-/// The certificate with its issuers below the root: a peer that trusts the root needs them.
-async fn with_issuers(client: &mut Client, leaf: Certificate) -> Result<Vec<Certificate>, Error> {
-    let path = Operation::CaCerts.path();
-    let answer = client.request(Method::GET, &path, None, Vec::new(), LARGEST).await?;
-    let answer = answer.good("the CA's certificates")?;
-    let authorities = est::decode_certs(answer.content_type(), &answer.body)?;
-    let mut chain = vec![leaf];
-    // At most as many steps as there are certificates, so that no circle goes on for ever.
-    for _ in 0..authorities.len() {
-        let Some(last) = chain.last() else { break };
-        let issuer = authorities.iter().find(|authority| {
-            authority.subject_der() == last.issuer_der()
-                && authority.subject_der() != authority.issuer_der()
-        });
-        match issuer {
-            Some(issuer) if !chain.contains(issuer) => chain.push(issuer.clone()),
-            _ => break,
-        }
+/// The credential among what a request has to contain, as the keeper takes it; empty if there is none.
+fn challenge(attributes: &[u8]) -> Result<Vec<u8>, Error> {
+    let bad = |_| Error::Est(est::Error::BadAttributes);
+    if attributes.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(chain)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_device_that_is_refused_asks_less_and_less_often_and_never_stops() {
-        let (start, second) = (Instant::now(), Duration::from_secs(1));
-        let mut pace = Pace::default();
-        let mut now = start;
-        assert!(pace.is_due(now));
-        for expected in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900] {
-            pace.refused(now, second);
-            let almost = Duration::from_millis(u64::from(expected) * 1000 - 1);
-            assert!(!pace.is_due(now + almost), "{expected}");
-            now += second * expected;
-            assert!(pace.is_due(now), "{expected}");
-        }
-        pace.granted();
-        assert!(pace.is_due(start));
+    let wanted = Attributes::decode(attributes).map_err(bad)?;
+    let Some(Activation { blob, secret }) = Activation::of(&wanted).map_err(bad)? else {
+        return Ok(Vec::new());
+    };
+    let mut out = Vec::new();
+    for part in [blob, secret] {
+        // Longer ones do not read.
+        out.extend(u16::try_from(part.len()).unwrap_or(u16::MAX).to_be_bytes());
+        out.extend(part);
     }
+    Ok(out)
 }

@@ -6,7 +6,7 @@ use crate::offloop::off_loop;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderMap};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
@@ -18,6 +18,7 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_drive::{StapledStatus, TlsStream};
+use touchstone_enroll::exchange::{self, Headers, Message, What};
 use touchstone_tls::{ClientConfig, ClientSetup, Identity, ServerName, certificates_from_pem};
 
 /// From connecting to the end of the handshake; a TPM may take its time to sign.
@@ -25,6 +26,13 @@ const CONNECT: Duration = Duration::from_secs(15);
 
 /// For so many seconds a stapled status is believed beyond its end: the clocks of devices are not good.
 const STATUS_GRACE: u64 = 300;
+
+/// Octets of a response that an engine reads.
+const CARRIED: usize = 64 << 10;
+
+/// The headers that engines look at.
+const HEARD: [&str; 5] =
+    ["content-type", "retry-after", "location", "www-authenticate", "touchstone-code"];
 
 /// From a request to the end of its answer.
 const ANSWER: Duration = Duration::from_mins(1);
@@ -156,6 +164,35 @@ impl Client {
         Ok(())
     }
 
+    /// What redirects may lead to: the fleet itself.
+    pub fn origin(&self) -> String {
+        format!("https://{}:{}", self.host, self.address.port())
+    }
+
+    /// Carries an engine's request, and brings its response. Redirects are for the engine to see.
+    pub async fn carry(&mut self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        let what = "a request";
+        let unread = |reason: &dyn ToString| Error::Answer { what, reason: reason.to_string() };
+        let message = Message::decode(message, usize::MAX).map_err(|error| unread(&error))?;
+        let What::Request(request) = &message.what else { return Err(unread(&"it is none")) };
+        let method = match request.method {
+            exchange::Method::Get => Method::GET,
+            exchange::Method::Post => Method::POST,
+        };
+        let headers: Vec<(&str, &str)> = request.headers.iter().collect();
+        let body = Bytes::from(request.body.clone());
+        let answer = self.send(&method, &request.path, &headers, body, CARRIED).await?;
+        let mut headers = Headers::new();
+        for name in HEARD {
+            for value in answer.headers.get_all(name) {
+                headers = headers.with(name, value.to_str().unwrap_or_default());
+            }
+        }
+        let (status, body) = (answer.status.as_u16(), answer.body.to_vec());
+        let what = What::Response(exchange::Response { status, headers, body });
+        Ok(Message { what, ..message }.encode())
+    }
+
     /// Sends a request and reads the answer up to `limit` octets, whatever its status.
     pub async fn request(
         &mut self,
@@ -165,19 +202,31 @@ impl Client {
         body: Vec<u8>,
         limit: usize,
     ) -> Result<Answer, Error> {
-        let body = Bytes::from(body);
+        let headers: Vec<(&str, &str)> =
+            content_type.map(|kind| (CONTENT_TYPE.as_str(), kind)).into_iter().collect();
+        self.send(&method, path, &headers, Bytes::from(body), limit).await
+    }
+
+    async fn send(
+        &mut self,
+        method: &Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+        limit: usize,
+    ) -> Result<Answer, Error> {
         let kept = self.sender.take().filter(|sender| !sender.is_closed());
         if let Some(mut sender) = kept {
-            let request = self.build(&method, path, content_type, body.clone())?;
-            if let Ok(answer) = exchange(&mut sender, request, limit).await {
+            let request = self.build(method, path, headers, body.clone())?;
+            if let Ok(answer) = turn(&mut sender, request, limit).await {
                 self.sender = Some(sender);
                 return Ok(answer);
             }
             // The fleet may have closed a connection that idled. Everything may be asked twice.
         }
         let mut sender = self.connect().await?;
-        let request = self.build(&method, path, content_type, body)?;
-        let answer = exchange(&mut sender, request, limit).await?;
+        let request = self.build(method, path, headers, body)?;
+        let answer = turn(&mut sender, request, limit).await?;
         self.sender = Some(sender);
         Ok(answer)
     }
@@ -186,19 +235,15 @@ impl Client {
         &self,
         method: &Method,
         path: &str,
-        content_type: Option<&'static str>,
+        headers: &[(&str, &str)],
         body: Bytes,
     ) -> Result<Request<Full<Bytes>>, Error> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, self.host.as_str())
-            .body(Full::new(body))
-            .map_err(|error| Error::Broken(error.to_string()))?;
-        if let Some(content_type) = content_type {
-            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        let mut request =
+            Request::builder().method(method).uri(path).header(HOST, self.host.as_str());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
-        Ok(request)
+        request.body(Full::new(body)).map_err(|error| Error::Broken(error.to_string()))
     }
 
     async fn connect(&mut self) -> Result<SendRequest<Full<Bytes>>, Error> {
@@ -243,7 +288,7 @@ impl Client {
     }
 }
 
-async fn exchange(
+async fn turn(
     sender: &mut SendRequest<Full<Bytes>>,
     request: Request<Full<Bytes>>,
     limit: usize,
@@ -275,10 +320,8 @@ impl Answer {
         }
         let status = self.status.as_u16();
         let problem = serde_json::from_slice(&self.body).unwrap_or_else(|_| {
-            // EST says it in text, and the code in a header.
-            let code = self.headers.get("touchstone-code").and_then(|code| code.to_str().ok());
             let words = String::from_utf8_lossy(&self.body).trim().chars().take(400).collect();
-            Problem { code: code.unwrap_or("none").to_owned(), message: words }
+            Problem { code: "none".to_owned(), message: words }
         });
         let Problem { code, message } = problem;
         Err(Error::Refused { what, status, code, message })
