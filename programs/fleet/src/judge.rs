@@ -5,6 +5,7 @@ mod appraise;
 mod certify;
 mod identify;
 mod onboard;
+mod proof;
 mod remembered;
 
 pub use certify::NotIssued;
@@ -31,6 +32,7 @@ pub struct Judge {
     trust: Arc<Trust>,
     key: Arc<SoftSigner>,
     refusals: Throttle,
+    challenges: proof::Challenges,
     remembered: Arc<remembered::Remembered>,
     /// Large pieces of work at once.
     work: tokio::sync::Semaphore,
@@ -117,7 +119,8 @@ impl Judge {
         let work = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
         let work = tokio::sync::Semaphore::new(work);
         let (refusals, remembered) = (Throttle::default(), Arc::default());
-        Self { config, store, authority, trust, key: Arc::new(key), refusals, remembered, work }
+        let (key, challenges) = (Arc::new(key), proof::Challenges::default());
+        Self { config, store, authority, trust, key, refusals, challenges, remembered, work }
     }
 
     /// Answers what an exchange with `peer` asks.

@@ -65,6 +65,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("store/device_logs.sql"),
     include_str!("store/history.sql"),
     include_str!("store/issuer_serial.sql"),
+    include_str!("store/ek_public.sql"),
 ];
 
 /// Calls that may wait for the database; more callers wait in line themselves.

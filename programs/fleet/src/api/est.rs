@@ -21,6 +21,7 @@ use touchstone_crypto::{SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_drive::{Reply, now};
 use touchstone_engine::{AskKind, Engine, Output, Path};
+use touchstone_enroll::Activation;
 use touchstone_enroll::est::attributes::{Attributes, Valued};
 use touchstone_enroll::est::{
     Binding, Decision, Given, Operation, Question, Sealing, Server, ServerSetup, keygen,
@@ -184,7 +185,7 @@ impl Desk {
             AskKind::Authorities => {
                 Ok(Decision::Certificates(self.authorities(question.label.as_deref()).await))
             }
-            AskKind::Attributes => attributes(),
+            AskKind::Attributes => self.attributes(question.label.as_deref()).await,
             AskKind::Admit => self.admit(&question).await,
             AskKind::Issue => self.issue(&question).await,
             _ => Err(NotIssued::Failed),
@@ -201,6 +202,13 @@ impl Desk {
             all.extend(upstream.certificates().await);
         }
         all
+    }
+
+    /// For a device whose profile wants it, with a challenge in them.
+    async fn attributes(&self, label: Option<&str>) -> Result<Decision, NotIssued> {
+        let judge = &self.fleet.judge;
+        let activation = judge.activation(label.unwrap_or(DEVICE), &self.peer).await?;
+        wanted(activation.as_ref())
     }
 
     /// RFC 7030 §3.2.3: by a client certificate, or by HTTP. What is shown of both, both has to be
@@ -371,9 +379,12 @@ pub(super) fn named(request: &CertificateRequest, name: &str) -> Result<(), NotI
     Err(NotIssued::Judged { code: "est.subject", text })
 }
 
-/// RFC 8951 §3, RFC 9908 §3.2: a P-256 key and SHA-256.
-fn attributes() -> Result<Decision, NotIssued> {
+/// RFC 8951 §3, RFC 9908 §3.2: a P-256 key and SHA-256, and where it lives.
+fn wanted(activation: Option<&Activation>) -> Result<Decision, NotIssued> {
     let key = Valued { oid: EC_PUBLIC_KEY.into(), values: vec![P256.to_vec()] };
-    let wanted = Attributes { named: vec![ECDSA_SHA256.into()], valued: vec![key], template: None };
+    let mut wanted =
+        Attributes { named: vec![ECDSA_SHA256.into()], valued: vec![key], template: None };
+    let asked = activation.map(Activation::to_attribute).transpose();
+    wanted.valued.extend(asked.map_err(|_| NotIssued::Failed)?);
     wanted.encode().map(Decision::Attributes).map_err(|_| NotIssued::Failed)
 }

@@ -98,6 +98,9 @@ pub struct ProfileSettings {
 pub enum Proof {
     /// The attestation key of the device's TPM certifies it (`TPM2_Certify`).
     Tpm,
+    /// The same, in answer to a credential that only this TPM can open, with this attestation key: it
+    /// proves anew, each time, that they are still together (TPM 2.0 Part 1 §24).
+    Challenge,
     /// Whoever asks shows the IDevID of a known maker.
     IDevId,
     /// Whoever asks shows a certificate of a known maker's or of the fleet's, and nothing more.
@@ -172,10 +175,11 @@ impl FromStr for Proof {
     fn from_str(word: &str) -> Result<Self, Self::Err> {
         match word {
             "tpm" => Ok(Self::Tpm),
+            "challenge" => Ok(Self::Challenge),
             "idevid" => Ok(Self::IDevId),
             "none" => Ok(Self::None),
             "by-hand" => Ok(Self::ByHand),
-            _ => Err("a proof is `tpm`, `idevid`, `none` or `by-hand`"),
+            _ => Err("a proof is `tpm`, `challenge`, `idevid`, `none` or `by-hand`"),
         }
     }
 }

@@ -14,9 +14,7 @@ use crate::{Error, clock};
 use touchstone_audit::Code;
 use touchstone_certs::{AlternativeName, Certificate, CertificateRequest, Name};
 use touchstone_crypto_awslc::AwsLc;
-use touchstone_enroll::AttestedRequest;
-use touchstone_evidence::endorse::ldevid_binding;
-use touchstone_evidence::tpm::{LakPublic, verify_certify};
+use touchstone_enroll::Activation;
 
 /// Seconds within which the same request gets the same certificate.
 const RESENT: u64 = 300;
@@ -127,9 +125,10 @@ impl Judge {
         let sha256 = sha256_hex(request.spki_der());
         // RFC 7030 §4.2.2: a renewal may keep its key, whose place the TPM has vouched for already.
         let kept = asker.held.as_ref().is_some_and(|(_, key)| *key == sha256);
-        if profile.proof == Proof::Tpm && !kept {
+        // A challenge is about the attestation key as well, and is answered each time.
+        if profile.proof == Proof::Challenge || profile.proof == Proof::Tpm && !kept {
             let device = asker.device.as_ref().ok_or_else(|| misfit(Misfit::NoDevice))?;
-            proven(request.clone().into_inner(), device)?;
+            self.challenges.proven(profile, &request, device, clock::now())?;
         }
         let claimant = Claimant {
             device: asker.device.as_ref().map(|device| device.id.as_str()),
@@ -140,6 +139,26 @@ impl Judge {
         let (spki, der) = (request.spki_der(), request.der());
         let wanted = Wanted { subject, names, spki, sha256, der };
         self.issue(profile, asker.device.map(|device| device.id), wanted).await
+    }
+
+    /// A challenge for the peer, where the profile wants one and the peer is a device.
+    pub async fn activation(
+        &self,
+        profile: &str,
+        peer: &Peer,
+    ) -> Result<Option<Activation>, NotIssued> {
+        let found = self.authority.profile(profile);
+        if peer.certificates.is_empty()
+            || found.is_none_or(|profile| profile.proof != Proof::Challenge)
+        {
+            return Ok(None);
+        }
+        let device = match self.identify(peer).await?.person {
+            Person::Made(Some(device)) | Person::Enrolled(device, _) => *device,
+            Person::Holder(Some(device), _) => *device,
+            _ => return Err(judged("est.device.unknown", "onboard the device first")),
+        };
+        self.challenges.make(&device, profile, clock::now()).map(Some)
     }
 
     /// Who may ask by this profile.
@@ -277,33 +296,6 @@ struct Wanted<'a> {
     der: &'a [u8],
 }
 
-/// The key lives in the device's TPM: its attestation key says so.
-fn proven(request: CertificateRequest, device: &DeviceRow) -> Result<(), NotIssued> {
-    let spki = request.spki_der().to_vec();
-    let request = AttestedRequest::from_request(request)
-        .map_err(|error| judged(error.code(), error.to_string()))?;
-    let refused = |error: touchstone_evidence::Error| judged(error.code(), error.to_string());
-    let lak = LakPublic::from_native(&device.lak_public).map_err(refused)?;
-    let certify = request.certify();
-    let certified = verify_certify(
-        &AwsLc,
-        &certify.attest,
-        &certify.signature,
-        &lak,
-        &certify.public,
-        &ldevid_binding(&AwsLc, &device.id),
-    )
-    .map_err(refused)?;
-    if certified.public.spki_der != spki {
-        return Err(judged("est.key.other", "the TPM certified another key than the request's"));
-    }
-    if !certified.public.attributes.is_bound() || !certified.public.attributes.signs() {
-        let words = "the key is not a signing key that is bound to the TPM";
-        return Err(judged("est.key.attributes", words));
-    }
-    Ok(())
-}
-
-fn judged(code: &'static str, text: impl Into<String>) -> NotIssued {
+pub(super) fn judged(code: &'static str, text: impl Into<String>) -> NotIssued {
     NotIssued::Judged { code, text: text.into() }
 }

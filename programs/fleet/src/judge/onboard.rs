@@ -131,6 +131,7 @@ fn new_device(
         idevid_sha256: sha256_hex(idevid.spki_der()),
         ek_sha256: sha256_hex(&ek_spki),
         ek_issuer: endorsed.ek_issuer.clone(),
+        ek_public: endorsed.ek_public.clone(),
         lak_public: endorsed.lak.native().to_vec(),
         lak_spki: endorsed.lak.spki_der().to_vec(),
         lak_sha256: sha256_hex(endorsed.lak.spki_der()),

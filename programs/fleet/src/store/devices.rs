@@ -23,6 +23,8 @@ pub struct NewDevice {
     pub ek_sha256: String,
     /// Issuer of the EK certificate.
     pub ek_issuer: String,
+    /// The endorsement key, `TPMT_PUBLIC`.
+    pub ek_public: Vec<u8>,
     /// The attestation key, `TPMT_PUBLIC`.
     pub lak_public: Vec<u8>,
     /// The attestation key, SPKI DER.
@@ -55,6 +57,8 @@ pub struct DeviceRow {
     pub lak_public: Vec<u8>,
     /// The attestation key, SPKI DER.
     pub lak_spki: Vec<u8>,
+    /// The endorsement key, `TPMT_PUBLIC`; `None` if it was onboarded before that was kept.
+    pub ek_public: Option<Vec<u8>>,
     /// When it last attested.
     pub last_seen: Option<u64>,
     /// The tier of its last result.
@@ -136,7 +140,7 @@ impl Db {
     fn one_device(&mut self, by: &'static str, value: &str) -> Result<Option<DeviceRow>, Error> {
         let sql = format!(
             "SELECT id, name, idevid_spki, lak_public, lak_spki, last_seen, tier, idevid_subject,
-                    idevid_sha256, ek_sha256, ek_issuer, lak_sha256, enrolled_at
+                    idevid_sha256, ek_sha256, ek_issuer, lak_sha256, enrolled_at, ek_public
              FROM devices WHERE {by} = ?1 AND tenant = ?2"
         );
         let tenant = self.tenant.clone();
@@ -229,13 +233,15 @@ impl Write<'_> {
     fn upsert_device(&self, id: &str, new: &NewDevice, now: u64) -> Result<(), Error> {
         self.tx.execute(
             "INSERT INTO devices (id, tenant, name, idevid_subject, idevid_spki, idevid_sha256,
-                                  ek_sha256, ek_issuer, lak_public, lak_spki, lak_sha256, enrolled_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+                                  ek_sha256, ek_issuer, lak_public, lak_spki, lak_sha256, enrolled_at,
+                                  ek_public)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
              ON CONFLICT (id) DO UPDATE SET
                  name = excluded.name, idevid_subject = excluded.idevid_subject,
                  idevid_spki = excluded.idevid_spki, idevid_sha256 = excluded.idevid_sha256,
                  ek_issuer = excluded.ek_issuer, lak_public = excluded.lak_public,
-                 lak_spki = excluded.lak_spki, lak_sha256 = excluded.lak_sha256",
+                 lak_spki = excluded.lak_spki, lak_sha256 = excluded.lak_sha256,
+                 ek_public = excluded.ek_public",
             params![
                 id,
                 self.tenant,
@@ -248,7 +254,8 @@ impl Write<'_> {
                 new.lak_public,
                 new.lak_spki,
                 new.lak_sha256,
-                now
+                now,
+                new.ek_public
             ],
         )?;
         for (kind, certificate) in &new.endorsements {
@@ -279,6 +286,7 @@ fn device_row(row: &Row) -> Result<DeviceRow, Fault> {
             lak_sha256: row.get(11)?,
             enrolled_at: row.get(12)?,
         },
+        ek_public: row.get(13)?,
     })
 }
 
@@ -300,6 +308,7 @@ pub(crate) mod tests {
             idevid_sha256: format!("{n:064x}"),
             ek_sha256: format!("{:016x}", u64::from(n)).repeat(4),
             ek_issuer: "CN=TPM maker".into(),
+            ek_public: vec![n, 5],
             lak_public: vec![n, 2],
             lak_spki: vec![n, 3],
             lak_sha256: format!("{n:064x}"),
@@ -317,6 +326,7 @@ pub(crate) mod tests {
         assert_eq!(db.enroll(&other_key, 1002).unwrap().id, first.id);
         let row = db.device(&first.id).unwrap().unwrap();
         assert_eq!((row.identity.lak_sha256.as_str(), row.identity.enrolled_at), ("ff", 1000));
+        assert_eq!(row.ek_public, Some(vec![1, 5]));
         let codes: Vec<_> = db.events_after(0, 9).unwrap().into_iter().map(|e| e.code).collect();
         assert_eq!(codes, ["device.onboarded", "device.onboarded"]);
         assert_eq!(db.devices(RULES).unwrap().len(), 1);

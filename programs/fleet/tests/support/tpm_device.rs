@@ -76,6 +76,13 @@ impl Device {
         self.list.clear();
     }
 
+    /// The same, with a key in the place of the attestation key that signs whatever it is given.
+    pub(crate) fn with_an_open_attestation_key(mut self) -> Self {
+        let spec = KeySpec::new(KeyUse::Sign, KeyAlgorithm::P256);
+        self.lak = self.tpm.lock().unwrap().create_key("open", &spec).unwrap();
+        self
+    }
+
     /// Runs a program: the kernel measures it.
     pub(crate) fn measure(&mut self, path: &str) {
         let data = template_data(path);

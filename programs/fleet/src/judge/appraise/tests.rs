@@ -137,6 +137,7 @@ impl Scene {
             idevid_spki: Vec::new(),
             lak_public: ecc_public(spki, LAK_ATTRIBUTES),
             lak_spki: spki.to_vec(),
+            ek_public: None,
             last_seen: None,
             tier: String::new(),
             identity: Identity::default(),
