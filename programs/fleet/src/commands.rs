@@ -146,7 +146,7 @@ pub fn issue_certificate(config: &Config, order: &Order) -> Result<Issued, Error
 }
 
 /// Waits for what an element may take its time for.
-fn waited<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+pub fn waited<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -95,6 +95,16 @@ pub enum Error {
     /// The request contradicts what is recorded.
     #[error("{0}")]
     Conflict(String),
+    /// Another CA that the configuration names is of no use now.
+    #[error("the CA `{name}` at {at}: {words}")]
+    Upstream {
+        /// Its name in the configuration.
+        name: String,
+        /// Its address.
+        at: String,
+        /// What is wrong, and what to do.
+        words: String,
+    },
     /// Files that the configuration names are not what they should be.
     #[error("{0}; `--check` tells more")]
     Unready(String),
@@ -143,6 +153,7 @@ impl Error {
             Self::Content { .. } => "fleet.file.content",
             Self::Row { .. } => "fleet.database.row",
             Self::Unknown { .. } => "fleet.unknown",
+            Self::Upstream { .. } => "fleet.upstream",
             Self::Conflict(_) => "fleet.conflict",
             Self::Unready(_) => "fleet.unready",
             Self::Crypto { .. } => "fleet.crypto.failed",

@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod authority;
+pub mod check;
 pub mod clock;
 pub mod commands;
 pub mod config;

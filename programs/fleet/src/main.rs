@@ -17,7 +17,7 @@ use touchstone_fleet::commands::{self, Guest, Order};
 use touchstone_fleet::config::{self, Config};
 use touchstone_fleet::state::StateDir;
 use touchstone_fleet::trust::Trust;
-use touchstone_fleet::{Error, api, run};
+use touchstone_fleet::{Error, api, check, run};
 use tracing::level_filters::LevelFilter;
 
 const USAGE: u8 = 2;
@@ -35,7 +35,7 @@ const COULD_NOT_TELL: u8 = 3;
     after_help = "\
 To begin:
   touchstone-fleet --print-default > /etc/touchstone/fleet.toml
-  touchstone-fleet --check                       every fault, with its line
+  touchstone-fleet --check                       every fault, with its line; who does not answer
   touchstone-fleet init                          CA, keys, the first operator's token
   touchstone-fleet issue-certificate --kind checkpoint --name edge-1 --san edge-1.example --out-dir edge-1
   touchstone-fleet                               run; words go to stderr
@@ -50,9 +50,12 @@ struct Arguments {
     /// The configuration file
     #[arg(long, global = true, default_value = "/etc/touchstone/fleet.toml")]
     config: PathBuf,
-    /// Check the configuration and every file it names, and end
+    /// Check the configuration, every file it names, the database and other CAs, and end
     #[arg(long)]
     check: bool,
+    /// With --check: connect to nobody
+    #[arg(long, requires = "check")]
+    offline: bool,
     /// Print a configuration with every default and end
     #[arg(long)]
     print_default: bool,
@@ -181,7 +184,7 @@ fn main() -> ExitCode {
         }
     };
     if arguments.check {
-        return check(&config, arguments.json);
+        return check(&config, &arguments);
     }
     match act(&arguments, config) {
         Ok(()) => ExitCode::SUCCESS,
@@ -204,21 +207,28 @@ fn read(path: &Path) -> Result<Config, String> {
     config::read(&shown.to_string(), &text, base).map_err(|faults| faults.to_string())
 }
 
-fn check(config: &Config, json: bool) -> ExitCode {
-    let faults = match Trust::load(&config.trust, &config.tenant) {
-        Ok(trust) => run::check(config, &trust),
+fn check(config: &Config, arguments: &Arguments) -> ExitCode {
+    let mut faults = match Trust::load(&config.trust, &config.tenant) {
+        Ok(trust) => check::files(config, &trust),
         Err(faults) => faults,
     };
+    let mut code = if faults.is_empty() { 0 } else { USAGE };
+    // Whoever lacks a password is refused, which says nothing more.
+    if faults.is_empty() && !arguments.offline {
+        faults = commands::waited(async { Ok(check::connections(config).await) })
+            .unwrap_or_else(|error| vec![error]);
+        code = if faults.is_empty() { 0 } else { COULD_NOT_TELL };
+    }
     for fault in &faults {
         eprintln!("fleet: {fault}");
     }
     let words: Vec<String> = faults.iter().map(ToString::to_string).collect();
-    if json {
+    if arguments.json {
         answer("touchstone.fleet.check/1", &serde_json::json!({ "faults": words }));
     } else if faults.is_empty() {
         println!("the configuration is good");
     }
-    ExitCode::from(if faults.is_empty() { 0 } else { USAGE })
+    ExitCode::from(code)
 }
 
 fn act(arguments: &Arguments, config: Config) -> Result<(), Error> {

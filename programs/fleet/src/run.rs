@@ -112,24 +112,6 @@ pub fn operators(config: &Config, state: &StateDir) -> Result<Vec<(Operator, [u8
     Ok(operators)
 }
 
-/// What else of a configuration can be checked without starting: secrets and reference values.
-pub fn check(config: &Config, trust: &Trust) -> Vec<Error> {
-    let mut faults = Vec::new();
-    for path in &config.trust.references {
-        let opened = trust::read(path, trust::LARGEST_REFERENCE).and_then(|envelope| {
-            trust.open_reference(&envelope, "").map_err(|words| Error::content(path, words))
-        });
-        faults.extend(opened.err());
-    }
-    let secrets = config.operators.iter().map(|entry| &entry.token);
-    let secrets = secrets.chain(config.database.secrets());
-    let collectors = config.collectors.iter().flat_map(Collector::secrets);
-    for secret in secrets.chain(collectors) {
-        faults.extend(secret.read().err().map(Error::file(&secret.path())));
-    }
-    faults
-}
-
 /// Starts everything. `stop` ends it.
 pub async fn start(
     config: Config,

@@ -195,6 +195,27 @@ fn migrate(connection: &Connection, migrations: &[&str]) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether a fleet could run on the database: it is there, lets this fleet in, and is of no later version.
+/// A file that is not there yet will be made. Nothing is changed.
+pub fn look(database: &Database, path: &Path) -> Result<(), Error> {
+    let connection = match database {
+        Database::Sqlite if !path.exists() => return Ok(()),
+        Database::Sqlite => Connection::Sqlite(Sqlite::look(path)?),
+        Database::Postgres(settings) => {
+            let postgres = Postgres::open(settings)?;
+            if !postgres.look()? {
+                return Ok(());
+            }
+            Connection::Postgres(Box::new(postgres))
+        }
+    };
+    let known = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+    match connection.version()? {
+        found if found > known => Err(Error::DatabaseNewer { found, known }),
+        _ => Ok(()),
+    }
+}
+
 type Call = Box<dyn FnOnce(&mut Db) + Send>;
 
 /// A handle on the database for any number of tasks.

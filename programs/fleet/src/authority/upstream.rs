@@ -196,7 +196,7 @@ pub struct Wanted<'a> {
 
 impl Upstream {
     /// What the configuration says of it; it is not spoken with yet.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         settings: &UpstreamSettings,
         elements: &Elements,
     ) -> Result<Self, Error> {
@@ -251,6 +251,11 @@ impl Upstream {
     /// To whom its certificates lead.
     pub fn anchors(&self) -> &[Certificate] {
         &self.anchors
+    }
+
+    /// Whether it is there, by its name, and its certificates lead to the anchors.
+    pub async fn check(&self) -> Result<(), Declined> {
+        self.ask(Want::CaCerts, None).await.map(drop)
     }
 
     /// Its certificates: what it says they are, or what is known of them while it is not there.

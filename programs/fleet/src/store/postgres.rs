@@ -27,6 +27,8 @@ const WRITER: i64 = 0x7463_6873_746e_0001;
 const FLEET: i64 = 0x7463_6873_746e_0002;
 /// How long to wait before the server is tried again: first, and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// Whether the store's first table is there.
+const SCHEMA: &str = "SELECT to_regclass('store_schema') IS NOT NULL";
 /// Statements that are kept ready.
 const PREPARED: usize = 128;
 
@@ -85,6 +87,26 @@ impl Postgres {
         Ok(postgres)
     }
 
+    /// Whether there is a schema already. It says so where none could be made, or nothing written.
+    pub(super) fn look(&self) -> Result<bool, Error> {
+        let yes = |sql: &str| -> Result<bool, Fault> {
+            Ok(self.query(sql, &[])?.first().is_some_and(|row| row.0 == [Value::Integer(1)]))
+        };
+        let server = || self.session.server.clone();
+        if yes("SELECT pg_is_in_recovery()")? {
+            return Err(Error::DatabaseReadOnly { server: server() });
+        }
+        if yes(SCHEMA)? {
+            return Ok(true);
+        }
+        if yes("SELECT has_schema_privilege(current_schema(), 'CREATE')")? {
+            return Ok(false);
+        }
+        let reason = "this user may make no tables there".to_owned();
+        let next = "make the user its owner: ALTER DATABASE .. OWNER TO ..";
+        Err(Error::DatabaseRefused { server: server(), reason, next })
+    }
+
     /// Keeps every other fleet away, as long as this is connected.
     pub(super) fn hold(&self) -> Result<(), Error> {
         if !self.run(|link| take(&mut link.client))? {
@@ -118,7 +140,7 @@ impl Postgres {
 
     /// What the schema stands on. Two that make it at once are in each other's way, so one waits.
     pub(super) fn base(&self) -> Result<(), Fault> {
-        let there = self.query("SELECT to_regclass('store_schema') IS NOT NULL", &[])?;
+        let there = self.query(SCHEMA, &[])?;
         if there.first().is_some_and(|row| row.0 == [Value::Integer(1)]) {
             return Ok(());
         }

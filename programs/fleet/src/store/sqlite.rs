@@ -4,7 +4,7 @@ use super::connection::Fault;
 use super::value::{Param, Row, Value};
 use crate::Error;
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{CachedStatement, Connection, params_from_iter};
+use rusqlite::{CachedStatement, Connection, OpenFlags, params_from_iter};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
@@ -26,6 +26,13 @@ impl Sqlite {
             .open(path)
             .map_err(Error::file(path))?;
         Self::prepared(Connection::open(path)?)
+    }
+
+    /// Opens the file to read it only.
+    pub(super) fn look(path: &Path) -> Result<Self, Error> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.busy_timeout(PATIENCE)?;
+        Ok(Self(connection))
     }
 
     /// A database that is gone when dropped.
