@@ -32,7 +32,7 @@ pub struct Claims<'a> {
     /// The quoted part of the IMA list; `None` if there is none.
     pub ima: Option<&'a ima::Log>,
     /// Whether the list's boot aggregate is that of the quoted PCRs; `None` if there is none, or
-    /// one of a bank that was not quoted.
+    /// one of a bank or of PCRs that were not quoted.
     pub boot_aggregate: Option<bool>,
     /// IMA entries that came after the quote; they are not evidence.
     pub unquoted: usize,
@@ -220,7 +220,11 @@ fn boot_aggregate(
     match ima::boot_aggregate(crypto, &first, &[pcrs]) {
         ima::BootAggregate::Over { .. } => Some(true),
         ima::BootAggregate::Unknown => None,
-        ima::BootAggregate::Different | ima::BootAggregate::WithoutTpm => Some(false),
+        ima::BootAggregate::WithoutTpm => Some(false),
+        // Since Linux 5.8 it is over PCR 8 and 9, too.
+        ima::BootAggregate::Different => {
+            [8, 9].iter().all(|pcr| selection.pcrs.contains(pcr)).then_some(false)
+        }
     }
 }
 
@@ -393,7 +397,9 @@ impl BootClaims {
                 let is_name = forms.iter().any(|name| event.is_digest_of(crypto, bank, name));
                 (!is_name).then_some(None)
             }
-            (12, Description::Text(text)) => Some(event.explains(crypto, bank).then_some(text)),
+            // The stub measures credentials and extensions of the initrd here, too, and tells what
+            // they are instead of what was measured.
+            (12, Description::Text(text)) if event.explains(crypto, bank) => Some(Some(text)),
             _ => None,
         };
         if let Some(text) = found {

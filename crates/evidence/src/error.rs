@@ -15,6 +15,8 @@ pub enum Error {
         /// Where in it.
         at: usize,
     },
+    /// A part of the evidence is not there.
+    Missing(&'static str),
     /// An item is larger than its limit.
     TooLarge {
         /// Which item.
@@ -122,6 +124,7 @@ impl Error {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Malformed { .. } => "evidence.malformed",
+            Self::Missing(_) => "evidence.missing",
             Self::TooLarge { .. } => "evidence.too-large",
             Self::Unsupported { .. } => "evidence.unsupported",
             Self::Measure(error) => error.code(),
@@ -167,6 +170,12 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed { item, at } => write!(f, "{item} does not parse at octet {at}"),
+            Self::Missing(part) => {
+                write!(
+                    f,
+                    "the evidence has no part `{part}`; is the agent older than the verifier?"
+                )
+            }
             Self::TooLarge { item, limit } => write!(f, "{item} is larger than {limit}"),
             Self::Unsupported { item, id } => write!(f, "{item} {id:#06x} is not supported"),
             Self::Measure(error) => error.fmt(f),

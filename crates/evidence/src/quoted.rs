@@ -140,9 +140,8 @@ impl Evidence {
             let record = collection.record(label, media_type).filter(is_evidence);
             record.map(|record| record.value.as_ref())
         };
-        let need = |wanted: (&'static str, &'static str)| {
-            find(wanted).ok_or(Error::Malformed { item: wanted.0, at: 0 })
-        };
+        let need =
+            |wanted: (&'static str, &'static str)| find(wanted).ok_or(Error::Missing(wanted.0));
         let runtime_octets = need(RUNTIME)?.to_vec();
         let first = match find(IMA_FIRST).map(<[u8; 4]>::try_from) {
             None => 0,

@@ -238,6 +238,49 @@ fn without_pcr_10_in_the_quote_the_ima_list_says_nothing() {
     assert!(boot.command_lines.is_empty());
 }
 
+/// systemd-stub measures credentials into the PCR of the command line, and tells what they are.
+#[test]
+fn what_is_measured_beside_the_command_line_is_none() {
+    let (mut attester, challenge) = (Attester::of_the_rig(), challenge());
+    let utf16 = |text: &str| -> Vec<u8> {
+        text.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect()
+    };
+    let mut add = |digest: Digest, data: &[u8]| {
+        attester.event_log.extend(12u32.to_le_bytes());
+        attester.event_log.extend(0xDu32.to_le_bytes());
+        attester.event_log.extend(1u32.to_le_bytes());
+        attester.event_log.extend(SHA256.tpm_id().to_le_bytes());
+        attester.event_log.extend(digest.as_bytes());
+        attester.event_log.extend(u32::try_from(data.len()).unwrap().to_le_bytes());
+        attester.event_log.extend(data);
+    };
+    let (line, about) = (utf16("quiet splash"), utf16("Credentials initrd"));
+    let credentials = AwsLc.hash(SHA256, &[b"a cpio archive"]);
+    add(AwsLc.hash(SHA256, &[&line]), &line);
+    add(credentials, &about);
+    let evidence = Evidence::decode(&attester.evidence(&challenge)).unwrap();
+    let evidence = evidence.verify(&AwsLc, &attester.lak(), &challenge).unwrap();
+    let boot = claims(&AwsLc, &evidence).unwrap().boot.unwrap();
+    let lines: Vec<_> = boot.command_lines.iter().filter(|line| line.pcr == 12).collect();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!(lines[0].text.as_deref(), Some("quiet splash"));
+    let others: Vec<_> = boot.others.iter().filter(|other| other.pcr == 12).collect();
+    assert_eq!(others.len(), 1, "{others:?}");
+    assert_eq!((others[0].digest, others[0].text.as_str()), (credentials, "Credentials initrd"));
+}
+
+#[test]
+fn a_part_that_is_missing_is_told_by_its_name() {
+    let (attester, challenge) = (Attester::of_the_rig(), challenge());
+    let bytes = attester.evidence(&challenge);
+    let at = bytes.windows(7).position(|w| w == b"ima-log").unwrap();
+    let mut without = bytes;
+    without[at..at + 7].copy_from_slice(b"imalist");
+    let refused = Evidence::decode(&without).unwrap_err();
+    assert_eq!((refused.code(), &refused), ("evidence.missing", &Error::Missing("ima-log")));
+    assert!(refused.to_string().contains("has no part `ima-log`"), "{refused}");
+}
+
 #[test]
 fn data_that_was_not_measured_is_a_contradiction_and_no_claim() {
     let (mut attester, challenge) = (Attester::of_the_rig(), challenge());

@@ -92,10 +92,17 @@ impl fmt::Display for Error {
         let what = match self.problem {
             Problem::EventLogTruncated => "the event log ends inside an event; read it again whole",
             Problem::EventLogEmpty => "the event log is empty; is the firmware measuring?",
-            Problem::EventLogSpecId => "the Spec ID event is not one of a version 2.0 event log",
-            Problem::EventLogDigests => "the digests of an event do not fit the Spec ID event",
+            Problem::EventLogSpecId => {
+                "the Spec ID event is not one of a version 2.0 event log; give the log that the \
+                 kernel shows as binary_bios_measurements"
+            }
+            Problem::EventLogDigests => {
+                "the digests of an event do not fit the Spec ID event; read the log again whole"
+            }
             Problem::EventLogTooLarge => "the event log is larger than the limit",
-            Problem::EventLogPcr => "an event names a PCR that does not exist",
+            Problem::EventLogPcr => {
+                "an event names a PCR that does not exist; is it an event log, read whole?"
+            }
             Problem::EventLogFinalEvents => {
                 "no final events table of version 1 beside a crypto-agile log"
             }
@@ -103,11 +110,16 @@ impl fmt::Display for Error {
             Problem::ImaTemplate => {
                 "IMA template not understood; boot with ima_template=ima-ng or another of the kernel's"
             }
-            Problem::ImaField => "a template field of the IMA entry does not parse",
+            Problem::ImaField => {
+                "a template field of the IMA entry does not parse; read the list again whole"
+            }
             Problem::ImaAlgorithm => {
                 "the file digest is of an unknown algorithm; boot with ima_hash=sha256"
             }
-            Problem::ImaPcr => "the IMA entry extends a PCR other than the list's own",
+            Problem::ImaPcr => {
+                "the IMA entry extends a PCR other than the list's own; take `pcr=` out of the IMA \
+                 policy"
+            }
             Problem::ImaTooLarge => "the IMA list is larger than the limit",
             Problem::ImaAscii => "a line of the IMA list is no entry; is the file changed?",
             Problem::ImaTemplateDigest => {
