@@ -23,6 +23,7 @@ mod observed;
 mod present;
 mod quote;
 mod references;
+mod registers;
 mod secure_boot;
 
 pub(crate) use observed::catalog as observed_catalog;
@@ -82,7 +83,8 @@ pub(crate) struct By<'a> {
 }
 
 impl Facts {
-    /// The claims, and what was found of the list: `known` was found before, of so many entries.
+    /// The claims, and what was found of the list: `known` was found before, of so many entries. A
+    /// claim that found nothing because it compares with nothing is none.
     pub(crate) fn new<'n>(
         by: &By<'_>,
         evidence: &Evidenced<'_>,
@@ -112,6 +114,12 @@ impl Facts {
                 facts.take_observed(name, made);
             } else if let Some(value) = source.claim(name, &mut facts.notes) {
                 facts.claims.insert(name.into(), value);
+            }
+            if facts.claim(name).is_none_or(is_empty)
+                && let Some((name, why)) = view.lacks(name)
+            {
+                facts.claims.remove(name);
+                facts.notes.entry(name).or_default().push(Note { text: why, event: None });
             }
         }
         (facts, source.found.into_inner())
@@ -180,7 +188,7 @@ impl Source<'_> {
             _ if name.starts_with("quote.") => quote::claim(name, self.evidence.claims)?,
             "agent.version" => self.evidence.runtime.agent_version.parse::<Version>().ok()?.into(),
             "components" => self.components(|_, _| true),
-            "components.outdated" => self.components(|version, newest| newest > version),
+            "components.outdated" => self.outdated_components(notes)?,
             "boot.secure-boot" => self.secure_boot(notes)?,
             "boot.pk" => {
                 self.variable("boot.pk", boot.platform_keys.as_deref(), Database::Pk, notes)?
@@ -209,7 +217,7 @@ impl Source<'_> {
             }
             "boot.unknown-measurements" => self.unknown_measurements(),
             "boot.outdated" => self.outdated(),
-            "boot.unexpected-pcrs" => self.unexpected_pcrs(),
+            "boot.unexpected-pcrs" => registers::unexpected(self, notes)?,
             "boot.command-line" => self.command_line(notes)?,
             "boot.firmware" => self.evidence.claims.pcr(0)?.into(),
             "boot.contradictions" => self.contradictions(),
@@ -250,6 +258,21 @@ impl Source<'_> {
                 ])
             })
         }))
+    }
+
+    /// Those older than their newest release. If there are none, but one of which no release is known,
+    /// nothing is known.
+    fn outdated_components(&self, notes: &mut Notes) -> Option<Value> {
+        let outdated = self.components(|version, newest| newest > version);
+        let mut installed = self.evidence.runtime.components.iter();
+        let stray = installed.find(|it| !self.references.knows_component(&it.name));
+        let Some(stray) = stray.filter(|_| is_empty(&outdated)) else { return Some(outdated) };
+        let text = format!(
+            "component {} is version {}, and no reference values in force tell which is the newest",
+            stray.name, stray.version
+        );
+        note(notes, "components.outdated", None, text);
+        None
     }
 
     fn secure_boot(&self, notes: &mut Notes) -> Option<Value> {
@@ -434,29 +457,6 @@ impl Source<'_> {
         }))
     }
 
-    /// PCRs that reference values are there for, and whose value is none of these.
-    fn unexpected_pcrs(&self) -> Value {
-        let bank = self.evidence.claims.bank;
-        let mut known: BTreeMap<u32, Vec<&Digest>> = BTreeMap::new();
-        let of_bank = self.references.pcrs().filter(|(_, value)| value.algorithm() == bank);
-        of_bank.for_each(|(index, value)| known.entry(index).or_default().push(value));
-        Value::list(known.into_iter().filter_map(|(index, known)| {
-            let value = self.evidence.claims.pcr(index);
-            if value.is_some_and(|value| known.contains(&&value)) {
-                return None;
-            }
-            let expected = known.first().map_or_else(String::new, ToString::to_string);
-            let is = value.map_or_else(|| "not quoted".to_owned(), |value| value.to_string());
-            let why = format!("PCR {index} is {is}, expected {expected}");
-            let mut fields = vec![("pcr", i64::from(index).into())];
-            fields.extend(value.map(|value| ("digest", Value::from(value))));
-            fields.push(("why", why.into()));
-            Some(Value::Record(
-                fields.into_iter().map(|(name, value)| (name.into(), value)).collect(),
-            ))
-        }))
-    }
-
     /// Findings about files, going on from those that are known.
     fn files(&self, claim: &'static str, find: impl FnOnce(&Self, usize) -> Vec<Value>) -> Value {
         let known = self.known.and_then(|(found, from)| Some((found.files.get(claim)?, from)));
@@ -489,12 +489,38 @@ impl Source<'_> {
     fn boot_aggregate(&self, notes: &mut Notes) -> Option<Value> {
         let same = self.evidence.boot_aggregate;
         if same != Some(true) {
-            let text = "IMA entry 0: the boot aggregate is not that of the quoted PCRs".to_owned();
+            let text = format!("IMA entry 0: the boot aggregate {}", self.aggregate_is(same));
             let event = Some(EventRef { log: LogName::Ima, index: 0 });
             notes.entry("ima.boot-aggregate").or_default().push(Note { text, event });
         }
         same.map(Value::from)
     }
+
+    /// What is wrong with the boot aggregate, and what to do about it.
+    fn aggregate_is(&self, same: Option<bool>) -> String {
+        let claims = self.evidence.claims;
+        let digest = self.evidence.ima.get(0).and_then(|first| first.digest());
+        let zeros = digest.is_some_and(|digest| digest == Digest::zero(digest.algorithm()));
+        let unquoted = (0..=9).find(|pcr| !claims.is_quoted(*pcr));
+        match (same, unquoted) {
+            (Some(_), _) if zeros => {
+                "is zeros: IMA began without the TPM; build the TPM's driver into the kernel".into()
+            }
+            (Some(_), _) => "is not that of the quoted PCRs".into(),
+            (None, Some(pcr)) => {
+                format!("cannot be compared: PCR {pcr} was not quoted; ask for PCR 0 to 9")
+            }
+            (None, None) => {
+                let bank = claims.bank;
+                format!("is of another bank than the quote; start the kernel with ima_hash={bank}")
+            }
+        }
+    }
+}
+
+/// A list or a set of nothing.
+fn is_empty(value: &Value) -> bool {
+    value.elements().is_some_and(<[Value]>::is_empty)
 }
 
 /// A name, if there is one.

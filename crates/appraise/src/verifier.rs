@@ -215,9 +215,9 @@ impl Verifier {
         By { crypto, view, reference_claims: &self.reference_claims, device, now }
     }
 
-    /// Why the values of a set, one of these references, were never evaluated for this
-    /// evidence; empty if they were. A set that is supplied and never evaluated is a mistake
-    /// of whoever supplied it.
+    /// Why values of a set, one of these references, were never evaluated for this evidence: the
+    /// reason for each kind of which none was, and nothing if all were. A value that is supplied and
+    /// never evaluated is a mistake of whoever supplied it.
     pub fn never_evaluated(
         &self,
         crypto: &dyn Crypto,
@@ -226,7 +226,8 @@ impl Verifier {
         set: &Set,
     ) -> Vec<String> {
         let Some(claims) = claims(crypto, evidence) else { return Vec::new() };
-        crate::evaluated::never(set, &self.policy, &Silence::of(&claims, device))
+        let silence = Silence::of(&claims, device);
+        crate::evaluated::never(set, &self.policy, &silence, claims.bank)
     }
 
     /// The controls that could not be decided, and the parts of the evidence that no control asks

@@ -13,7 +13,7 @@ mod attester;
 use attester::{Attester, SHA256, challenge};
 use touchstone_appraise::ear::{to_cbor, to_json};
 use touchstone_appraise::references::{
-    Database, Document, Error as ReferenceError, ReferenceValue, References,
+    Database, Document, Error as ReferenceError, Publisher, ReferenceValue, References, Set,
 };
 use touchstone_appraise::{
     Appraisal, DeviceFacts, Ear, EventRef, LogName, Status, Tier, Verifier, catalog, claims,
@@ -150,9 +150,13 @@ fn attester() -> Attester {
 
 /// An entry of an `ima-ng` list.
 fn ima_entry(path: &str, digest: Digest, violation: bool) -> Vec<u8> {
+    ima_entry_of("sha256:", path, digest.as_bytes(), violation)
+}
+
+fn ima_entry_of(algorithm: &str, path: &str, digest: &[u8], violation: bool) -> Vec<u8> {
     let block =
         |octets: &[u8]| [&u32::try_from(octets.len()).unwrap().to_le_bytes(), octets].concat();
-    let digest = [&b"sha256:\0"[..], digest.as_bytes()].concat();
+    let digest = [algorithm.as_bytes(), &[0], digest].concat();
     let path = [path.as_bytes(), &[0]].concat();
     let data = [block(&digest), block(&path)].concat();
     let template_digest = if violation { [0; 20] } else { [7; 20] };
@@ -239,12 +243,42 @@ fn appraise_over(
     verifier.appraise(&AwsLc, &evidence, device, NOW)
 }
 
+/// Values of kinds that the maker of that device has none of.
+fn more() -> Document {
+    let mut document = Document::new("acme", "more", 1);
+    let hole = digest(b"a loader with a hole");
+    let lists = signature_list(Guid::CERT_SHA256, Guid::SHIM_LOCK, hole.as_bytes());
+    document.revocations(&AwsLc, &lists).unwrap();
+    document.values.push(register(0, attester().pcrs().value(0).unwrap()));
+    document.values.push(ReferenceValue::Publisher(Publisher {
+        name: "Acme".into(),
+        key: rig("secure-boot-db.der"),
+        paths: Vec::new(),
+        good_until: None,
+        known_until: None,
+    }));
+    document
+}
+
+fn register(index: u32, value: Digest) -> ReferenceValue {
+    ReferenceValue::Pcr { index, value }
+}
+
+fn with(documents: Vec<Document>) -> References {
+    let mut references = references();
+    for document in documents {
+        references.merge(&AwsLc, &Verified::vouch(document)).unwrap();
+    }
+    references
+}
+
 /// The claims as they travel: to JSON, and back.
 fn claims_of(attester: &Attester) -> ClaimSet {
     let challenge = challenge();
     let evidence = Evidence::decode(&attester.evidence(&challenge)).unwrap();
     let evidence = evidence.verify(&AwsLc, &attester.lak(), &challenge).unwrap();
-    let verifier = verifier();
+    let policy = Policy::parse(POLICY, &catalog()).unwrap();
+    let verifier = Verifier::new(policy, with(vec![more()]));
     let mut json =
         claims::to_json(&verifier.judge(&AwsLc, &evidence, &device(), NOW, None).claims.unwrap());
     json.extend(claims::to_json(&verifier.reference_claims("device-1", NOW)));
@@ -459,6 +493,49 @@ fn the_ima_list_of_another_boot_is_caught() {
 }
 
 #[test]
+fn a_boot_aggregate_that_cannot_be_compared_is_unknown_and_says_why() {
+    let aggregate = "policy p version 1 schema 1 control c { title \"t\" severity low \
+                     require ima.boot-aggregate else file-system contraindicated }";
+    let verifier =
+        || Verifier::new(Policy::parse(aggregate, &catalog()).unwrap(), References::new());
+    let of = |attester: &Attester, pcrs: &[u32]| {
+        let appraisal = appraise_over(pcrs, &verifier(), attester, &device());
+        (appraisal.controls[0].status, appraisal.controls[0].reason.clone())
+    };
+    let with = |from: &[u8], to: &[u8]| {
+        let mut attester = attester();
+        let at = attester.ima_log.windows(from.len()).position(|w| w == from).unwrap();
+        attester.ima_log[at..at + from.len()].copy_from_slice(to);
+        attester
+    };
+    assert_eq!(of(&attester(), &ALL).0, Status::Passed);
+    let list = touchstone_measure::ima::Log::decode(&attester().ima_log).unwrap();
+    let digest = list.get(0).unwrap().digest().unwrap();
+    let zeros = with(digest.as_bytes(), &[0; 32]);
+    let (status, why) = of(&zeros, &ALL);
+    assert_eq!(status, Status::Failed);
+    assert!(why.contains("is zeros: IMA began without the TPM"), "{why}");
+    // Over PCR 0 to 9, of which some were not quoted.
+    for without in [0, 7] {
+        let (status, why) = of(&attester(), &but(without));
+        assert_eq!(status, Status::Unknown, "{without}");
+        assert!(
+            why.contains(&format!("PCR {without} was not quoted; ask for PCR 0 to 9")),
+            "{why}"
+        );
+    }
+    let (status, why) = of(&with(digest.as_bytes(), &[7; 32]), &but(9));
+    assert_eq!(status, Status::Unknown);
+    assert!(why.contains("PCR 9 was not quoted; ask for PCR 0 to 9"), "{why}");
+    let mut other = attester();
+    let entry = ima_entry_of("sha512:", "boot_aggregate", &[7; 64], false);
+    other.ima_log = entry;
+    let (status, why) = of(&other, &ALL);
+    assert_eq!(status, Status::Unknown);
+    assert!(why.contains("of another bank than the quote"), "{why}");
+}
+
+#[test]
 fn code_that_was_patched_in_memory_is_caught() {
     let mut attester = attester();
     let mut page = [0x90; 4096];
@@ -529,11 +606,7 @@ const EMPTY: [(&str, &str); 17] = [
 fn what_rests_on_a_register_that_was_not_quoted_is_unknown() {
     let mut attester = attester();
     with_shim(&mut attester, b"sbat,1,2024010900\nshim,4\n");
-    let lists = signature_list(Guid::CERT_SHA256, Guid::SHIM_LOCK, digest(b"hole").as_bytes());
-    let mut references = references();
-    let mut document = Document::new("acme", "more", 1);
-    document.revocations(&AwsLc, &lists).unwrap();
-    references.merge(&AwsLc, &Verified::vouch(document)).unwrap();
+    let references = with(vec![more()]);
     for (claim, require) in EMPTY {
         let text = format!(
             "policy p version 1 schema 1 control c {{ title \"t\" severity low \
@@ -624,6 +697,215 @@ fn an_extension_that_nobody_released_is_caught() {
     let place = format!("event {at} (PCR 13, EV_IPL)");
     let words = [place.as_str(), "reference values of measurement"];
     assert_caught(&appraise(&attester), "boot-images", &[(LogName::EventLog, at)], &words);
+}
+
+/// What stands in TPMS_ATTEST behind the qualifying data: clock, counters, firmware version.
+const RESTARTS: usize = 76 + 12;
+const FIRMWARE: usize = 76 + 17;
+
+#[test]
+fn a_claim_of_the_quote_is_what_the_tpm_signed() {
+    let challenge = challenge();
+    let attester = attester();
+    let mut quote = attester.quote(&challenge, &attester.pcrs());
+    quote.attest[RESTARTS..RESTARTS + 4].copy_from_slice(&3u32.to_be_bytes());
+    quote.attest[FIRMWARE..FIRMWARE + 8].copy_from_slice(&0x2024_0101_0000_0007u64.to_be_bytes());
+    quote.signature = attester::signature(&attester.key, &quote.attest);
+    let evidence = Evidence::decode(&attester.wrap(&challenge, &quote)).unwrap();
+    let evidence = evidence.verify(&AwsLc, &attester.lak(), &challenge).unwrap();
+    let pcr4 = attester.pcrs().value(4).unwrap();
+    let db = digest(&rig("secure-boot-db.der"));
+    for (good, bad) in [
+        ("quote.restart-count == 3", "quote.restart-count == 0"),
+        (
+            "quote.firmware-version == \"0x2024010100000007\"",
+            "quote.firmware-version == \"0x0000000000000000\"",
+        ),
+        ("count(quote.pcrs) == 15", "count(quote.pcrs) == 24"),
+        (
+            &format!("some it in quote.pcrs: it.pcr == 4 and it.digest == {pcr4}"),
+            &format!("some it in quote.pcrs: it.pcr == 5 and it.digest == {pcr4}"),
+        ),
+        ("ima.unquoted == 0", "ima.unquoted > 0"),
+        ("device.tenant == \"acme\"", "device.tenant == \"globex\""),
+        (&format!("every boot.authorities in [{db}]"), "boot.authorities is empty"),
+    ] {
+        for (require, wanted) in [(good, Status::Passed), (bad, Status::Failed)] {
+            let text = format!(
+                "policy p version 1 schema 1 control c {{ title \"t\" severity low \
+                 require {require} else hardware warning }}"
+            );
+            let policy =
+                Policy::parse(&text, &catalog()).unwrap_or_else(|fault| panic!("{fault:?}"));
+            let verifier = Verifier::new(policy, references());
+            let appraisal = verifier.appraise(&AwsLc, &evidence, &device(), NOW);
+            assert_eq!(appraisal.controls[0].status, wanted, "{require}");
+        }
+    }
+}
+
+fn pcr_document(version: u64, values: &[(u32, Digest)]) -> Document {
+    let mut document = Document::new("acme", "registers", version);
+    document.values.extend(values.iter().map(|(index, value)| register(*index, *value)));
+    document
+}
+
+#[test]
+fn registers_are_compared_with_their_reference_values_or_nothing_is_known() {
+    let (held, sha384) = (attester().pcrs(), touchstone_crypto::HashAlgorithm::Sha384);
+    let good = |index| (index, held.value(index).unwrap());
+    let other = digest(b"other");
+    let of_sha384 = AwsLc.hash(sha384, &[b"other"]);
+    let cases = [
+        (vec![good(4), good(7)], Status::Passed, ""),
+        (vec![(4, other), good(4)], Status::Passed, ""),
+        (vec![(4, of_sha384), good(4)], Status::Passed, ""),
+        (vec![(4, other), good(7)], Status::Failed, "PCR 4 is sha256:"),
+        (vec![good(7), (4, of_sha384)], Status::Unknown, "of PCR 4 are of sha384, the quote is of"),
+        (vec![(7, other), (4, of_sha384)], Status::Failed, "PCR 7 is sha256:"),
+        (vec![good(7), (15, other)], Status::Unknown, "PCR 15 was not quoted"),
+        (vec![], Status::Unknown, "no reference values of pcr are in force"),
+    ];
+    for (values, wanted, words) in cases {
+        let references = with(vec![pcr_document(1, &values)]);
+        let (status, why) =
+            judged(&attester(), references, "require boot.unexpected-pcrs is empty");
+        assert_eq!(status, wanted, "{values:?}: {why}");
+        assert!(why.contains(words), "{why}");
+    }
+}
+
+#[test]
+fn values_that_were_compared_with_nothing_are_told_kind_by_kind() {
+    let policy = "policy p version 1 schema 1 control c { title \"t\" severity low \
+                  require boot.unexpected-pcrs is empty and boot.command-line in \
+                  reference.command-lines else configuration contraindicated }";
+    let challenge = challenge();
+    let attester = attester();
+    let evidence = Evidence::decode(&attester.evidence(&challenge)).unwrap();
+    let evidence = evidence.verify(&AwsLc, &attester.lak(), &challenge).unwrap();
+    let never = |document: &Document| {
+        let policy = Policy::parse(policy, &catalog()).unwrap();
+        let verifier = Verifier::new(policy, with(vec![document.clone()]));
+        let set = Set::new(&AwsLc, document);
+        verifier.never_evaluated(&AwsLc, &evidence, &device(), &set)
+    };
+    let mut document = pcr_document(1, &[(4, digest(b"a value"))]);
+    document.command_line("quiet");
+    assert_eq!(never(&document), Vec::<String>::new());
+    document.firmware("OVMF", digest(b"firmware"));
+    let told = never(&document);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("no control compares values of firmware"), "{told:?}");
+
+    let sha384 = AwsLc.hash(touchstone_crypto::HashAlgorithm::Sha384, &[b"a value"]);
+    let told = never(&pcr_document(1, &[(4, sha384)]));
+    assert_eq!(told, ["nothing to compare values of pcr with: the quote is of sha256"]);
+}
+
+#[test]
+fn a_claim_that_compares_with_nothing_is_unknown() {
+    let text = include_str!("../../../packaging/policies/linux-gateway.policy");
+    let parsed = || Policy::parse(text, &catalog()).unwrap_or_else(|fault| panic!("{fault:?}"));
+    let mut attester = attester();
+    attester.runtime.observations.push(Observation {
+        name: "runtime.mapped-files".into(),
+        age_ms: 0,
+        found: Ok(Observed::List(Vec::new())),
+    });
+    let nothing = Verifier::new(parsed(), References::new());
+    let appraisal = appraise_with(&nothing, &attester, &device());
+    let lacking = References::new().unsupplied(&parsed());
+    let reads = |name: &str| {
+        let policy = parsed();
+        let control = policy.controls().iter().find(|control| control.name() == name).unwrap();
+        control.claims().iter().any(|claim| lacking.iter().any(|it| it.claim == *claim))
+    };
+    let mut seen = 0;
+    for control in appraisal.controls.iter().filter(|control| reads(&control.name)) {
+        assert!(!control.passed(), "{}: {}", control.name, control.reason);
+        seen += 1;
+    }
+    assert!(seen >= 10, "{seen}");
+
+    for require in [
+        "boot.missing-revocations is empty",
+        "every it in reference.dbx: it in boot.dbx",
+        "boot.unexpected-pcrs is empty",
+        "boot.outdated is empty",
+        "ima.outdated-files is empty",
+        "ima.badly-signed is empty",
+        "components.outdated is empty",
+    ] {
+        let (status, why) = judged(&attester, References::new(), &format!("require {require}"));
+        assert_eq!(status, Status::Unknown, "{require}: {why}");
+        assert!(why.contains("no reference values"), "{require}: {why}");
+    }
+}
+
+/// What a set demanded is not met because its time is over.
+#[test]
+fn no_verdict_gets_better_when_a_set_runs_out() {
+    let hole = |name: &str, content: &[u8]| {
+        let mut document = Document::new("acme", name, 1);
+        let list = signature_list(Guid::CERT_SHA256, Guid::SHIM_LOCK, digest(content).as_bytes());
+        document.revocations(&AwsLc, &list).unwrap();
+        document
+    };
+    let mut patched = attester();
+    let list = signature_list(Guid::CERT_SHA256, Guid::SHIM_LOCK, digest(b"b").as_bytes());
+    let data = variable_data(Guid::IMAGE_SECURITY_DATABASE, "dbx", &list);
+    with_event(&mut patched, DBX, |event| measured(event, data));
+    let held = attester().pcrs();
+    let (good, bad) = ((0, held.value(0).unwrap()), (4, digest(b"other")));
+    let mut others = pcr_document(1, &[good]);
+    others.component = "others".into();
+    let cases = [
+        ("boot.missing-revocations is empty", hole("a", b"a"), hole("b", b"b")),
+        ("every it in reference.dbx: it in boot.dbx", hole("a", b"a"), hole("b", b"b")),
+        ("boot.unexpected-pcrs is empty", pcr_document(1, &[bad]), others),
+        ("components.outdated is empty", sensor(3), hole("b", b"b")),
+    ];
+    for (require, mut ends, stays) in cases {
+        let require = format!("require {require}");
+        let of = |ends: Document| judged(&patched, with(vec![ends, stays.clone()]), &require);
+        assert_eq!(of(ends.clone()).0, Status::Failed, "{require}");
+        ends.valid_until = Some(NOW);
+        let (status, why) = of(ends);
+        assert_ne!(status, Status::Passed, "{require}: {why}");
+    }
+}
+
+#[test]
+fn a_component_that_no_set_names_may_be_outdated() {
+    let mut attester = attester();
+    attester.runtime.components.push(Component { name: "stray".into(), version: 9 });
+    let (status, why) = judged(&attester, references(), "require components.outdated is empty");
+    assert_eq!(status, Status::Unknown, "{why}");
+    assert!(why.contains("component stray is version 9, and no reference values"), "{why}");
+    attester.runtime.components[0].version = 1;
+    let (status, _) = judged(&attester, references(), "require components.outdated is empty");
+    assert_eq!(status, Status::Failed);
+}
+
+/// A kernel without an IMA policy, or another list put in place of one.
+#[test]
+fn a_list_that_ima_did_not_begin_says_nothing() {
+    let mut off = attester();
+    off.ima_log.clear();
+    let mut forged = self::attester();
+    forged.ima_log.clear();
+    forged.ima_log.extend(ima_entry(APP, digest(b"sensor"), false));
+    for attester in [off, forged] {
+        for require in
+            ["ima.unknown-files is empty", "ima.violations == 0", "ima.badly-signed is empty"]
+        {
+            let (status, why) =
+                judged(&attester, with(vec![more()]), &format!("require {require}"));
+            assert_eq!(status, Status::Unknown, "{require}: {why}");
+            assert!(why.contains("IMA measured nothing"), "{why}");
+        }
+    }
 }
 
 type Change = fn(&mut DeviceFacts);

@@ -186,6 +186,8 @@ fn a_publishers_time_ends_with_a_warning_first() {
 fn a_file_of_a_superseded_version_is_a_warning_and_then_unknown() {
     let mut newer = document(2, vec![file("/usr/bin/pump", b"pump 2")]);
     newer.supersedes = Some(Supersedes { good_until: NOW + DAY, known_until: NOW + 2 * DAY });
+    let publisher = || ReferenceValue::Publisher(Acme::new().publisher(&["/opt/"]));
+    newer.values.push(publisher());
     let documents = [document(1, vec![file("/usr/bin/pump", b"pump 1")]), newer];
     let entries = [entry("/usr/bin/pump", b"pump 1", &[])];
     assert_failed(&appraise(&entries, &documents, NOW), &[], &[]);

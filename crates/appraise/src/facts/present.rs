@@ -64,6 +64,12 @@ pub fn rests_on(claim: &str) -> &'static [u32] {
     }
 }
 
+/// IMA's first act is to measure the boot (`boot_aggregate`). Without it the kernel measured nothing,
+/// and whatever is in the list was put there by others.
+fn begins(list: &ima::Log) -> bool {
+    list.get(0).is_some_and(|first| first.is_boot_aggregate())
+}
+
 /// The claims that nothing can be said about, each with the reason.
 #[derive(Clone, Debug)]
 pub(crate) struct Silence {
@@ -77,9 +83,12 @@ impl Silence {
     pub(crate) fn of(claims: &Claims<'_>, device: &DeviceFacts) -> Self {
         const NO_AGENT: &str = "no agent reports on the running system";
         const NO_LIST: &str = "there is no IMA list that a quoted PCR vouches for";
+        const NOT_BEGUN: &str = "IMA measured nothing: its list does not begin with a boot \
+            aggregate; is there an IMA policy in the kernel's command line?";
         let all = [
             (claims.boot.is_none(), "boot.", "there is no event log"),
             (claims.ima.is_none(), "ima.", NO_LIST),
+            (claims.ima.is_some_and(|list| !begins(list)), "ima.", NOT_BEGUN),
             (claims.runtime.is_none(), "runtime.", NO_AGENT),
             (claims.runtime.is_none(), "agent.", NO_AGENT),
             (claims.runtime.is_none(), "components", NO_AGENT),

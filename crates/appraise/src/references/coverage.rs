@@ -1,8 +1,8 @@
 //! Which reference values a policy reads. One that nobody reads protects nothing, and whoever
 //! handed it in believes that it does.
 
-use super::References;
 use super::set::Kind;
+use super::{References, View};
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -46,6 +46,7 @@ pub(crate) const fn readers(kind: Kind) -> &'static [&'static str] {
             "ima.files",
             "ima.unknown-files",
             "ima.outdated-files",
+            "ima.badly-signed",
             "runtime.unreleased-files",
         ],
         Kind::File => &[
@@ -55,13 +56,21 @@ pub(crate) const fn readers(kind: Kind) -> &'static [&'static str] {
             "ima.outdated-files",
             "runtime.unreleased-files",
         ],
+        Kind::FileScope => &[
+            "ima.entries",
+            "ima.files",
+            "ima.unknown-files",
+            "ima.outdated-files",
+            "ima.badly-signed",
+            "runtime.unreleased-files",
+        ],
         Kind::Generator => &["reference.generators"],
-        Kind::Code => &["runtime.changed-code"],
+        Kind::Code => &["runtime.code", "runtime.changed-code"],
     }
 }
 
 /// What a claim cannot be met without.
-const SUPPLIES: &[(&str, &[Kind])] = &[
+pub(super) const SUPPLIES: &[(&str, &[Kind])] = &[
     ("reference.boot-images", &[Kind::BootImage]),
     ("reference.pk", &[Kind::PlatformKey]),
     ("reference.kek", &[Kind::KeyExchangeKey]),
@@ -74,11 +83,35 @@ const SUPPLIES: &[(&str, &[Kind])] = &[
     ("boot.missing-revocations", &[Kind::Revocation]),
     ("boot.unknown-images", &[Kind::BootImage]),
     ("boot.unexpected-pcrs", &[Kind::Pcr]),
+    ("boot.outdated", &[Kind::BootImage, Kind::Measurement]),
     ("ima.unknown-files", &[Kind::File, Kind::Publisher]),
+    ("ima.outdated-files", &[Kind::File, Kind::Publisher]),
     ("ima.badly-signed", &[Kind::Publisher]),
     ("runtime.unreleased-files", &[Kind::File, Kind::Publisher]),
     ("runtime.changed-code", &[Kind::Code]),
 ];
+
+/// Claims that values ask something for: with a value less, they find less. So what has run out must
+/// not be forgotten.
+const DEMANDS: &[&str] =
+    &["reference.dbx", "boot.missing-revocations", "boot.unexpected-pcrs", "ima.badly-signed"];
+
+impl View<'_> {
+    /// Why a claim that found nothing says nothing: what it compares with is not there. Its name, and
+    /// the reason.
+    pub(crate) fn lacks(&self, claim: &str) -> Option<(&'static str, String)> {
+        let (name, kinds) = *SUPPLIES.iter().find(|(name, _)| *name == claim)?;
+        if !kinds.iter().any(|kind| self.has(*kind)) {
+            let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+            let kinds = kinds.join(" or ");
+            return Some((name, format!("no reference values of {kinds} are in force; give some")));
+        }
+        let over = DEMANDS.contains(&name).then(|| self.has_run_out(kinds)).flatten()?;
+        let (component, version) = (over.component(), over.version());
+        let why = format!("the reference values of {component} version {version} have run out");
+        Some((name, format!("{why}; give newer ones")))
+    }
+}
 
 impl References {
     /// The values that no control of the policy reads, in the order of the sets.

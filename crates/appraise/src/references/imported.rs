@@ -49,6 +49,10 @@ impl Files {
         }
     }
 
+    pub(super) fn has(&self, algorithm: HashAlgorithm) -> bool {
+        self.0.values().flatten().any(|digest| digest.algorithm() == algorithm)
+    }
+
     pub(super) fn into_values(self) -> impl Iterator<Item = ReferenceValue> {
         self.0.into_iter().map(|(path, digests)| match digests.as_slice() {
             [digest] => ReferenceValue::File { path, digest: *digest },
@@ -57,8 +61,12 @@ impl Files {
     }
 }
 
+/// What is said of values of 32 octets whose algorithm nothing tells.
+pub(super) const AS_SHA256: &str = "digests of 32 octets are taken for SHA-256; if they are of another algorithm (SM3), they fit no \
+     file";
+
 /// A digest in hexadecimal, whose length tells its algorithm: 32 octets are SHA-256, although SM3
-/// has as many.
+/// has as many, see [`AS_SHA256`].
 pub(super) fn digest(hex: &str) -> Option<Digest> {
     let algorithm =
         HashAlgorithm::ALL.into_iter().find(|algorithm| algorithm.len() * 2 == hex.len())?;

@@ -3,13 +3,14 @@
 //! Everything in a policy is taken over or refused by its name. Exclusions are regular expressions
 //! there and the beginnings of paths here: those that say no more than a beginning are taken over.
 
-use super::imported::{Files, Imported, digest, refuse};
+use super::imported::{AS_SHA256, Files, Imported, digest, refuse};
 use super::{Error, MAX_DOCUMENT, Publisher, ReferenceValue, limits};
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use base64ct::{Base64, Encoding};
 use serde_json::{Map, Value as Json};
+use touchstone_crypto::HashAlgorithm;
 
 /// The version of policies that is known.
 const VERSION: u64 = 1;
@@ -51,6 +52,9 @@ fn policy(text: &str) -> Result<Imported, Error> {
         if !json.contains_key(wanted) {
             return refuse(wanted, "missing; this is no runtime policy");
         }
+    }
+    if policy.files.has(HashAlgorithm::Sha256) {
+        policy.imported.notes.push(AS_SHA256.into());
     }
     policy.imported.values.extend(policy.files.into_values());
     Ok(policy.imported)
@@ -259,6 +263,7 @@ fn beginning(expression: &str) -> Option<Excluded> {
 fn allowlist(text: &str) -> Result<Imported, Error> {
     let mut files = Files::default();
     let mut imported = Imported::default();
+    let mut guessed = false;
     for (number, line) in (1u32..).zip(text.lines()) {
         let line = line.trim_end_matches('\r');
         if line.trim().is_empty() || line.starts_with('#') {
@@ -275,7 +280,11 @@ fn allowlist(text: &str) -> Result<Imported, Error> {
             Some((_, digits)) => {
                 touchstone_crypto::Digest::parse(hex).ok().filter(|_| !digits.is_empty())
             }
-            None => digest(hex),
+            None => {
+                let found = digest(hex);
+                guessed |= found.is_some_and(|of| of.algorithm() == HashAlgorithm::Sha256);
+                found
+            }
         };
         let Some(digest) = found else {
             return refuse(at, format!("`{hex}` is not a digest of an algorithm that is known"));
@@ -288,6 +297,9 @@ fn allowlist(text: &str) -> Result<Imported, Error> {
         } else {
             files.add(path, digest);
         }
+    }
+    if guessed {
+        imported.notes.push(AS_SHA256.into());
     }
     imported.values.extend(files.into_values());
     if imported.values.is_empty() {
@@ -352,7 +364,11 @@ mod tests {
         let mut wanted = expected.to_vec();
         wanted.sort();
         assert_eq!(values, wanted);
-        assert_eq!(imported.notes.len(), 2, "{:?}", imported.notes);
+        assert_eq!(imported.notes.len(), 3, "{:?}", imported.notes);
+        assert_eq!(imported.notes[2], AS_SHA256);
+        let told = |text: String| import(text.as_bytes()).unwrap().notes;
+        assert_eq!(told(format!("{two}  /usr/bin/a")), [AS_SHA256]);
+        assert_eq!(told(format!("sha256:{two}  /usr/bin/a")), [""; 0]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
-use touchstone_crypto::{Crypto, Digest};
+use touchstone_crypto::{Crypto, Digest, HashAlgorithm};
 
 /// One version of one component, ready to be looked up in.
 #[derive(Debug)]
@@ -61,6 +61,13 @@ impl Set {
         kinds
     }
 
+    /// Whether it has values of registers of that bank.
+    pub(crate) fn has_pcrs_of(&self, bank: HashAlgorithm) -> bool {
+        let values = [&self.released, &self.recorded];
+        let mut pcrs = values.into_iter().flat_map(|values| values.pcrs.values().flatten());
+        pcrs.any(|value| value.algorithm() == bank)
+    }
+
     /// About how many octets of memory it takes.
     pub fn octets(&self) -> usize {
         size_of::<Self>() + self.released.octets() + self.recorded.octets()
@@ -90,8 +97,10 @@ pub enum Kind {
     CommandLine,
     /// `publisher`.
     Publisher,
-    /// `file`, `file-variants`, `file-scope`, `file-exclude` and `file-ignore`.
+    /// `file` and `file-variants`.
     File,
+    /// `file-scope`, `file-exclude` and `file-ignore`.
+    FileScope,
     /// `generator`.
     Generator,
     /// `code`.
@@ -113,6 +122,7 @@ impl Kind {
             Self::CommandLine => "command-line",
             Self::Publisher => "publisher",
             Self::File => "file",
+            Self::FileScope => "file-scope",
             Self::Generator => "generator",
             Self::Code => "code",
         }
@@ -130,11 +140,10 @@ impl Kind {
             ReferenceValue::Pcr { .. } => Self::Pcr,
             ReferenceValue::CommandLine { .. } => Self::CommandLine,
             ReferenceValue::Publisher(_) => Self::Publisher,
-            ReferenceValue::File { .. }
-            | ReferenceValue::FileVariants { .. }
-            | ReferenceValue::FileScope { .. }
+            ReferenceValue::File { .. } | ReferenceValue::FileVariants { .. } => Self::File,
+            ReferenceValue::FileScope { .. }
             | ReferenceValue::FileExclude { .. }
-            | ReferenceValue::FileIgnore { .. } => Self::File,
+            | ReferenceValue::FileIgnore { .. } => Self::FileScope,
             ReferenceValue::Generator { .. } => Self::Generator,
             ReferenceValue::Code { .. } => Self::Code,
         }

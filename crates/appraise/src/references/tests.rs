@@ -225,6 +225,42 @@ fn what_is_excluded_or_ignored_is_not_judged() {
     assert!(covers(&references, "/var/log/a"), "an exclusion can be taken away");
 }
 
+#[test]
+fn a_scope_stays_when_the_values_run_out() {
+    let scoped = |name: &str, prefix: &str| {
+        let mut document = Document::new("plant", name, 1);
+        document.values.push(file(&format!("{prefix}a"), "a"));
+        document.values.push(ReferenceValue::FileScope { prefix: prefix.into() });
+        document
+    };
+    let (mut usr, opt) = (scoped("usr", "/usr/"), scoped("opt", "/opt/"));
+    usr.valid_until = Some(NOW);
+    let mut references = references(&[usr, opt]);
+    for now in [NOW - 1, NOW] {
+        let view = View::new(&references, "d", now);
+        assert!(view.covers("/usr/b") && view.covers("/opt/b") && !view.covers("/var/b"));
+        assert_eq!(view.file("/usr/a", &digest("a")).is_some(), now < NOW);
+    }
+    let judged_by = |references: &References, now| View::new(references, "d", now).judged_by();
+    assert_ne!(judged_by(&references, NOW - 1), judged_by(&references, NOW));
+
+    // A newer version says anew what it claims to know.
+    let mut newer = scoped("usr", "/usr/lib/");
+    newer.version = 2;
+    references.merge(&AwsLc, &Verified::vouch(newer)).unwrap();
+    let view = View::new(&references, "d", NOW);
+    assert!(view.covers("/usr/lib/b") && !view.covers("/usr/b"));
+}
+
+#[test]
+fn every_claim_that_is_looked_up_in_values_counts_as_their_reader() {
+    for (claim, kinds) in super::coverage::SUPPLIES {
+        for kind in *kinds {
+            assert!(readers(*kind).contains(claim), "{claim} reads {}", kind.name());
+        }
+    }
+}
+
 fn signed(
     content: &[u8],
     key: &SoftSigner,

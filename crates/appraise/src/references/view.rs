@@ -3,7 +3,7 @@
 use super::assignment::Assigned;
 use super::document::SetName;
 use super::publisher::{Signatory, Signed};
-use super::set::{Set, Values};
+use super::set::{Kind, Set, Values};
 use super::{Database, Range, References};
 use alloc::borrow::ToOwned;
 use alloc::string::{String, ToString};
@@ -50,6 +50,9 @@ pub(crate) struct View<'a> {
     layers: Vec<Layer<'a>>,
     assigned: Vec<&'a Assigned>,
     sets: Vec<(&'a Set, Standing)>,
+    /// Sets that nothing newer has replaced and whose time is over. Their values do not count; that
+    /// there were some does.
+    over: Vec<&'a Set>,
     now: u64,
     keys_of_publishers: OnceCell<Publishers>,
 }
@@ -89,14 +92,19 @@ impl<'a> View<'a> {
         let assignments = references.assignments.values().map(AsRef::as_ref);
         let assigned: Vec<&Assigned> = assignments.filter(|of| of.is_for(device)).collect();
         let chosen = assigned.iter().any(|of| !of.sets.is_empty());
-        let sets: Vec<(&Set, Standing)> = references
+        let (sets, over): (Vec<(&Set, Standing)>, Vec<(&Set, Standing)>) = references
             .sets
             .iter()
             .map(AsRef::as_ref)
             .filter(|set| !chosen || assigned.iter().any(|of| names(of, set)))
             .map(|set| (set, references.standing(set, now)))
-            .filter(|(_, standing)| *standing != Standing::Unknown)
-            .collect();
+            .partition(|(_, standing)| *standing != Standing::Unknown);
+        let replaced = |set: &Set| {
+            let newer =
+                |other: &Set| other.component == set.component && other.version > set.version;
+            sets.iter().any(|(other, _)| newer(other))
+        };
+        let over = over.into_iter().map(|(set, _)| set).filter(|set| !replaced(set)).collect();
         let mut layers: Vec<Layer<'_>> = Vec::with_capacity(sets.len() + assigned.len());
         let mut layer = |values: &'a Values, set, recorded, standing| {
             if !values.is_empty() {
@@ -111,7 +119,7 @@ impl<'a> View<'a> {
             layer(&of.add, None, false, Standing::Good);
         }
         layers.sort_by_key(|layer| layer.standing);
-        Self { layers, assigned, sets, now, keys_of_publishers: OnceCell::new() }
+        Self { layers, assigned, sets, over, now, keys_of_publishers: OnceCell::new() }
     }
 
     /// What identifies it.
@@ -121,8 +129,9 @@ impl<'a> View<'a> {
     }
 
     pub(crate) fn judged_by(&self) -> JudgedBy {
+        let over = self.over.iter().map(|set| (set.id, Standing::Unknown));
         JudgedBy {
-            sets: self.sets.iter().map(|(set, standing)| (set.id, *standing)).collect(),
+            sets: self.sets.iter().map(|(set, standing)| (set.id, *standing)).chain(over).collect(),
             assigned: self.assigned.iter().map(|of| of.id).collect(),
             publishers: self.publishers().map(|(_, standing)| standing).collect(),
         }
@@ -132,10 +141,26 @@ impl<'a> View<'a> {
         self.assigned.iter().map(|of| &of.remove)
     }
 
-    /// The newest version of a component.
+    /// The newest version of a component. That one was released stays so when its values run out.
     pub(crate) fn newest(&self, component: &str) -> Option<u64> {
-        let sets = self.sets.iter().filter(|(set, _)| set.component == component);
-        sets.map(|(set, _)| set.version).max()
+        let sets = self.sets.iter().map(|(set, _)| set).chain(&self.over);
+        sets.filter(|set| set.component == component).map(|set| set.version).max()
+    }
+
+    /// Whether a set in force is about that component.
+    pub(crate) fn knows_component(&self, component: &str) -> bool {
+        self.sets.iter().any(|(set, _)| set.component == component)
+    }
+
+    /// Whether values of that kind are in force.
+    pub(super) fn has(&self, kind: Kind) -> bool {
+        self.layers.iter().any(|layer| layer.values.kinds.contains_key(&kind))
+    }
+
+    /// A set with values of one of these kinds whose time is over.
+    pub(super) fn has_run_out(&self, kinds: &[Kind]) -> Option<&'a Set> {
+        let has = |set: &&Set| kinds.iter().any(|kind| set.kinds().contains_key(kind));
+        self.over.iter().copied().find(has)
     }
 
     pub(crate) fn image(&self, digest: &Digest) -> Option<Known> {
@@ -269,7 +294,10 @@ impl<'a> View<'a> {
     /// and nobody excluded it.
     pub(crate) fn covers(&self, path: &str) -> bool {
         let begins = |prefix: &String| path.starts_with(prefix.as_str());
-        let mut scopes = self.layers.iter().flat_map(|layer| &layer.values.scopes).peekable();
+        // What a publisher claims to know does not end with the values.
+        let over = self.over.iter().flat_map(|set| [&set.released, &set.recorded]);
+        let values = self.layers.iter().map(|layer| layer.values).chain(over);
+        let mut scopes = values.flat_map(|values| &values.scopes).peekable();
         let inside = scopes.peek().is_none() || scopes.any(begins);
         let excludes = || self.layers.iter().flat_map(|layer| &layer.values.excludes);
         let taken_back =
