@@ -85,7 +85,7 @@ impl Display for Operand {
         match self {
             Self::Variable { name, .. } if name.is_empty() => f.write_str("an element"),
             Self::Claim { name, .. } | Self::Variable { name, .. } => f.write_str(name),
-            Self::Reference { name, .. } => write!(f, "reference.{name}"),
+            Self::Reference { name, .. } => f.write_str(name),
             Self::Field { record, name } => write!(f, "{record}.{name}"),
             Self::Entry { map, key } => {
                 write!(f, "{map}[")?;

@@ -475,12 +475,16 @@ impl Parser<'_> {
             let variable = Typed { operand, kind, at };
             return fields.fold(variable, |record, field| self.field(record, field, at));
         }
-        if let Some(short) = name.strip_prefix("reference.")
+        // What a policy declares is `ref.`; it is `reference.`, too, where no claim has that name.
+        let own = name.strip_prefix("ref.");
+        let both =
+            || name.strip_prefix("reference.").filter(|_| self.catalog.claim(name).is_none());
+        if let Some(short) = own.or_else(both)
             && let Some(index) = self.policy.references.iter().position(|r| r.name == short)
             && let Some(reference) = self.policy.references.get(index)
         {
             let kind = Some(Type::set(reference.kind.clone()));
-            let operand = Operand::Reference { at: index, name: short.into() };
+            let operand = Operand::Reference { at: index, name: name.into() };
             if let Some(used) = self.references_used.get_mut(index) {
                 *used = true;
             }

@@ -213,11 +213,6 @@ impl Parser<'_> {
                 self.note(at, FaultKind::UnknownClaim, problem, remedy);
             }
             None => {
-                if self.catalog.claim(&format!("reference.{name}")).is_some() {
-                    let problem = format!("`reference.{name}` is a claim already");
-                    let remedy = "take another name, so that it hides nothing".into();
-                    self.note(at, FaultKind::Shadowed, problem, remedy);
-                }
                 let overrides = Vec::new();
                 self.policy.references.push(Reference { name, value, kind, overrides });
                 self.references_at.push(at);
@@ -282,8 +277,12 @@ impl Parser<'_> {
         let unused: Vec<_> =
             unused.map(|((_, at), reference)| (*at, reference.name.clone())).collect();
         for (at, name) in unused {
-            let problem = format!("no condition reads `reference.{name}`");
-            let remedy = "use it, or take it out".into();
+            let problem = format!("no condition reads `ref.{name}`");
+            let claim = format!("reference.{name}");
+            let remedy = match self.catalog.claim(&claim) {
+                Some(_) => format!("use it, or take it out; `{claim}` is a claim, and another set"),
+                None => "use it, or take it out".into(),
+            };
             self.note(at, FaultKind::Unused, problem, remedy);
         }
     }

@@ -295,8 +295,12 @@ fn a_later_policy_says_that_it_overrides_and_why() {
 #[test]
 fn references_are_used_and_hide_nothing() {
     let with = |items: &str| faults(&alloc::format!("{GATEWAY}{items}"));
-    assert!(with("reference more [1]")[0].contains("no condition reads `reference.more`"));
-    assert!(with("reference db [1]")[0].contains("`reference.db` is a claim already"));
+    assert!(with("reference more [1]")[0].contains("no condition reads `ref.more`"));
+    let hides = "reference db [1] control x { title \"t\" severity low else hardware 32 \
+                 require every boot.db in reference.db }";
+    assert!(with(hides)[0].contains("no condition reads `ref.db`"), "{:?}", with(hides));
+    let (all, told) = (with(hides), "`reference.db` is a claim, and another set");
+    assert!(all[0].contains(told), "{all:?}");
     assert!(with("reference more []")[0].contains("nothing is in an empty set"));
     assert!(with("reference more [1, \"a\"]")[1].contains("a text among values of type integer"));
     let control = "control x { title \"t\" severity low else hardware 32 require element.kind in \
@@ -342,5 +346,51 @@ fn a_base_that_ends_in_mid_sentence_is_told_at_its_end() {
         let told = faults(&alloc::format!("policy p version 1 schema 1\n{base}\n{site}"));
         assert!(told[0].starts_with(wanted), "{base}: {told:?}");
         assert!(told.iter().all(|fault| fault.as_bytes()[0] < b'4'), "{base}: {told:?}");
+    }
+}
+
+/// As a policy declares it, beside a claim of the same name.
+#[test]
+fn a_declared_reference_has_a_name_of_its_own() {
+    let catalog = Catalog::new()
+        .with_schema(3)
+        .with("runtime.modified_pages", Type::Integer, "pages that differ from their files")
+        .with("runtime.publishers", Type::list(Type::Text), "who signed what runs")
+        .with("reference.publishers", Type::set(Type::Text), "whose signatures count");
+    let text = r#"policy linux-gateway version 7 schema 3
+reference publishers ["CN=Acme Firmware 2026"]
+control RT-01 {
+  title    "Running code pages equal the publisher-signed file"
+  severity critical
+  maps     "IEC62443-4-2:CR3.4", "NIST800-53:SI-7(1)"
+  fresh    30s
+  require  runtime.modified_pages == 0 and every runtime.publishers in ref.publishers
+  else     executables contraindicated
+  do       alert, quarantine, stop-unit
+}
+test "patched process" { given runtime.modified_pages = 2  expect RT-01 fails }
+test "signed by another" {
+  given    runtime.modified_pages = 0
+  given    runtime.publishers = ["CN=Another"]
+  given    reference.publishers = ["CN=Another"]
+  expect   RT-01 fails
+}
+test "as published" {
+  given    runtime.modified_pages = 0
+  given    runtime.publishers = ["CN=Acme Firmware 2026"]
+  expect   RT-01 passes
+}
+"#;
+    for text in [text.to_string(), text.replace("ref.pub", "reference.pub")] {
+        let own = text.contains("ref.pub");
+        match Policy::parse(&text, &catalog) {
+            Ok(policy) => {
+                assert!(own);
+                let results = policy.run_tests();
+                assert_eq!(results.len(), 3);
+                assert!(results.iter().all(|result| result.unmet.is_empty()), "{results:?}");
+            }
+            Err(faults) => assert!(!own, "{faults:?}"),
+        }
     }
 }
