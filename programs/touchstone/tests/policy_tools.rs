@@ -134,6 +134,13 @@ fn coverage_is_a_table_of_each_standard() {
     let ran = run(here.path(), &["policy", "coverage", "typo.policy", "--only", "CRA"]).expect(1);
     assert!(ran.err.contains("maps \"CRA:I.2.z\""), "{}", ran.err);
     assert!(ran.out.contains("NOT COVERED"), "{}", ran.out);
+
+    // By the number of an earlier edition.
+    let old = std::fs::read_to_string(shipped()).unwrap().replace("5.6-4A", "5.6-4");
+    std::fs::write(here.path().join("old.policy"), old).unwrap();
+    let only = ["--only", "ETSI-EN303645"];
+    let ran = run(here.path(), &[&["policy", "coverage", "old.policy"][..], &only].concat());
+    assert!(ran.expect(1).err.contains("did you mean `5.6-4A`?"));
 }
 
 #[test]

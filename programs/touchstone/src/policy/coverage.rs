@@ -93,7 +93,9 @@ pub(super) fn coverage(file: &Path, only: &[String], more: &[PathBuf], words: &W
 fn chosen(only: &[String], more: &[PathBuf]) -> Result<Vec<Standard>, Failure> {
     let parse = |text: &str, from: &str| {
         toml::from_str::<Standard>(text).map_err(|error| {
-            let words = error.message().to_owned();
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            let line = before.matches('\n').count() + 1;
+            let words = format!("line {line}: {}", error.message().trim_end());
             let next = "write it as the standards in packaging/policies/standards are written";
             Failure::unknown("touchstone.standard", format!("{from}: {words}"), next)
         })
@@ -176,7 +178,14 @@ fn strangers(
             let id = map.split(':').next().unwrap_or_default();
             let standard = standards.iter().find(|standard| standard.id == id);
             let problem = match standard {
-                Some(standard) => format!("{} has no such requirement", standard.title),
+                Some(standard) => {
+                    let near = near(standard, map).map(|near| format!("; did you mean `{near}`?"));
+                    format!(
+                        "{} has no such requirement{}",
+                        standard.title,
+                        near.unwrap_or_default()
+                    )
+                }
                 None if every => format!("`{id}` is not known; give its list with --standard"),
                 None => continue,
             };
@@ -186,9 +195,28 @@ fn strangers(
     found
 }
 
+/// The requirement that is meant by the number that an earlier edition gave it: `5.6-4` became `5.6-4A`
+/// and `5.6-4B`, `6.1` became `6-1`.
+fn near<'s>(standard: &'s Standard, map: &str) -> Option<&'s str> {
+    let (_, id) = map.split_once(':')?;
+    let dashed = id.replacen('.', "-", 1);
+    let ids = standard.requirement.iter().map(|one| one.id.as_str());
+    let parted = |now: &str| now.strip_prefix(id).is_some_and(|rest| rest == "A");
+    ids.into_iter().find(|now| parted(now) || *now == dashed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The provisions of table B.1 of V3.1.3.
+    const ETSI: &str = "5.0-1 5.1-1 5.1-2 5.1-2A 5.1-3 5.1-4 5.1-5 5.2-1 5.2-2 5.2-3 5.3-1 5.3-2 \
+        5.3-3 5.3-4A 5.3-4B 5.3-5 5.3-6A 5.3-6B 5.3-7 5.3-8 5.3-9 5.3-10 5.3-11 5.3-12 \
+        5.3-13 5.3-14 5.3-15A 5.3-15B 5.3-16 5.4-1 5.4-2 5.4-3 5.4-4 5.5-1 5.5-2 5.5-3 \
+        5.5-4 5.5-5 5.5-6 5.5-7 5.5-8 5.6-1 5.6-2 5.6-3 5.6-4A 5.6-4B 5.6-5 5.6-6 \
+        5.6-7 5.6-8 5.6-9 5.7-1 5.7-2 5.8-1 5.8-2 5.8-3 5.9-1 5.9-2 5.9-3 5.10-1 \
+        5.11-1 5.11-2 5.11-3 5.11-4 5.12-1 5.12-2 5.12-3 5.13-1A 5.13-1B 6-1 6-2 6-3A \
+        6-3B 6-4 6-5 6-6 6-7 6-8";
 
     #[test]
     fn the_shipped_standards_are_whole() {
@@ -202,6 +230,19 @@ mod tests {
             assert!(standard.url.starts_with("https://") && !ids.is_empty());
         }
         assert_eq!(standards.len(), 4);
+        let of = |at: usize| {
+            let requirements: &[Requirement] = &standards[at].requirement;
+            requirements.iter().map(|one| one.id.as_str()).collect::<Vec<_>>()
+        };
+        let iec = of(0);
+        for kind in ["EDR", "HDR", "NDR"] {
+            for at in ["2.4", "2.13", "3.2", "3.10", "3.11", "3.12", "3.13", "3.14"] {
+                assert!(iec.contains(&format!("{kind}{at}").as_str()), "{kind}{at}");
+            }
+        }
+        assert!(iec.contains(&"CR3.4(1)") && iec.contains(&"NDR5.2(3)") && iec.contains(&"CCSC4"));
+        assert_eq!(of(1), ETSI.split_whitespace().collect::<Vec<_>>());
+        assert_eq!(of(1).len(), 78);
         assert!(chosen(&["IEC62443".into()], &[]).is_err());
     }
 }
