@@ -96,6 +96,9 @@ fn what_the_policy_reads_and_nobody_supplies_is_told() {
     let gaps = scene.trust.gaps();
     assert_eq!(gaps.len(), 1, "{gaps:?}");
     assert!(gaps[0].contains("the policy reads reference.db"), "{gaps:?}");
+    assert_eq!(scene.trust.unquoted(&[0, 7, 10]), [""; 0]);
+    let words = "boot.db rests on PCR 7; add to `appraisal.pcrs`, or it is unknown";
+    assert_eq!(scene.trust.unquoted(&[0, 10]), [words]);
 }
 
 #[test]

@@ -23,7 +23,7 @@ use touchstone_crypto::Verified;
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_evidence::tpm::{AttestationKey, Expected};
 use touchstone_evidence::{Account, Error, Evidence, Recorded};
-use touchstone_measure::{ima, tcg::EventLog};
+use touchstone_measure::tcg::EventLog;
 
 const NO_POLICY: &str =
     "no policy was given, so nothing that was measured is judged; give --policy";
@@ -83,7 +83,7 @@ fn verify(arguments: &Appraise, asked: &Asked) -> Result<Found, Failure> {
             .map(|path| file(path, LARGE, |octets| Ok(EventLog::decode(octets)?)))
             .transpose()?,
         ima_log: ima_log
-            .map(|path| file(path, LARGE, |octets| Ok(ima::Log::decode(octets)?)))
+            .map(|path| file(path, LARGE, |octets| Ok(files::ima_list(octets)?)))
             .transpose()?,
     };
     let mut expected = Expected::new(&asked.key, &asked.nonce);
@@ -101,7 +101,13 @@ fn verify(arguments: &Appraise, asked: &Asked) -> Result<Found, Failure> {
 
 /// Whether the question could not be answered, rather than answered with no.
 const fn is_unreadable(error: &Error) -> bool {
-    matches!(error, Error::Malformed { .. } | Error::TooLarge { .. } | Error::Unsupported { .. })
+    matches!(
+        error,
+        Error::Malformed { .. }
+            | Error::Missing(_)
+            | Error::TooLarge { .. }
+            | Error::Unsupported { .. }
+    )
 }
 
 fn file<T>(

@@ -5,6 +5,8 @@ use std::fs::{self, File};
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use touchstone_crypto_awslc::AwsLc;
+use touchstone_measure::ima;
 
 /// Octets of a file that is no payload: certificates, keys, tokens, policies, claims.
 pub(crate) const SMALL: u64 = 8 << 20;
@@ -39,6 +41,15 @@ fn unread(path: &Path, error: &io::Error) -> Failure {
         format!("cannot read {}: {error}", path.display()),
         next,
     )
+}
+
+/// An IMA list, as the kernel shows it: binary, or in ASCII.
+pub(crate) fn ima_list(octets: &[u8]) -> Result<ima::Log, touchstone_measure::Error> {
+    if ima::is_ascii(octets) {
+        ima::Log::decode_ascii(&AwsLc, octets)
+    } else {
+        ima::Log::decode(octets)
+    }
 }
 
 /// A file's content as text.

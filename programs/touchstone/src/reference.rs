@@ -112,7 +112,17 @@ fn document(arguments: &SignReference) -> Result<Document, Failure> {
 fn unfit(file: impl Display) -> impl FnOnce(Error) -> Failure {
     move |error| {
         let message = format!("{file}: {error}");
-        Failure::unknown(error.code(), message, "give the file that the device will have")
+        let next = match error {
+            Error::NotUnderstood { .. } => {
+                "leave out or rewrite what it names, and import the rest"
+            }
+            Error::Json { .. } | Error::Schema(_) => {
+                "give a whole file of the format that is asked for"
+            }
+            Error::TooLarge => "split it into several documents",
+            _ => "give the file that the device will have",
+        };
+        Failure::unknown(error.code(), message, next)
     }
 }
 

@@ -223,6 +223,13 @@ fn a_policy_judges_by_signed_references_and_tells_each_control() {
     let ran = judged("idle", &[]).expect(3);
     let wanted = "idle was never evaluated: no control compares values of secure-boot-key db";
     assert!(ran.err.contains(wanted), "{}", ran.err);
+    // One kind that is read does not excuse another.
+    let both = ["--command-line", line.trim_end(), "--secure-boot-key", "db=publisher.pem"];
+    device.references("both", &both);
+    let wanted = wanted.replace("idle", "both");
+    let ran = judged("both", &[]).expect(3);
+    assert!(ran.err.contains(&wanted), "{}", ran.err);
+    assert!(!ran.err.contains("command-line"), "{}", ran.err);
     let ran = device.appraise(&["--references", "good", "--signer", "publisher.pem"]);
     ran.expect(2);
 }
@@ -283,6 +290,12 @@ fn quotes_of_other_projects_get_the_verdict_of_their_manifest() {
             );
         }
     }
+    // The list as the kernel prints it says the same.
+    let ascii = ["--event-log", LOGS[1], "--ima-log", "ascii_runtime_measurements"];
+    let names = ["ak.quote.msg", "ak.quote.sig", "ak.quote.pcrs", "ak.pub"];
+    let ran = captured(&lab, names, "6d6f63616e612d6e6f6e63652d303031", &ascii).expect(0);
+    let json = ran.json("touchstone.appraise/1");
+    assert!(json["ima_log"]["entries"].as_u64().unwrap() > 5000, "{json}");
     let Some(keylime) = corpus("tpm-quote/keylime") else { return };
     let names = ["quote.out", "quotesig.out", "quotepcr.out", "akpub.pem"];
     let nonce = "db1db298db6d60e6385b7231743e9c3056a18003";

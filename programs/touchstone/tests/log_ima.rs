@@ -30,6 +30,25 @@ fn the_list_leads_to_the_register_and_to_the_boot() {
 }
 
 #[test]
+fn registers_that_say_nothing_about_the_list_are_told() {
+    let here = folder(&[]);
+    std::fs::write(here.path().join("list"), rig("binary_runtime_measurements")).unwrap();
+    let wrong = format!("sha1:10={}", "ab".repeat(20));
+    let other = format!("7={}", "ab".repeat(32));
+    for registers in [&["--pcrs", wrong.as_str(), "--bank", "sha256"][..], &["--pcrs", &other]] {
+        let ran = run(here.path(), &[&["log", "ima", "list"][..], registers].concat()).expect(1);
+        let words = "none of the registers given could be compared with the list";
+        assert!(ran.err.contains(words), "{registers:?}: {}", ran.err);
+    }
+    // Those of the boot alone tell of the boot, and one of the list of the list.
+    let pcrs = String::from_utf8(rig("pcrs-sha256.txt")).unwrap();
+    let boot: Vec<&str> = pcrs.lines().take(10).collect();
+    std::fs::write(here.path().join("boot"), boot.join("\n")).unwrap();
+    let ran = run(here.path(), &["log", "ima", "list", "--pcrs", "boot"]).expect(0);
+    assert!(ran.err.contains("the boot aggregate is that of PCR 0 to 9"), "{}", ran.err);
+}
+
+#[test]
 fn a_cut_list_says_which_entry_and_where() {
     let here = folder(&[]);
     let list = rig("binary_runtime_measurements");

@@ -10,10 +10,11 @@ use std::sync::LazyLock;
 use support::{Ran, folder, run, signer};
 use tempfile::TempDir;
 use touchstone_certs::Certificate;
-use touchstone_crypto::{Crypto, HashAlgorithm};
+use touchstone_crypto::{Crypto, Digest, HashAlgorithm};
 use touchstone_crypto_awslc::AwsLc;
-use touchstone_measure::tcg::{EventLog, describe};
-use touchstone_peers::{Part, STUB, rig, systemd_measure, tool, unified_kernel_image};
+use touchstone_measure::predict::Boot;
+use touchstone_measure::tcg::{EventLog, EventType, describe};
+use touchstone_peers::{Part, STUB, Swtpm, rig, systemd_measure, tool, unified_kernel_image};
 
 /// A folder with a publisher.
 fn scene() -> TempDir {
@@ -113,6 +114,7 @@ fn deb(here: &Path, packing: &str) {
     write(&tree.join("DEBIAN/control"), b"Package: pump\nVersion: 2.1\nArchitecture: all\nMaintainer: Example <a@example.com>\nDescription: pump\n");
     write(&tree.join("bin/pump"), b"#!/bin/sh\necho pump\n");
     write(&tree.join("etc/pump.conf"), b"speed = 3\n");
+    write(&tree.join("DEBIAN/conffiles"), b"/etc/pump.conf\n");
     let _ = fs::hard_link(tree.join("bin/pump"), tree.join("bin/pumpctl"));
     let packing = format!("-Z{packing}");
     tool("dpkg-deb", here, &["--root-owner-group", &packing, "--build", "pump", "pump.deb"]);
@@ -171,6 +173,27 @@ fn what_dpkg_installed_is_hashed_as_it_lies_there() {
     assert!(ran.err.contains("it was changed since it was installed"), "{}", ran.err);
     assert!(files(&json).iter().all(|(path, _)| path != "/usr/bin/pumpctl"));
     build(here, &["--dpkg", "root/var"]).expect(2);
+
+    // The settings, whose digests stand elsewhere in the database.
+    fs::write(here.join("root/usr/bin/pumpctl"), "#!/bin/sh\necho pump\n").unwrap();
+    fs::write(here.join("root/etc/pump.conf"), "let everybody in\n").unwrap();
+    let json = build(here, &database).expect(0).json("touchstone.reference.build/1");
+    assert!(files(&json).iter().all(|(path, _)| path != "/etc/pump.conf"), "{json}");
+    let json = build(here, &[&database[..], &["--take-changed"]].concat()).expect(0);
+    let json = json.json("touchstone.reference.build/1");
+    assert!(files(&json).iter().any(|(path, _)| path == "/etc/pump.conf"), "{json}");
+
+    // A package without digests, as one of several architectures, with a diversion of its own.
+    let info = here.join("root/var/lib/dpkg/info");
+    fs::rename(info.join("pump.list"), info.join("pump:amd64.list")).unwrap();
+    fs::remove_file(info.join("pump.md5sums")).unwrap();
+    let diversions = "/usr/bin/pump\n/usr/bin/pump.distrib\npump\n";
+    fs::write(here.join("root/var/lib/dpkg/diversions"), diversions).unwrap();
+    let ran = build(here, &database).expect(0);
+    let json = ran.json("touchstone.reference.build/1");
+    assert!(files(&json).iter().any(|(path, _)| path == "/usr/bin/pump"), "{json}");
+    assert!(json["not_checked"].as_u64().unwrap() >= 2, "{json}");
+    assert!(ran.err.contains("their packages have no digests of them"), "{}", ran.err);
 }
 
 const SPEC: &str = "\
@@ -425,6 +448,104 @@ fn the_registers_of_a_unified_kernel_image_are_those_of_systemd_measure() {
     let ran = build(here, &["--uki", "linux"]).expect(3);
     assert!(ran.err.contains("measure.image"), "{}", ran.err);
     build(here, &["--phase", "ready"]).expect(2);
+}
+
+/// A TPM into which these were measured, and the log of it.
+struct Booted {
+    tpm: Swtpm,
+    log: Vec<u8>,
+}
+
+impl Booted {
+    fn new() -> Self {
+        let tpm = Swtpm::blank_tcp();
+        tpm.tool(&["tpm2_createek", "-c", "ek.ctx", "-G", "ecc"]);
+        tpm.tool(&["tpm2_flushcontext", "-t"]);
+        let create = ["tpm2_createak", "-C", "ek.ctx", "-c", "ak.ctx", "-G", "ecc256"];
+        tpm.tool(&[&create[..], &["-g", "sha256", "-s", "ecdsa", "-u", "ak.pub"]].concat());
+        tpm.tool(&["tpm2_flushcontext", "-t"]);
+        let log = rig("binary_bios_measurements");
+        let header = 32 + EventLog::decode(&log).unwrap().events()[0].data.len();
+        Self { tpm, log: log[..header].to_vec() }
+    }
+
+    /// What is measured, with the data that explains it as far as the firmware tells it.
+    fn measure(&mut self, pcr: u32, kind: EventType, digest: &Digest, what: &str) {
+        let explains = |data: &&[u8]| AwsLc.hash(HashAlgorithm::Sha256, &[data]) == *digest;
+        let data = [what.as_bytes(), &[0; 4]].into_iter().find(explains).unwrap_or_default();
+        self.tpm.tool(&["tpm2_pcrextend", &format!("{pcr}:sha256={}", digest.to_hex())]);
+        for word in [pcr, kind.0, 1] {
+            self.log.extend(word.to_le_bytes());
+        }
+        self.log.extend(HashAlgorithm::Sha256.tpm_id().to_le_bytes());
+        self.log.extend(digest.as_bytes());
+        self.log.extend(u32::try_from(data.len()).unwrap().to_le_bytes());
+        self.log.extend(data);
+    }
+
+    /// How a verifier fares with it that has these reference values.
+    fn appraised(&self, here: &Path, references: &str) -> Ran {
+        let quote = ["tpm2_quote", "-c", "ak.ctx", "-g", "sha256", "-q", "00112233"];
+        let over = ["-l", "sha256:0,1,2,3,4,5,6,7,8,9,11,12,13,14"];
+        let out = ["-m", "q.msg", "-s", "q.sig", "-o", "q.pcrs"];
+        self.tpm.tool(&[&quote[..], &over, &out].concat());
+        self.tpm.tool(&["tpm2_flushcontext", "-t"]);
+        for name in ["ak.pub", "q.msg", "q.sig", "q.pcrs"] {
+            fs::write(here.join(name), self.tpm.read(name)).unwrap();
+        }
+        fs::write(here.join("log"), &self.log).unwrap();
+        let quoted = ["--quote", "q.msg", "--signature", "q.sig", "--pcrs", "q.pcrs"];
+        let whose = ["--ak", "ak.pub", "--nonce", "00112233", "--event-log", "log"];
+        let by = ["--policy", "registers.policy", "--references", references];
+        let signer = ["--signer", "publisher.pem", "--json"];
+        run(here, &[&["appraise"][..], &quoted, &whose, &by, &signer].concat())
+    }
+}
+
+#[test]
+fn a_device_is_judged_by_the_registers_that_were_told_of_its_image() {
+    let here = scene();
+    let here = here.path();
+    let policy = "policy registers version 1 schema 1\n\
+        control registers { title \"as told\" severity critical \
+        require boot.unexpected-pcrs is empty else executables contraindicated }\n\
+        control images { title \"as released\" severity critical \
+        require boot.unknown-images is empty and boot.unknown-measurements is empty \
+        else executables contraindicated }\n\
+        control line { title \"as released\" severity low \
+        require boot.command-line in reference.command-lines else configuration warning }\n";
+    fs::write(here.join("registers.policy"), policy).unwrap();
+    unified_kernel_image(here, &*PARTS);
+    for bank in ["sha256", "sha384"] {
+        build(here, &["--uki", "image.efi", "--bank", bank]).expect(0);
+        fs::rename(here.join("out"), here.join(bank)).unwrap();
+    }
+    let uki = fs::read(here.join("image.efi")).unwrap();
+    let prediction = Boot::of(&uki).predict(&AwsLc, HashAlgorithm::Sha256).unwrap();
+    let mut booted = Booted::new();
+    for step in prediction.steps() {
+        booted.measure(step.pcr, step.kind, &step.digest, &step.what);
+    }
+    let status = |ran: &Ran, at: usize| {
+        let json = ran.json("touchstone.appraise/1");
+        json["controls"][at]["status"].as_str().unwrap().to_owned()
+    };
+    let ran = booted.appraised(here, "sha256");
+    assert!(ran.code < 2, "{}", ran.err);
+    assert_eq!(status(&ran, 0), "passed", "{}", ran.out);
+    assert_eq!(status(&ran, 1), "passed", "{}", ran.out);
+
+    // Values of a bank that is not quoted are compared with nothing.
+    let ran = booted.appraised(here, "sha384").expect(3);
+    let words = "nothing to compare values of pcr with: the quote is of sha256";
+    assert!(ran.err.contains(words), "{}", ran.err);
+
+    // An extension beside the image, as the stub measures it.
+    let extension = AwsLc.hash(HashAlgorithm::Sha256, &[b"an extension"]);
+    booted.measure(13, EventType::IPL, &extension, "");
+    let ran = booted.appraised(here, "sha256").expect(1);
+    assert!(ran.out.contains("PCR 13 is sha256:"), "{}", ran.out);
+    assert_eq!((status(&ran, 0), status(&ran, 1)), ("failed".into(), "failed".into()));
 }
 
 #[test]

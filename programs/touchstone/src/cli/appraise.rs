@@ -8,7 +8,7 @@ use touchstone_element::PcrSelection;
 pub(crate) const EXAMPLES: &str = "\
 Examples:
   On the device, with a nonce that the verifier drew:
-    tpm2_quote -c ak.ctx -l sha256:0,1,2,3,4,5,6,7,8,9,10,11,12,14 -q 3ab1.. -m q.msg -s q.sig -o q.pcrs
+    tpm2_quote -c ak.ctx -l sha256:0,1,2,3,4,5,6,7,8,9,10,11,12,13,14 -q 3ab1.. -m q.msg -s q.sig -o q.pcrs
   Anywhere else, without network:
     touchstone appraise --quote q.msg --signature q.sig --pcrs q.pcrs --ak ak.pub --nonce 3ab1.. \\
         --event-log binary_bios_measurements --ima-log binary_runtime_measurements \\

@@ -12,16 +12,12 @@ use touchstone_crypto::HashAlgorithm;
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_measure::Pcrs;
 use touchstone_measure::ima::signature::{Publishers, SignatureFault};
-use touchstone_measure::ima::{
-    BootAggregate, Entry, Extension, Limits, Log, PCR, boot_aggregate, is_ascii,
-};
+use touchstone_measure::ima::{BootAggregate, Entry, Extension, Limits, Log, PCR, boot_aggregate};
 
 pub(crate) fn run(arguments: &ImaLog) -> Answered {
     let limit = u64::try_from(Limits::DEFAULT.octets).unwrap_or(u64::MAX);
     let octets = files::read(&arguments.file, limit)?;
-    let log =
-        if is_ascii(&octets) { Log::decode_ascii(&AwsLc, &octets) } else { Log::decode(&octets) };
-    let log = log.map_err(|error| {
+    let log = files::ima_list(&octets).map_err(|error| {
         let message = format!("{}: {error}", arguments.file.display());
         Failure::unknown(error.code(), message, "check that it is the kernel's list, and whole")
     })?;
@@ -34,8 +30,18 @@ pub(crate) fn run(arguments: &ImaLog) -> Answered {
     let (answer, doubts) = entries(answer, &log, publishers.as_ref());
     let answer = answer.line("").with("count", log.len());
     let (answer, leads) = replayed(answer, &log, arguments.bank, &given);
-    let (answer, aggregate) = aggregate(answer, &log, &given);
-    Ok(answer.good(doubts == 0 && leads && aggregate))
+    let (mut answer, aggregate) = aggregate(answer, &log, &given);
+    // Who gives registers wants them compared.
+    let compared = given.is_empty() || leads.is_some() || aggregate.is_some();
+    if !compared {
+        let bank = arguments.bank.map_or_else(|| "its bank".to_owned(), |bank| bank.to_string());
+        answer = answer.with("compared", false).word(format_args!(
+            "none of the registers given could be compared with the list; give PCR 10 of {bank}, \
+             or PCR 0 to 9"
+        ));
+    }
+    let good = leads.unwrap_or(true) && aggregate.unwrap_or(true);
+    Ok(answer.good(doubts == 0 && compared && good))
 }
 
 /// The publishers of certificates in DER or PEM, or of keys in DER; `None` if none are given.
@@ -178,13 +184,13 @@ fn doubt(entry: &Entry<'_>, verdict: &Verdict) -> Option<String> {
         .map(|fault| fault.to_string())
 }
 
-/// The value of PCR 10 that the list leads to, and whether that is the one given.
+/// The value of PCR 10 that the list leads to, and whether that is the one given; `None` if none is.
 fn replayed(
     answer: Answer,
     log: &Log,
     asked: Option<HashAlgorithm>,
     given: &[Register],
-) -> (Answer, bool) {
+) -> (Answer, Option<bool>) {
     let held = given.iter().find(|register| {
         register.pcr == PCR && asked.is_none_or(|bank| bank == register.value.algorithm())
     });
@@ -192,7 +198,7 @@ fn replayed(
         let bank = asked.unwrap_or(HashAlgorithm::Sha256);
         let value = log.replay_pcr10(&AwsLc, bank);
         let answer = answer.line(format_args!("{bank} {PCR}  {}", value.to_hex()));
-        return (answer.with("bank", bank.name()).with("pcr10", value.to_hex()), true);
+        return (answer.with("bank", bank.name()).with("pcr10", value.to_hex()), None);
     };
     let bank = held.value.algorithm();
     let answer = answer.with("bank", bank.name());
@@ -206,7 +212,7 @@ fn replayed(
                 "the list does not lead to the given value of PCR 10: entries are missing, were \
                  added or changed, or the register is of another boot",
             );
-        return (answer, false);
+        return (answer, Some(false));
     };
     let way = match prefix.extension {
         Extension::Hashed => "",
@@ -228,11 +234,12 @@ fn replayed(
             "{} entries lead to the given value of PCR 10{behind}{way}",
             prefix.quoted
         ));
-    (answer, true)
+    (answer, Some(true))
 }
 
-/// Whether the list begins with the aggregate of the boot registers that were given.
-fn aggregate(answer: Answer, log: &Log, given: &[Register]) -> (Answer, bool) {
+/// Whether the list begins with the aggregate of the boot registers that were given; `None` if they
+/// do not tell.
+fn aggregate(answer: Answer, log: &Log, given: &[Register]) -> (Answer, Option<bool>) {
     let mut banks: BTreeMap<HashAlgorithm, (Pcrs, u32)> = BTreeMap::new();
     for register in given {
         let bank = register.value.algorithm();
@@ -244,19 +251,21 @@ fn aggregate(answer: Answer, log: &Log, given: &[Register]) -> (Answer, bool) {
     let known: Vec<&Pcrs> =
         banks.values().filter(|(_, seen)| seen & 0xFF == 0xFF).map(|(pcrs, _)| pcrs).collect();
     let first = log.get(0).filter(Entry::is_boot_aggregate);
-    let Some(first) = first.filter(|_| !known.is_empty()) else { return (answer, true) };
+    let Some(first) = first.filter(|_| !known.is_empty()) else { return (answer, None) };
     let (words, name, good) = match boot_aggregate(&AwsLc, &first, &known) {
         BootAggregate::Over { last } => {
-            (format!("the boot aggregate is that of PCR 0 to {last}"), "matches", true)
+            (format!("the boot aggregate is that of PCR 0 to {last}"), "matches", Some(true))
         }
         BootAggregate::WithoutTpm => {
-            ("the boot aggregate is zeros: IMA started without a TPM".into(), "without-tpm", false)
+            let words = "the boot aggregate is zeros: IMA started without a TPM";
+            (words.into(), "without-tpm", Some(false))
         }
         BootAggregate::Unknown => {
-            ("the boot aggregate is of a bank that was not given".into(), "unknown", true)
+            ("the boot aggregate is of a bank that was not given".into(), "unknown", None)
         }
         BootAggregate::Different => {
-            ("the boot aggregate is not that of the registers given".into(), "differs", false)
+            let words = "the boot aggregate is not that of the registers given";
+            (words.into(), "differs", Some(false))
         }
     };
     (answer.word(words).with("boot_aggregate", name), good)

@@ -141,5 +141,11 @@ fn told(mut answer: Answer, gathered: &Gathered) -> Answer {
             answer = answer.word(format_args!("  and {} more", count - first.len()));
         }
     }
-    answer.with("left_out", left_out)
+    let unchecked = gathered.not_checked();
+    if unchecked > 0 {
+        answer = answer.word(format_args!(
+            "{unchecked} files are taken as they lie there: their packages have no digests of them"
+        ));
+    }
+    answer.with("left_out", left_out).with("not_checked", unchecked)
 }

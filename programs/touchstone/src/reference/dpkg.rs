@@ -74,13 +74,17 @@ fn database(gathered: &mut Gathered, folder: &Path, take_changed: bool) -> Resul
         return Err(strange());
     }
     let diversions = diversions(&folder.join("diversions"));
+    let conffiles = conffiles(&folder.join("status"));
     for list in lists {
         let sums = md5sums(&list.with_extension("md5sums"));
+        // Of a package that is installed for several architectures: `libc6:amd64`.
         let package = list.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let name = package.split(':').next().unwrap_or_default();
         for path in files::read_text(&list, LARGE)?.lines() {
-            let place = diversions.get(path).filter(|(_, by)| *by != package);
+            let place = diversions.get(path).filter(|(_, by)| by != name);
             let place = place.map_or(path, |(place, _)| place.as_str());
-            let sum = sums.get(path.trim_start_matches('/')).map(String::as_str);
+            let sum = sums.get(path.trim_start_matches('/')).or_else(|| conffiles.get(path));
+            let sum = sum.map(String::as_str);
             file(gathered, root, place, sum, &package, take_changed)?;
         }
     }
@@ -108,6 +112,9 @@ fn file(
         return Ok(());
     }
     let content = root::read(&on_disk)?;
+    if sum.is_none() {
+        gathered.unchecked();
+    }
     let changed = sum.is_some_and(|sum| crate::answer::hex(&Md5::digest(&content)) != sum);
     if changed && !take_changed {
         gathered.leave_out(&path, "it was changed since it was installed");
@@ -124,6 +131,27 @@ fn md5sums(path: &Path) -> HashMap<String, String> {
         Some((path.to_owned(), sum.to_owned()))
     };
     text.lines().filter_map(line).collect()
+}
+
+/// The settings that packages brought, with their digests: no list of `md5sums` has them, `status` does.
+fn conffiles(path: &Path) -> HashMap<String, String> {
+    let text = fs::read_to_string(path).unwrap_or_default();
+    let mut found = HashMap::new();
+    let mut inside = false;
+    for line in text.lines() {
+        let Some(entry) = line.strip_prefix(' ').filter(|_| inside) else {
+            inside = line == "Conffiles:";
+            continue;
+        };
+        // ` PATH MD5`, and ` obsolete` or ` remove-on-upgrade` behind it. A path may hold spaces.
+        let entry = entry.trim_end_matches(" obsolete").trim_end_matches(" remove-on-upgrade");
+        if let Some((path, sum)) = entry.rsplit_once(' ')
+            && sum.len() == 32
+        {
+            found.insert(path.to_owned(), sum.to_owned());
+        }
+    }
+    found
 }
 
 /// Paths that lie elsewhere, because another package brings its own: where, and whose is there.

@@ -20,6 +20,7 @@ pub(super) struct Gathered {
     code: BTreeMap<String, Vec<Range>>,
     /// Why files were left out, and which.
     left_out: BTreeMap<&'static str, Vec<String>>,
+    unchecked: usize,
     octets: u64,
     progress: Progress,
 }
@@ -32,6 +33,7 @@ impl Gathered {
             files: BTreeMap::new(),
             code: BTreeMap::new(),
             left_out: BTreeMap::new(),
+            unchecked: 0,
             octets: 0,
             progress: Progress::new(),
         }
@@ -49,6 +51,16 @@ impl Gathered {
     /// A file that is left out, and why.
     pub(super) fn leave_out(&mut self, path: &str, why: &'static str) {
         self.left_out.entry(why).or_default().push(path.to_owned());
+    }
+
+    /// A file that is taken as it lies there, because its package has no digest of it.
+    pub(super) const fn unchecked(&mut self) {
+        self.unchecked += 1;
+    }
+
+    /// How many files nothing was compared with.
+    pub(super) const fn not_checked(&self) -> usize {
+        self.unchecked
     }
 
     /// A file by its content; of a program also the code.

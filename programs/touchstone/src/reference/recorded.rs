@@ -33,7 +33,7 @@ pub(super) fn take(
     let key = read(ak, SMALL, tpm2_tools::attestation_key)?;
     let (attest, signature) = (files::read(quote, SMALL)?, files::read(signature, SMALL)?);
     let log = |path: &Path| read(path, LARGE, |octets| Ok(EventLog::decode(octets)?));
-    let list = |path: &Path| read(path, LARGE, |octets| Ok(ima::Log::decode(octets)?));
+    let list = |path: &Path| read(path, LARGE, |octets| Ok(files::ima_list(octets)?));
     let recorded = Recorded {
         attest: &attest,
         signature: &signature,
