@@ -29,7 +29,7 @@ pub use error::{Error, Refusal};
 pub use message::{FailInfo, MessageType, Nonce, Transaction};
 pub use reply::{Reply, Replying, read_reply};
 pub use request::{Asked, Body, CHALLENGE_PASSWORD, Requester, Sent, challenge, read_request};
-pub use server::{Challenges, Owner, answer_to, draw_challenge, respond};
+pub use server::{answer_to, draw_challenge};
 
 /// The media type of messages (RFC 8894 §4.3).
 pub const MESSAGE_TYPE: &str = "application/x-pki-message";

@@ -8,6 +8,7 @@
     reason = "the peers are programs of their own, with sockets and files"
 )]
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
@@ -21,10 +22,10 @@ use touchstone_engine::{Answer, AskKind, Engine, Instant, Output, Path as Way};
 use touchstone_enroll::exchange::{self as ex, Headers, Limits, Message, Method};
 use touchstone_enroll::scep::client::{self, ClientSetup, Meaning};
 use touchstone_enroll::scep::{
-    Asked, Body, CHALLENGE_PASSWORD, Capabilities, Challenges, Enrolment, Error, FailInfo,
-    MessageType, Operation, Owner, Progress, Refusal, Reply, Replying, Requester, Server,
-    Transaction, ca_certificates, encode_ca_certificates, encode_next_ca_certificates,
-    next_ca_certificates, read_reply, read_request, respond,
+    Asked, Body, CHALLENGE_PASSWORD, Capabilities, Enrolment, Error, FailInfo, MessageType,
+    Operation, Progress, Refusal, Reply, Replying, Requester, Server, Transaction, answer_to,
+    ca_certificates, draw_challenge, encode_ca_certificates, encode_next_ca_certificates,
+    next_ca_certificates, read_reply, read_request,
 };
 use touchstone_peers::{attempt, corpus, files};
 use touchstone_sim::{Side, laws};
@@ -75,13 +76,20 @@ fn csr(key: &SoftSigner, challenge: Option<&str>) -> CertificateRequest {
 struct Desk {
     /// Whether anybody is let in, and certificates for one key are the same each time.
     open: bool,
-    challenges: Challenges,
+    challenges: BTreeSet<String>,
     delay: usize,
     waiting: Vec<(Transaction, CertificateRequest)>,
     issued: Vec<Certificate>,
 }
 
 impl Desk {
+    /// A challenge that is good once.
+    fn invite(&mut self) -> String {
+        let challenge = draw_challenge(&AwsLc).unwrap();
+        self.challenges.insert(challenge.clone());
+        challenge
+    }
+
     fn issue(&mut self, request: &CertificateRequest) -> Reply {
         let same = |it: &&Certificate| self.open && it.spki_der() == request.spki_der();
         if let Some(certificate) = self.issued.iter().find(same).cloned() {
@@ -98,14 +106,12 @@ impl Desk {
     fn no(info: FailInfo, text: &str) -> Reply {
         Reply::Failed { info, text: Some(text.into()) }
     }
-}
 
-impl Owner for Desk {
     fn answer(&mut self, asked: &Asked) -> Reply {
         match &asked.body {
             Body::Enrol(request) => {
                 let challenge = asked.challenge().unwrap_or_default();
-                if !self.open && !self.challenges.redeem(&AwsLc, &challenge, now()) {
+                if !self.open && !self.challenges.remove(&challenge) {
                     return Self::no(FailInfo::BadRequest, "no such challenge is open");
                 }
                 if self.delay > 0 {
@@ -141,7 +147,9 @@ impl Owner for Desk {
 
 fn answer(desk: &mut Desk, message: &[u8]) -> Result<Vec<u8>, Error> {
     let by = Replying { certificate: &CA.certificate, key: &CA.key };
-    respond(&AwsLc, message, &by, &CA.opens, desk, now())
+    let asked = read_request(&AwsLc, message, by.certificate, &CA.opens)?;
+    let reply = desk.answer(&asked);
+    answer_to(&AwsLc, &asked, &reply, &by, now())
 }
 
 fn enrolment<'a>(ca: &'a [Certificate], challenge: &str) -> Enrolment<'a> {
@@ -152,7 +160,7 @@ fn enrolment<'a>(ca: &'a [Certificate], challenge: &str) -> Enrolment<'a> {
 #[test]
 fn a_client_enrols_waits_renews_and_asks_for_lists() {
     let (mut desk, ca) = (Desk { delay: 2, ..Desk::default() }, [CA.certificate.clone()]);
-    let challenge = desk.challenges.issue(&AwsLc, now(), now() + 60).unwrap();
+    let challenge = desk.invite();
     let mut client = enrolment(&ca, &challenge);
     let mut pending = 0;
     let certificate = loop {
@@ -228,7 +236,7 @@ fn refusal<T: std::fmt::Debug>(said: Result<T, Error>) -> &'static str {
 #[test]
 fn every_wrong_reply_is_told_and_changes_nothing() {
     let (mut desk, ca) = (Desk::default(), [CA.certificate.clone()]);
-    let challenge = desk.challenges.issue(&AwsLc, now(), now() + 60).unwrap();
+    let challenge = desk.invite();
     let mut client = enrolment(&ca, &challenge);
     let first = client.next(&AwsLc, now()).unwrap();
     let asked = read_request(&AwsLc, &first, &CA.certificate, &CA.opens).unwrap();
@@ -292,14 +300,9 @@ fn every_wrong_request_is_told() {
     assert_eq!(refusal(answer(&mut desk, &strayed.message)), "cms.refused.not-a-recipient");
     assert_eq!(refusal(answer(&mut desk, b"noise")), "cms.malformed");
     assert_eq!(refusal(answer(&mut desk, &vec![0x30; 2 << 20])), "scep.refused.too-long");
-
-    // Challenges run out, and there are only so many.
-    let mut challenges = Challenges::default();
-    let one = challenges.issue(&AwsLc, 100, 160).unwrap();
-    assert!(!challenges.redeem(&AwsLc, &one, 161));
-    let two = challenges.issue(&AwsLc, 100, 160).unwrap();
-    assert!(!challenges.redeem(&AwsLc, &two.to_lowercase(), 120));
-    assert!(challenges.redeem(&AwsLc, &two, 120) && !challenges.redeem(&AwsLc, &two, 120));
+    // No two challenges are alike, and nobody guesses one: 130 bits.
+    let drawn: BTreeSet<String> = (0..100).map(|_| draw_challenge(&AwsLc).unwrap()).collect();
+    assert!(drawn.len() == 100 && drawn.iter().all(|one| one.len() == 26));
 }
 
 #[test]
@@ -500,7 +503,7 @@ fn strongswan_enrols_polls_and_renews_and_is_refused_with_a_used_challenge() {
     let next = SoftSigner::generate(SignatureAlgorithm::RsaPkcs1Sha256).unwrap();
     std::fs::write(dir.join("next.key"), next.to_pkcs8_pem().as_bytes()).unwrap();
     let mut desk = Desk { delay: 2, ..Desk::default() };
-    let challenge = desk.challenges.issue(&AwsLc, now(), now() + 600).unwrap();
+    let challenge = desk.invite();
     let (url, told) = serve(desk);
     let enrol = |key: &str, extra: &str| {
         let line = format!(

@@ -269,3 +269,8 @@ pub fn chain(ldevid: &Ldevid) -> Result<Vec<Certificate>, Error> {
     Certificate::from_pem(ldevid.chain.as_bytes())
         .map_err(|error| Error::certificate(&ldevid.key, &error))
 }
+
+/// The same in DER.
+pub fn chain_der(ldevid: &Ldevid) -> Result<Vec<Vec<u8>>, Error> {
+    Ok(chain(ldevid)?.iter().map(|one| one.der().to_vec()).collect())
+}

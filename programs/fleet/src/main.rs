@@ -50,12 +50,11 @@ struct Arguments {
     /// The configuration file
     #[arg(long, global = true, default_value = "/etc/touchstone/fleet.toml")]
     config: PathBuf,
-    /// Check the configuration, every file it names, the database and other CAs, and end
-    #[arg(long)]
-    check: bool,
-    /// With --check: connect to nobody
-    #[arg(long, requires = "check")]
-    offline: bool,
+    /// Check the configuration, every file it names, the database and other CAs, and end; `files` connects
+    /// to nobody
+    #[arg(long, value_name = "WHAT", num_args = 0..=1, require_equals = true,
+          default_missing_value = "all")]
+    check: Option<Looked>,
     /// Print a configuration with every default and end
     #[arg(long)]
     print_default: bool,
@@ -67,6 +66,15 @@ struct Arguments {
     log: LevelFilter,
     #[command(subcommand)]
     command: Option<Command>,
+}
+
+/// What a check looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Looked {
+    /// Files, the database, other CAs
+    All,
+    /// Files
+    Files,
 }
 
 #[derive(Subcommand)]
@@ -183,8 +191,8 @@ fn main() -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
-    if arguments.check {
-        return check(&config, &arguments);
+    if let Some(at) = arguments.check {
+        return check(&config, at, arguments.json);
     }
     match act(&arguments, config) {
         Ok(()) => ExitCode::SUCCESS,
@@ -207,14 +215,14 @@ fn read(path: &Path) -> Result<Config, String> {
     config::read(&shown.to_string(), &text, base).map_err(|faults| faults.to_string())
 }
 
-fn check(config: &Config, arguments: &Arguments) -> ExitCode {
+fn check(config: &Config, at: Looked, json: bool) -> ExitCode {
     let mut faults = match Trust::load(&config.trust, &config.tenant) {
         Ok(trust) => check::files(config, &trust),
         Err(faults) => faults,
     };
     let mut code = if faults.is_empty() { 0 } else { USAGE };
     // Whoever lacks a password is refused, which says nothing more.
-    if faults.is_empty() && !arguments.offline {
+    if faults.is_empty() && at == Looked::All {
         faults = commands::waited(async { Ok(check::connections(config).await) })
             .unwrap_or_else(|error| vec![error]);
         code = if faults.is_empty() { 0 } else { COULD_NOT_TELL };
@@ -223,7 +231,7 @@ fn check(config: &Config, arguments: &Arguments) -> ExitCode {
         eprintln!("fleet: {fault}");
     }
     let words: Vec<String> = faults.iter().map(ToString::to_string).collect();
-    if arguments.json {
+    if json {
         answer("touchstone.fleet.check/1", &serde_json::json!({ "faults": words }));
     } else if faults.is_empty() {
         println!("the configuration is good");

@@ -16,7 +16,7 @@ use touchstone_peers::{BouncyCastle, Postgres};
 
 fn checked(lab: &Lab, config: &str, arguments: &[&str]) -> (Option<i32>, String) {
     std::fs::write(lab.path("other.toml"), config).unwrap();
-    let arguments = [&["--check", "--config", "other.toml"], arguments].concat();
+    let arguments = [&["--config", "other.toml"], arguments].concat();
     let out = std::process::Command::new(env!("CARGO_BIN_EXE_touchstone-fleet"))
         .current_dir(lab.dir.path())
         .args(arguments)
@@ -49,7 +49,7 @@ fn a_check_says_which_database_and_which_ca_do_not_answer_and_changes_nothing() 
     let database = |url: &str| format!("[database]\nurl = \"{url}\"\n");
     let (there, ca) = (server.url("fleet"), upstream(&other.est, "ca.pem", "ca.pem"));
     let good = format!("{base}{}{ca}", database(&there));
-    assert_eq!(checked(&lab, &good, &[]), (Some(0), String::new()));
+    assert_eq!(checked(&lab, &good, &["--check"]), (Some(0), String::new()));
     assert!(!lab.path("unmade").exists());
     let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
     assert_eq!(server.psql("fleet", tables).trim(), "0");
@@ -57,32 +57,33 @@ fn a_check_says_which_database_and_which_ca_do_not_answer_and_changes_nothing() 
     // Each by itself, and both at once.
     let (missing, wrong) =
         (server.url("fleets"), upstream(&other.est, "endorsement-roots.pem", "ca.pem"));
-    let (status, words) = checked(&lab, &format!("{base}{}{wrong}", database(&missing)), &[]);
+    let (status, words) =
+        checked(&lab, &format!("{base}{}{wrong}", database(&missing)), &["--check"]);
     assert_eq!(status, Some(3), "{words}");
     assert!(words.contains("createdb"), "{words}");
     assert!(words.contains("`corporate` at https://127.0.0.1:"), "{words}");
     let stranger = upstream(&other.est, "ca.pem", "endorsement-roots.pem");
-    let (status, words) = checked(&lab, &format!("{base}{stranger}"), &[]);
+    let (status, words) = checked(&lab, &format!("{base}{stranger}"), &["--check"]);
     assert!(status == Some(3) && words.contains("corporate"), "{words}");
     assert!(words.contains("none of the CA's certificates is the expected one"), "{words}");
     other.kill();
-    let (status, words) = checked(&lab, &good, &[]);
+    let (status, words) = checked(&lab, &good, &["--check"]);
     assert!(status == Some(3) && words.contains("is not there"), "{words}");
     assert!(!words.contains("database"), "{words}");
-    assert_eq!(checked(&lab, &good, &["--offline"]).0, Some(0), "files alone");
+    assert_eq!(checked(&lab, &good, &["--check=files"]).0, Some(0), "files alone");
 
     // A database of a later program, and one that may not be written.
     server.psql(
         "fleet",
         "CREATE TABLE store_schema (version BIGINT); INSERT INTO store_schema VALUES (999)",
     );
-    let (status, words) = checked(&lab, &format!("{base}{}", database(&there)), &[]);
+    let (status, words) = checked(&lab, &format!("{base}{}", database(&there)), &["--check"]);
     assert!(status == Some(3) && words.contains("run the newer program"), "{words}");
     let own = base.replace("\"unmade\"", "\"state\"");
-    assert_eq!(checked(&lab, &own, &[]).0, Some(0), "beside a fleet that runs");
+    assert_eq!(checked(&lab, &own, &["--check"]).0, Some(0), "beside a fleet that runs");
     std::fs::create_dir(lab.path("broken")).unwrap();
     std::fs::write(lab.path("broken/fleet.db"), "this is no database, and long enough to tell")
         .unwrap();
-    let (status, words) = checked(&lab, &base.replace("\"unmade\"", "\"broken\""), &[]);
+    let (status, words) = checked(&lab, &base.replace("\"unmade\"", "\"broken\""), &["--check"]);
     assert!(status == Some(3) && words.contains("database"), "{words}");
 }

@@ -274,8 +274,8 @@ fn two_other_cas_may_give_the_same_serial_number() {
         let (status, head, body) = pump.ask(&lab, &format!("{path}/simpleenroll"), "CN=pump-3");
         assert_eq!(status, 200, "{path}: {head}{}", String::from_utf8_lossy(&body));
         let issued = est::decode_enrolled(est::ENROLLED_TYPE, &body, pump.key.spki_der()).unwrap();
-        let held = write_pem(&lab.path(&format!("held-{path}")), &[&issued], &pump.key);
-        (issued, Pump { identity: held, key: SoftSigner::generate(P256).unwrap() })
+        let mine = write_pem(&lab.path(&format!("held-{path}")), &[&issued], &pump.key);
+        (issued, Pump { identity: mine, key: SoftSigner::generate(P256).unwrap() })
     });
     let [(first, north), (second, south)] = got;
     assert_eq!((first.serial(), first.issuer()), (second.serial(), second.issuer()));

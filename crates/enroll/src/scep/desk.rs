@@ -3,7 +3,7 @@
 //!
 //! Messages are opened and answered by the owner, who has the keys: the question of an
 //! [`AskKind::Issue`] is a message as it came, whose signature is good; the answer is the reply
-//! ([`respond`](crate::scep::respond), [`answer_to`](crate::scep::answer_to)).
+//! ([`read_request`](crate::scep::read_request), [`answer_to`](crate::scep::answer_to)).
 
 use crate::exchange::{Answering, Limits, Method, Request, Response, Service, Step};
 use crate::scep::request::unopened;

@@ -43,8 +43,6 @@ pub enum Refusal {
     TwoCertificates,
     /// No certificate of the CA can be encrypted to.
     NoEncryptionKey,
-    /// As many challenges are open as may be.
-    TooManyChallenges,
     /// The CA does not say that it can do AES and SHA-256 (RFC 8894 §3.5.2).
     WeakCa,
 }
@@ -76,7 +74,6 @@ impl Refusal {
             Self::NoCertificate => "scep.refused.no-certificate",
             Self::TwoCertificates => "scep.refused.two-certificates",
             Self::NoEncryptionKey => "scep.refused.no-encryption-key",
-            Self::TooManyChallenges => "scep.refused.too-many-challenges",
             Self::WeakCa => "scep.refused.weak-ca",
         }
     }
@@ -107,7 +104,6 @@ impl fmt::Display for Refusal {
             Self::NoCertificate => "the reply holds no certificate for this key",
             Self::TwoCertificates => "the reply holds two certificates for this key",
             Self::NoEncryptionKey => "the CA has no certificate that can be encrypted to",
-            Self::TooManyChallenges => "too many challenges are open",
             Self::WeakCa => "the CA does not offer AES and SHA-256",
         })
     }

@@ -401,7 +401,7 @@ impl Keeper {
     fn signatory(&self) -> Result<(String, Vec<Vec<u8>>), keys::Error> {
         let held = lock(&self.known).ldevid.clone();
         match held {
-            Some(held) => Ok((held.key.clone(), self.fleet_chain(&held)?)),
+            Some(held) => Ok((held.key.clone(), ldevid::chain_der(&held)?)),
             None => Ok((IDEVID.to_owned(), self.keys.maker_chain()?)),
         }
     }

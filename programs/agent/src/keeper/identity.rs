@@ -28,8 +28,8 @@ impl Keeper {
         let chain = match key {
             Key::Maker => self.keys.maker_chain()?,
             Key::Fleet => {
-                let ldevid = lock(&self.known).ldevid.clone().ok_or(keys::Error::NoCertificate)?;
-                self.fleet_chain(&ldevid)?
+                let held = lock(&self.known).ldevid.clone().ok_or(keys::Error::NoCertificate)?;
+                ldevid::chain_der(&held)?
             }
         };
         let algorithm = self.keys.signer(&self.key(key)?)?.algorithm().name().to_owned();
@@ -52,11 +52,6 @@ impl Keeper {
                 Ok(known.ldevid.as_ref().ok_or(keys::Error::NoCertificate)?.key.clone())
             }
         }
-    }
-
-    /// The fleet's certificate with those of its issuers, in DER.
-    pub(super) fn fleet_chain(&self, ldevid: &ldevid::Ldevid) -> Result<Vec<Vec<u8>>, keys::Error> {
-        Ok(ldevid::chain(ldevid)?.iter().map(|one| one.der().to_vec()).collect())
     }
 
     /// Makes a certificate request: for the key that is certified, or for a new one that the

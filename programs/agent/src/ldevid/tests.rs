@@ -396,9 +396,9 @@ fn what_the_network_loses_is_asked_for_again_by_the_same_request() {
 fn a_request_that_is_put_off_is_sent_again_as_it_was_also_after_a_restart() {
     let (vault, mut fleet) = prepared(From::Nothing);
     fleet.later = (2, 900);
-    assert_eq!(enrol(&vault, &mut fleet, START), Came::Later(Duration::from_secs(900)));
+    assert_eq!(enrol(&vault, &mut fleet, START), Came::Later(Duration::from_mins(15)));
     let asked = vault.0.borrow().requested.clone();
-    assert_eq!(enrol(&vault, &mut fleet, START + 900), Came::Later(Duration::from_secs(900)));
+    assert_eq!(enrol(&vault, &mut fleet, START + 900), Came::Later(Duration::from_mins(15)));
     assert_eq!(vault.restart(), None);
     assert_eq!(vault.0.borrow().requested, asked, "it goes on");
     assert_eq!(enrol(&vault, &mut fleet, START + 1800), Came::Certificate);

@@ -154,8 +154,9 @@ impl Judge {
             return Ok(None);
         }
         let device = match self.identify(peer).await?.person {
-            Person::Made(Some(device)) | Person::Enrolled(device, _) => *device,
-            Person::Holder(Some(device), _) => *device,
+            Person::Made(Some(device))
+            | Person::Enrolled(device, _)
+            | Person::Holder(Some(device), _) => *device,
             _ => return Err(judged("est.device.unknown", "onboard the device first")),
         };
         self.challenges.make(&device, profile, clock::now()).map(Some)
@@ -241,11 +242,11 @@ impl Judge {
             self.authority.issue(profile, subject, names, wanted.spki, lifetime).await?
         };
         let (row, bound) = (issued.row(device.as_deref()), profile.verdict);
-        let (serial, issuer) = (row.serial.clone(), row.issuer.clone());
+        let (serial, ca) = (row.serial.clone(), row.issuer.clone());
         let added = self.store.call(move |db| db.add_requested(&row, bound, since, clock::now()));
         let added = added.await.inspect_err(|error| {
             // The next request is signed anew; whoever looks for this one finds it here.
-            tracing::error!(%error, serial, issuer, "signed, and neither recorded nor handed out");
+            tracing::error!(%error, serial, ca, "signed, and neither recorded nor handed out");
         })?;
         match added {
             Added::Now => Ok(issued.certificate),

@@ -612,10 +612,10 @@ fn only(
     match (found.pop(), found.as_slice()) {
         (Some(row), []) => Ok(row),
         (Some(row), others) => {
-            let names: Vec<String> = others.iter().map(named).chain([named(&row)]).collect();
+            let all: Vec<String> = others.iter().map(named).chain([named(&row)]).collect();
             Err(Error::Conflict(format!(
                 "several CAs gave the number {serial}: {}; say whose is meant (`--issuer`)",
-                names.join(", ")
+                all.join(", ")
             )))
         }
         (None, _) => Err(Error::Unknown { what: "certificate", name: serial.to_owned() }),
