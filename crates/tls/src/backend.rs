@@ -43,14 +43,15 @@ pub(crate) fn check_dns_name(name: &str) -> Result<(), ConfigError> {
 
 pub(crate) fn client_config(setup: ClientSetup) -> Result<ClientConfig, ConfigError> {
     let provider = provider();
+    let believed = |who| Arc::new(Believed { provider: Arc::clone(&provider), who });
     let verifier: Arc<dyn ServerCertVerifier> = if setup.provisional {
-        Arc::new(Provisional(Arc::clone(&provider)))
+        believed(Who::Anybody)
     } else {
         let roots = roots(&setup.roots)?;
         let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider));
         let verifier = verifier.build().map_err(|_| ConfigError::NoRoots)?;
         match setup.status {
-            Some(status) => Arc::new(WithStatus { verifier, status }),
+            Some(status) => believed(Who::Known { verifier, status }),
             None => verifier,
         }
     };
@@ -70,59 +71,21 @@ pub(crate) fn client_config(setup: ClientSetup) -> Result<ClientConfig, ConfigEr
     Ok(Arc::new(config))
 }
 
-/// RFC 7030 §4.1.1: whoever answers. That it holds the key of what it shows is all that is seen.
-struct Provisional(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Provisional {
-    fn verify_server_cert(
-        &self,
-        _leaf: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &rustls::pki_types::ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &rustls::DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &rustls::DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+/// Which server is believed. That it holds the key of what it shows is looked at in either case, by the
+/// library.
+struct Believed {
+    provider: Arc<CryptoProvider>,
+    who: Who,
 }
 
-impl fmt::Debug for Provisional {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Provisional")
-    }
+enum Who {
+    /// RFC 7030 §4.1.1: whoever answers.
+    Anybody,
+    /// Whom the library's verifier knows, and the client's question about status is content with.
+    Known { verifier: Arc<WebPkiServerVerifier>, status: Arc<dyn StatusCheck> },
 }
 
-/// The library's verifier, and then the client's question about status.
-struct WithStatus {
-    verifier: Arc<WebPkiServerVerifier>,
-    status: Arc<dyn StatusCheck>,
-}
-
-impl ServerCertVerifier for WithStatus {
+impl ServerCertVerifier for Believed {
     fn verify_server_cert(
         &self,
         leaf: &CertificateDer<'_>,
@@ -131,9 +94,12 @@ impl ServerCertVerifier for WithStatus {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        let Who::Known { verifier, status } = &self.who else {
+            return Ok(ServerCertVerified::assertion());
+        };
         // It looks at no response itself: it was given no way to judge one.
         let verified =
-            self.verifier.verify_server_cert(leaf, intermediates, name, ocsp_response, now)?;
+            verifier.verify_server_cert(leaf, intermediates, name, ocsp_response, now)?;
         let certificates: Vec<&[u8]> =
             std::iter::once(leaf).chain(intermediates).map(AsRef::as_ref).collect();
         let shown = Shown {
@@ -141,7 +107,7 @@ impl ServerCertVerifier for WithStatus {
             ocsp_response: (!ocsp_response.is_empty()).then_some(ocsp_response),
             at: now.as_secs(),
         };
-        match self.status.check(&shown) {
+        match status.check(&shown) {
             Ok(()) => Ok(verified),
             Err(StatusFault::Revoked) => {
                 Err(rustls::Error::InvalidCertificate(CertificateError::Revoked))
@@ -158,7 +124,8 @@ impl ServerCertVerifier for WithStatus {
         certificate: &CertificateDer<'_>,
         signature: &rustls::DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls12_signature(message, certificate, signature)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -167,17 +134,21 @@ impl ServerCertVerifier for WithStatus {
         certificate: &CertificateDer<'_>,
         signature: &rustls::DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls13_signature(message, certificate, signature)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
-impl fmt::Debug for WithStatus {
+impl fmt::Debug for Believed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("WithStatus")
+        f.write_str(match self.who {
+            Who::Anybody => "Believed(Anybody)",
+            Who::Known { .. } => "Believed(Known)",
+        })
     }
 }
 
