@@ -9,12 +9,14 @@ mod crl;
 mod keys;
 mod profile;
 mod responder;
+mod roots;
 mod upstream;
 
 pub use crl::Published;
 pub use keys::CaKey;
 pub use profile::{Claimant, DEVICE, Misfit, Profile, WARNED};
 pub use responder::Status;
+pub use roots::signs_elsewhere;
 pub use upstream::{Declined, UPSTREAM, Upstream, Wanted};
 
 use crate::config::{CaSettings, Config, CrlSettings, OcspListener};
@@ -23,6 +25,7 @@ use crate::store::NewCertificate;
 use crate::{Error, clock};
 use crl::Lists;
 use responder::Delegates;
+use roots::{Fallen, Offline};
 use std::net::IpAddr;
 use touchstone_appraise::Confirmation;
 use touchstone_certs::issue::{Kind, Template};
@@ -40,6 +43,11 @@ pub struct Authority {
     /// The one in force, and those before it.
     roots: Vec<Certificate>,
     links: Vec<Certificate>,
+    /// Roots that sign here: they tell what became of the CAs below them, as issuing CAs do.
+    signing: Vec<Issuing>,
+    /// Roots that sign elsewhere.
+    offline: Vec<Offline>,
+    fallen: Fallen,
     /// The one that issues, and others that answer for what they issued.
     issuing: Vec<Issuing>,
     upstreams: Vec<Upstream>,
@@ -47,9 +55,10 @@ pub struct Authority {
     ocsp: OcspListener,
     crl: CrlSettings,
     lists: Lists,
+    state: StateDir,
 }
 
-/// An issuing CA.
+/// An issuing CA, or a root that signs here.
 pub struct Issuing {
     /// Its name in the configuration.
     pub name: String,
@@ -147,19 +156,33 @@ impl Authority {
             roots.push(chain::root(state, &config.name, ca, keys.next().flatten()).await?);
         }
         let links = chain::links(state, &roots).await?;
+        let status = chain::Where { crl: &config.crl, ocsp: &config.ocsp };
         let mut issuing = Vec::new();
         for ca in &settings.issuing {
             let key = keys.next().flatten().ok_or(Error::Closed)?;
-            issuing.push(chain::issuing(state, &config.name, ca, key, &roots, &links).await?);
+            issuing
+                .push(chain::issuing(state, &config.name, ca, key, &roots, &links, status).await?);
         }
         let mut upstreams = Vec::new();
         for upstream in &settings.upstreams {
             upstreams.push(Upstream::open(upstream, &elements).await?);
         }
+        let certificates = roots.iter().map(|root| root.certificate.clone()).collect();
+        let (mut signing, mut offline) = (Vec::new(), Vec::new());
+        for root in roots {
+            match root.key {
+                Some(key) => signing.push(Issuing::new(&root.name, root.certificate, key, false)),
+                None => offline.push(Offline::new(&root.name, root.certificate)),
+            }
+        }
         Ok(Self {
             upstreams,
-            roots: roots.into_iter().map(|root| root.certificate).collect(),
+            roots: certificates,
             links,
+            signing,
+            offline,
+            fallen: Fallen::default(),
+            state: state.clone(),
             issuing,
             profiles: profile::all(settings)?,
             ocsp: config.ocsp.clone(),
@@ -189,9 +212,22 @@ impl Authority {
         self.upstreams.iter().find(|upstream| upstream.name == name)
     }
 
+    /// Whoever signs here: roots, then issuing CAs.
+    fn signers(&self) -> impl Iterator<Item = &Issuing> {
+        self.signing.iter().chain(&self.issuing)
+    }
+
+    /// The certificate of the CA of that name, root or not.
+    pub fn certificate_of(&self, name: &str) -> Option<&Certificate> {
+        let here = self.signers().map(|ca| (&ca.name, &ca.certificate));
+        let elsewhere = self.offline.iter().map(|root| (&root.name, &root.certificate));
+        here.chain(elsewhere).find(|(known, _)| *known == name).map(|(_, found)| found)
+    }
+
     /// Everything that a client needs to believe a certificate of ours (RFC 7030 §4.1.3).
     pub fn certificates(&self) -> Vec<Certificate> {
-        let issuing = self.issuing.iter().map(|ca| &ca.certificate);
+        let issuing = self.issuing.iter().filter(|ca| !self.is_revoked(ca));
+        let issuing = issuing.map(|ca| &ca.certificate);
         issuing.chain(&self.roots).chain(&self.links).cloned().collect()
     }
 
@@ -219,7 +255,7 @@ impl Authority {
         let Some(first) = self.issuing.first().filter(|_| !next.is_empty()) else {
             return Ok(None);
         };
-        next.extend(self.roots.iter().cloned());
+        next.extend(self.roots.iter().chain(&self.links).cloned());
         let (certificate, key) = (first.certificate.clone(), first.key.waiting());
         // It may be an element that signs.
         let signed = tokio::task::spawn_blocking(move || {
@@ -242,13 +278,21 @@ impl Authority {
 
     /// The certificates of the CA itself, as they are recorded.
     pub fn own(&self) -> Vec<Issued> {
-        let root = self.roots.first().map(|root| sha256_hex(root.spki_der())).unwrap_or_default();
-        let own = |certificate: &Certificate, profile: &str| Issued {
-            certificate: certificate.clone(),
-            what: For::Authority,
-            profile: profile.to_owned(),
-            issuer: root.clone(),
-            crl: String::new(),
+        let own = |certificate: &Certificate, profile: &str| {
+            // The root that signed it, and the list of that root.
+            let here = self.signing.iter().map(|root| (&root.name, &root.certificate));
+            let elsewhere = self.offline.iter().map(|root| (&root.name, &root.certificate));
+            let by = here.chain(elsewhere).find(|(_, root)| {
+                certificate.issuer_der() == root.subject_der()
+                    && certificate.verify_signature(&AwsLc, root.spki_der()).is_ok()
+            });
+            Issued {
+                certificate: certificate.clone(),
+                what: For::Authority,
+                profile: profile.to_owned(),
+                issuer: by.map(|(_, root)| sha256_hex(root.spki_der())).unwrap_or_default(),
+                crl: by.map(|(name, _)| name.clone()).unwrap_or_default(),
+            }
         };
         let roots = self.roots.iter().map(|root| own(root, "root"));
         let links = self.links.iter().map(|link| own(link, "link"));
@@ -278,6 +322,12 @@ impl Authority {
         if issuing.certificate.not_after() <= now {
             let words =
                 format!("the issuing CA `{}` is over; put a new one above it", issuing.name);
+            return Err(Error::Conflict(words));
+        }
+        if self.is_revoked(issuing) {
+            let name = &issuing.name;
+            let words =
+                format!("the root has revoked the issuing CA `{name}`; put a new one above it");
             return Err(Error::Conflict(words));
         }
         let backdated = now.saturating_sub(BACKDATED.min(lifetime / 10));

@@ -1,6 +1,6 @@
 //! What the program does beside serving: make the state, issue certificates by hand, show keys.
 
-use crate::authority::{Authority, For, alternative_name, common_name};
+use crate::authority::{Authority, For, alternative_name, common_name, signs_elsewhere};
 use crate::config::{CaSettings, Config};
 use crate::console::secret;
 use crate::judge::public_key_pem;
@@ -184,6 +184,14 @@ pub fn revoke_certificate(
     let state = StateDir::open(&config.state_dir)?;
     let mut db = Db::of(&config.database, &state.database(), &config.tenant)?;
     let serial = serial.to_lowercase();
+    let row = db.only(&serial, issuer, clock::now())?;
+    if let Some(root) = signs_elsewhere(&state, &config.authority, &row.issuer)? {
+        return Err(Error::Conflict(format!(
+            "the root `{root}` is offline; revoke it there with `touchstone ca revoke`, and put the \
+             list that `touchstone ca crl` signs to {}",
+            state.file(&format!("{root}.crl")).display()
+        )));
+    }
     let row = db.revoke_certificate(&serial, issuer, reason.name(), clock::now())?;
     Ok(Revoked { serial, subject: row.subject, reason: reason.name().to_owned() })
 }

@@ -109,6 +109,8 @@ fn issue(asked: &IssueCa) -> Answered {
         .with_names(request.alternative_names().to_vec())
         .with_crls(&urls);
     template.ocsp_url.clone_from(&asked.ocsp_url);
+    template.issuer_url.clone_from(&asked.issuer_url);
+    template.delta_crl_urls.clone_from(&asked.delta_crl_url);
     let issuer = Issuer::new(&ca.certificate, &ca.key).map_err(failed)?;
     let certificate = template.issue(&AwsLc, &issuer, request.spki_der()).map_err(failed)?;
     ca.records.add(Record::Issued {

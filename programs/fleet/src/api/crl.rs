@@ -35,12 +35,10 @@ async fn certificate(
     headers: HeaderMap,
 ) -> Response {
     let name = file.strip_suffix(".cer").unwrap_or_default();
-    let Some(ca) = fleet.authority.issuing().iter().find(|ca| ca.name == name) else {
-        return missing();
-    };
-    let (from, day) = (ca.certificate.not_before(), 86400);
+    let Some(ca) = fleet.authority.certificate_of(name) else { return missing() };
+    let (from, day) = (ca.not_before(), 86400);
     let until = clock::now().saturating_add(day);
-    answer(&headers, ca.certificate.der(), "application/pkix-cert", from, day, until)
+    answer(&headers, ca.der(), "application/pkix-cert", from, day, until)
 }
 
 fn answer(

@@ -2,7 +2,7 @@
 
 use super::keys::CaKey;
 use super::{BACKDATED, Issuing};
-use crate::config::{CaSettings, IssuingSettings};
+use crate::config::{CaSettings, CrlSettings, IssuingSettings, OcspListener};
 use crate::state::StateDir;
 use crate::{Error, clock};
 use touchstone_certs::issue::{Kind, Template};
@@ -11,9 +11,38 @@ use touchstone_crypto_awslc::AwsLc;
 
 /// A root, and its key unless that is offline.
 pub(super) struct Root {
-    name: String,
+    pub(super) name: String,
     pub(super) certificate: Certificate,
-    key: Option<CaKey>,
+    pub(super) key: Option<CaKey>,
+}
+
+/// Where it can be learned what became of an issuing CA.
+#[derive(Clone, Copy)]
+pub(super) struct Where<'a> {
+    pub(super) crl: &'a CrlSettings,
+    pub(super) ocsp: &'a OcspListener,
+}
+
+impl Where<'_> {
+    /// In the certificate of a CA below that root (RFC 5280 §4.2.1.13, §4.2.2.1).
+    fn tell(self, mut template: Template, root: &Root) -> Template {
+        if let Some(url) = self.crl.url_of(&root.name) {
+            template = template.with_crls(&[&url]);
+            // What is brought from elsewhere has no deltas, and no delegate.
+            let delta = self.crl.delta_url_of(&root.name).filter(|_| root.key.is_some());
+            template.delta_crl_urls.extend(delta);
+        }
+        template.issuer_url = self.crl.issuer_url_of(&root.name);
+        template.ocsp_url = self.ocsp.url.clone().filter(|_| root.key.is_some());
+        template
+    }
+
+    /// The same as words for the command line where the root is.
+    fn words(self, root: &str) -> String {
+        let list = self.crl.url_of(root).map(|url| format!(" --crl-url {url}"));
+        let issuer = self.crl.issuer_url_of(root).map(|url| format!(" --issuer-url {url}"));
+        [list, issuer].into_iter().flatten().collect()
+    }
 }
 
 /// The root in the state directory, which is made if it is not there.
@@ -56,27 +85,30 @@ pub(super) async fn issuing(
     key: CaKey,
     roots: &[Root],
     links: &[Certificate],
+    status: Where<'_>,
 ) -> Result<Issuing, Error> {
     let ca = &settings.ca;
     let file = format!("{}.pem", ca.name);
     let certificate = match (read(state, &file)?, roots.first()) {
         (Some(found), _) => of_key(state, &file, found, &key)?,
-        (None, Some(Root { certificate, key: Some(signer), .. })) => {
+        (None, Some(root @ Root { certificate, key: Some(signer), .. })) => {
             let now = clock::now();
-            let waiting = Template::new(
+            let template = Template::new(
                 Kind::Intermediate { path_len: 0 },
                 subject(fleet, &ca.name)?,
                 now.saturating_sub(BACKDATED).max(certificate.not_before()),
                 now.saturating_add(ca.lifetime.as_secs()),
             )
-            .with_name_constraints(settings.permitted.clone(), settings.excluded.clone())
-            .to_be_signed(&AwsLc, certificate, signer.algorithm(), key.spki_der())
-            .map_err(Error::crypto("the issuing certificate"))?;
+            .with_name_constraints(settings.permitted.clone(), settings.excluded.clone());
+            let waiting = status
+                .tell(template, root)
+                .to_be_signed(&AwsLc, certificate, signer.algorithm(), key.spki_der())
+                .map_err(Error::crypto("the issuing certificate"))?;
             write(state, &file, signer.finish("the issuing certificate", waiting).await?)?
         }
         (None, root) => {
             let root = root.map(|root| root.name.as_str()).unwrap_or_default();
-            return Err(ask(state, fleet, ca, &key, root).await?);
+            return Err(ask(state, fleet, ca, &key, root, &status.words(root)).await?);
         }
     };
     let anchors = TrustStore::new(roots.iter().map(|root| root.certificate.clone()).collect());
@@ -102,6 +134,7 @@ async fn ask(
     ca: &CaSettings,
     key: &CaKey,
     root: &str,
+    status: &str,
 ) -> Result<Error, Error> {
     let subject = subject(fleet, &ca.name)?;
     let waiting = request::to_be_signed(&subject, &[], &[], key.algorithm(), key.spki_der())
@@ -113,7 +146,7 @@ async fn ask(
     state.write(&format!("{}.csr", ca.name), pem.as_bytes())?;
     let words = format!(
         "is missing; have the root `{root}` sign {} as an issuing CA (`touchstone ca issue \
-         --profile issuing`), and put the certificate there",
+         --profile issuing{status}`), and put the certificate there",
         file.display()
     );
     Ok(Error::content(&state.file(&format!("{}.pem", ca.name)), words))
@@ -141,7 +174,16 @@ async fn link(state: &StateDir, of: &Root, by: &Root) -> Result<Option<Certifica
     }
     let Some(signer) = &by.key else {
         let path = state.file(&file);
-        tracing::warn!("{} is missing, and the root that makes it is offline", path.display());
+        tracing::warn!(
+            "{} is missing, and the root that makes it is offline; bring it: `touchstone ca \
+             rollover` writes it as {}",
+            path.display(),
+            if of.certificate.not_before() >= by.certificate.not_before() {
+                "new-with-old.pem"
+            } else {
+                "old-with-new.pem"
+            }
+        );
         return Ok(None);
     };
     let subject = Name::decode(of.certificate.subject_der()).map_err(Error::crypto("a root"))?;
@@ -159,7 +201,7 @@ fn subject(fleet: &str, ca: &str) -> Result<Name, Error> {
     Name::common_name(&format!("{fleet} {ca}")).map_err(Error::crypto("a CA's name"))
 }
 
-fn read(state: &StateDir, file: &str) -> Result<Option<Certificate>, Error> {
+pub(super) fn read(state: &StateDir, file: &str) -> Result<Option<Certificate>, Error> {
     let Some(pem) = state.read(file)? else { return Ok(None) };
     let path = state.file(file);
     let mut found = Certificate::from_pem(pem.as_bytes())

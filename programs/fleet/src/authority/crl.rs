@@ -47,18 +47,30 @@ struct Made {
     numbers: BTreeMap<String, u64>,
 }
 
+impl Lists {
+    /// The file of that name without its ending.
+    pub(super) fn get(&self, file: &str) -> Option<Published> {
+        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.get(file).cloned()
+    }
+
+    pub(super) fn put(&self, file: &str, list: Published) {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.insert(file.to_owned(), list);
+    }
+}
+
 impl Authority {
     /// The file of that name below `/crl`.
     pub fn crl(&self, file: &str) -> Option<Published> {
-        let files = self.lists.files.lock().unwrap_or_else(PoisonError::into_inner);
-        files.get(file.strip_suffix(".crl")?).cloned()
+        self.lists.get(file.strip_suffix(".crl")?)
     }
 
     /// Makes the lists that are due. A CA that cannot sign keeps its lists for as long as they hold;
     /// the others are made all the same.
     pub async fn publish(&self, store: &Store) -> Result<(), Error> {
-        let mut failed = Ok(());
-        for issuing in &self.issuing {
+        let mut failed = self.take_brought();
+        for issuing in self.signers() {
             if let Err(error) = self.publish_of(issuing, store).await {
                 failed = Err(error);
             }
@@ -92,7 +104,10 @@ impl Authority {
         now: u64,
         mark: (u64, u64),
     ) -> Result<(), Error> {
-        let mut lists = self.crl.lists(&issuing.name);
+        // The few CAs below a root are not divided.
+        let root = self.signing.iter().any(|root| root.id == issuing.id);
+        let whole = vec![issuing.name.clone()];
+        let mut lists = if root { whole } else { self.crl.lists(&issuing.name) };
         let id = issuing.id.clone();
         // Lists that certificates of before name stay, whatever the configuration says now.
         for list in store.call(move |db| db.crl_lists(&id)).await? {
@@ -168,6 +183,7 @@ impl Authority {
             .to_be_signed(&AwsLc, &issuing.certificate, issuing.key.algorithm())
             .map_err(Error::crypto("a CRL"))?;
         let crl = issuing.key.finish("a CRL", waiting).await?;
+        self.heed(&crl);
         let published = Published {
             octets: crl.der().into(),
             from: now,
@@ -175,8 +191,7 @@ impl Authority {
             next: now.saturating_add(holds / 2),
         };
         let file = if base.is_some() { format!("{list}-delta") } else { list.to_owned() };
-        let mut files = self.lists.files.lock().unwrap_or_else(PoisonError::into_inner);
-        files.insert(file, published);
+        self.lists.put(&file, published);
         Ok(number)
     }
 }

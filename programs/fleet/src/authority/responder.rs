@@ -53,8 +53,7 @@ impl Authority {
     /// The answer to a question; `None` when it is about nobody's certificates that we issue.
     pub async fn status(&self, store: &Store, request: &Request) -> Result<Option<Status>, Error> {
         let issuing = self
-            .issuing
-            .iter()
+            .signers()
             .find(|ca| request.ids().iter().any(|id| id.is_of(&AwsLc, &ca.certificate)));
         let Some(issuing) = issuing else { return Ok(None) };
         let serials: Vec<String> = request.ids().iter().map(CertId::serial).collect();
@@ -82,8 +81,7 @@ impl Authority {
     /// What is stapled to one of our own certificates.
     pub async fn staple(&self, store: &Store, certificate: &Certificate) -> Result<Status, Error> {
         let issuer = self
-            .issuing
-            .iter()
+            .signers()
             .find(|ca| certificate.issuer_der() == ca.certificate.subject_der())
             .ok_or_else(|| Error::Unknown {
                 what: "issuing CA",

@@ -1,10 +1,14 @@
 use super::*;
 use crate::config;
+use crate::store::{Db, Store};
 use std::path::Path;
-use touchstone_certs::CertificateRequest;
+use touchstone_certs::crl::{Crl, CrlTemplate, Revoked};
 use touchstone_certs::issue::Issuer;
+use touchstone_certs::ocsp::{self, Reason, Request, Response};
+use touchstone_certs::{CertificateRequest, PathInputs, Revocation};
 use touchstone_crypto::{SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::SoftSigner;
+use touchstone_enroll::scep;
 
 const P256: SignatureAlgorithm = SignatureAlgorithm::EcdsaP256Sha256;
 
@@ -178,6 +182,202 @@ async fn a_key_in_a_software_element_signs_too() {
     }
     let again = again.unwrap();
     assert!(believed(&again.roots()[0], &again.chain(&device(&again).await)));
+}
+
+async fn store(state: &StateDir) -> Store {
+    let path = state.database();
+    Store::open(move || Db::open(&path, "default")).await.unwrap()
+}
+
+fn crl(file: &Published) -> Crl {
+    Crl::decode(&file.octets).unwrap()
+}
+
+#[tokio::test]
+async fn an_issuing_ca_that_its_root_revoked_issues_nothing_and_is_believed_by_nobody() {
+    let (_dir, state) = state();
+    let mut config = configured("[authority]");
+    config.crl.url = Some("http://fleet.example".to_owned());
+    let authority = Authority::open(&state, &config).await.unwrap();
+    let store = store(&state).await;
+    let (root, issuing) =
+        (authority.roots()[0].clone(), authority.issuing()[0].certificate.clone());
+    assert_eq!(issuing.crl_urls(), ["http://fleet.example/crl/root.crl"]);
+    assert_eq!(issuing.issuer_urls(), ["http://fleet.example/ca/root.cer"]);
+    assert_eq!(issuing.ocsp_urls(), ["http://127.0.0.1:8081/ocsp"]);
+    assert_eq!(authority.certificate_of("root"), Some(&root));
+    let own: Vec<_> = authority.own().iter().map(|issued| issued.row(None)).collect();
+    let own = move |db: &mut Db| own.iter().try_for_each(|row| db.ensure_certificate(row, 1));
+    store.call(own).await.unwrap();
+    authority.publish(&store).await.unwrap();
+    let cert = device(&authority).await;
+
+    let valid = async || {
+        let list = async |name: &str| crl(&authority.crl(name).unwrap());
+        let crls = [list("root.crl").await, list("issuing.crl").await];
+        let trust = TrustStore::new(vec![root.clone()]);
+        let revocation = Revocation { crls: &crls, ..Revocation::default() };
+        let inputs = PathInputs::new(clock::now(), Purpose::Any).with_revocation(revocation);
+        let said = trust.validate_with(&AwsLc, &cert, std::slice::from_ref(&issuing), &inputs);
+        said.map(drop).map_err(|error| (error.code(), error.to_string()))
+    };
+    let status = async || {
+        let request = Request::new(&AwsLc, &issuing, &root, None).unwrap();
+        let said = authority.status(&store, &request).await.unwrap().unwrap();
+        let said = Response::decode(&said.octets).unwrap();
+        let said = said.verify(&AwsLc, &issuing, &root, None, clock::now()).unwrap();
+        said.into_inner().status
+    };
+    assert_eq!(valid().await, Ok(()));
+    assert_eq!(status().await, ocsp::Status::Good);
+
+    let serial = issuing.serial();
+    let revoke =
+        move |db: &mut Db| db.revoke_certificate(&serial, "cACompromise", clock::now()).map(drop);
+    store.call(revoke).await.unwrap();
+    // Lists are made at most once in two seconds.
+    tokio::time::sleep(std::time::Duration::from_millis(2100)).await;
+    authority.publish(&store).await.unwrap();
+    assert!(matches!(status().await, ocsp::Status::Revoked { .. }));
+    let (code, words) = valid().await.unwrap_err();
+    assert_eq!(code, "certs.refused.revoked");
+    assert!(words.contains("issuing"), "{words}");
+    assert!(!authority.certificates().contains(&issuing));
+    let key = SoftSigner::generate(P256).unwrap();
+    let profile = authority.profile(DEVICE).unwrap();
+    let name = common_name("dev-2").unwrap();
+    let said = authority.issue(profile, name, Vec::new(), key.spki_der(), 60).await.unwrap_err();
+    assert!(said.to_string().contains("revoked the issuing CA `issuing`"), "{said}");
+
+    // Neither is a root's own certificate revoked, nor does a restart forget.
+    let serial = root.serial();
+    let said = store
+        .call(move |db| db.revoke_certificate(&serial, "unspecified", clock::now()).map(drop))
+        .await;
+    assert!(said.unwrap_err().to_string().contains("not revoked but replaced"));
+    let again = Authority::open(&state, &config).await.unwrap();
+    again.publish(&store).await.unwrap();
+    assert!(again.is_revoked(&again.issuing()[0]));
+}
+
+/// Two roots of one name, the second made by a rollover: keys that are elsewhere.
+struct Vault {
+    certificates: [Certificate; 2],
+    keys: [SoftSigner; 2],
+}
+
+impl Vault {
+    fn new() -> Self {
+        let keys = [(); 2].map(|()| SoftSigner::generate(P256).unwrap());
+        let certificates = [0, 1].map(|index| Self::root(index).self_sign(&AwsLc, &keys[index]));
+        Self { certificates: certificates.map(Result::unwrap), keys }
+    }
+
+    fn root(index: usize) -> Template {
+        let (name, age) = (Name::common_name("Vault").unwrap(), [600, 60][index]);
+        Template::new(Kind::Root, name, clock::now() - age, clock::now() + 86400)
+    }
+
+    fn link(&self, of: usize, by: usize) -> String {
+        let issuer = Issuer::new(&self.certificates[by], &self.keys[by]).unwrap();
+        let link = Self::root(of).issue(&AwsLc, &issuer, self.keys[of].spki_der()).unwrap();
+        link.to_pem().unwrap()
+    }
+
+    fn issue(&self, state: &StateDir) -> String {
+        let request = std::fs::read(state.file("issuing.csr")).unwrap();
+        let request = CertificateRequest::from_pem(&request).unwrap().verify(&AwsLc).unwrap();
+        let issuer = Issuer::new(&self.certificates[0], &self.keys[0]).unwrap();
+        let (kind, now) = (Kind::Intermediate { path_len: 0 }, clock::now());
+        Template::new(kind, request.subject().clone(), now - 60, now + 3600)
+            .issue(&AwsLc, &issuer, request.spki_der())
+            .and_then(|made| made.to_pem())
+            .unwrap()
+    }
+
+    fn list(&self, by: usize, at: (u64, u64), revoked: &[&Certificate]) -> String {
+        let reason = Reason::CaCompromise;
+        let one = |it: &&Certificate| Revoked { serial: it.serial(), at: at.0, reason };
+        CrlTemplate::new(at.0, at.0, at.1)
+            .with_revoked(revoked.iter().map(one).collect())
+            .sign(&AwsLc, &self.certificates[by], &self.keys[by])
+            .and_then(|made| made.to_pem())
+            .unwrap()
+    }
+}
+
+#[tokio::test]
+async fn the_lists_and_the_links_of_an_offline_root_are_brought() {
+    let (_dir, state) = state();
+    let vault = Vault::new();
+    let write = |file: &str, pem: &str| state.write(file, pem.as_bytes()).unwrap();
+    let one = "[[authority.root]]\nname = 'vault'\nkey = 'offline'\n";
+    let mut config = configured(&format!("[authority]\n{one}"));
+    config.crl.url = Some("http://fleet.example".to_owned());
+    write("vault.pem", &vault.certificates[0].to_pem().unwrap());
+    let asked = Authority::open(&state, &config).await.map(drop).unwrap_err().to_string();
+    let flags = "--crl-url http://fleet.example/crl/vault.crl \
+                 --issuer-url http://fleet.example/ca/vault.cer";
+    assert!(asked.contains(flags), "{asked}");
+    write("issuing.pem", &vault.issue(&state));
+    let authority = Authority::open(&state, &config).await.unwrap();
+    let store = store(&state).await;
+    let (now, issuing) = (clock::now(), authority.issuing()[0].certificate.clone());
+    assert_eq!(authority.certificate_of("vault"), Some(&vault.certificates[0]));
+    authority.publish(&store).await.unwrap();
+    assert!(authority.crl("vault.crl").is_none(), "nobody has brought one");
+
+    let stranger = Vault::new();
+    for (pem, words) in [
+        (stranger.list(0, (now, now + 60), &[]), "signed by no root"),
+        (vault.list(0, (now + 900, now + 999), &[]), "from the future"),
+        ("nonsense".to_owned(), ""),
+        (vault.list(0, (now, now + 60), &[]).repeat(2), "holds 2 lists"),
+    ] {
+        write("vault.crl", &pem);
+        let said = authority.publish(&store).await.unwrap_err().to_string();
+        assert!(said.contains("vault.crl") && said.contains(words), "{said}");
+        assert!(authority.crl("vault.crl").is_none());
+    }
+    write("vault.crl", &vault.list(0, (now - 9, now + 60), &[]));
+    authority.publish(&store).await.unwrap();
+    assert!(crl(&authority.crl("vault.crl").unwrap()).is_empty());
+    assert!(!authority.is_revoked(&authority.issuing()[0]));
+    write("vault.crl", &vault.list(0, (now - 99, now + 60), &[]));
+    let said = authority.publish(&store).await.unwrap_err().to_string();
+    assert!(said.contains("older than the one before"), "{said}");
+    write("vault.crl", &vault.list(0, (now - 5, now + 60), &[&issuing]));
+    authority.publish(&store).await.unwrap();
+    assert!(authority.is_revoked(&authority.issuing()[0]));
+
+    // After its rollover both roots have one name, and the new key signs the list.
+    let two = "[[authority.root]]\nname = 'vault-2'\nkey = 'offline'\n";
+    let next = "[[authority.issuing]]\nname = 'issuing'\n\
+                [[authority.issuing]]\nname = 'issuing-2'\nnext = true\n";
+    let config = configured(&format!("[authority]\n{two}{one}{next}"));
+    write("vault-2.pem", &vault.certificates[1].to_pem().unwrap());
+    write("vault.crl", &vault.list(1, (now - 4, now + 60), &[]));
+    write("issuing-2.key", &state.read("issuing.key").unwrap().unwrap());
+    write("issuing-2.pem", &state.read("issuing.pem").unwrap().unwrap());
+    let links = [("vault-2-with-vault.pem", (1, 0)), ("vault-with-vault-2.pem", (0, 1))];
+    for (file, (of, by)) in links {
+        write(file, &vault.link(of, by));
+    }
+    let rolled = Authority::open(&state, &config).await.unwrap();
+    rolled.publish(&store).await.unwrap();
+    assert!(!rolled.is_revoked(&rolled.issuing()[0]), "the newest list counts");
+    let told = rolled.certificates();
+    let link = |file: &str| Certificate::from_pem(state.read(file).unwrap().unwrap().as_bytes());
+    let brought = links.map(|(file, _)| link(file).unwrap().remove(0));
+    assert!(brought.iter().all(|link| told.contains(link)), "by EST's cacerts");
+    let message = rolled.next().await.unwrap().unwrap();
+    let next = scep::next_ca_certificates(&AwsLc, &message, &issuing).unwrap().into_inner();
+    assert!(brought.iter().all(|link| next.contains(link)), "by SCEP's GetNextCACert");
+    // Whoever knows the old root believes the new one, and the other way round.
+    for root in &vault.certificates {
+        let cert = device(&rolled).await;
+        assert!(believed(root, &[vec![cert], told.clone()].concat()));
+    }
 }
 
 #[test]

@@ -241,6 +241,16 @@ impl Db {
         numbered(&self.connection, serial, now)
     }
 
+    /// The certificate with that number, of that issuer if several CAs gave it.
+    pub fn only(
+        &mut self,
+        serial: &str,
+        issuer: Option<&str>,
+        now: u64,
+    ) -> Result<CertificateRow, Error> {
+        only(self.numbered(serial, now)?, serial, issuer)
+    }
+
     /// What is recorded of this very certificate.
     pub fn recorded(
         &mut self,
@@ -294,8 +304,8 @@ impl Db {
                     return Err(Error::Conflict(format!("{serial} is revoked already")));
                 }
                 Status::Expired => return Err(Error::Conflict(format!("{serial} has expired"))),
-                Status::Good if row.kind == "ca" => {
-                    let words = "a CA's certificate is revoked by its root, not here";
+                Status::Good if row.kind == "ca" && row.profile != "issuing" => {
+                    let words = "a root is not revoked but replaced: put a new one above it";
                     return Err(Error::Conflict(words.to_owned()));
                 }
                 Status::Good => {}

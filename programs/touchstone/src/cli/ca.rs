@@ -31,6 +31,8 @@ revoked, written before anything is handed out. For a fleet, touchstone-fleet ha
 Examples:
   touchstone ca issue plant-ca --request gateway.csr --profile device --days 90 --out gateway.pem
   touchstone ca issue plant-ca --request broker.csr --profile server --days 30 --out broker.pem
+  touchstone ca issue vault --request issuing.csr --profile issuing --days 1825 --out issuing.pem \\
+    --crl-url http://fleet.example/crl/root.crl --issuer-url http://fleet.example/ca/root.cer
 
 The request proves that whoever asks holds the key. Subject and names are taken from it as they are:
 look at what is printed before the certificate leaves the house.")]
@@ -111,6 +113,12 @@ pub(crate) struct IssueCa {
     /// Where its CRL is found
     #[arg(long, value_name = "URL")]
     pub(crate) crl_url: Vec<String>,
+    /// Where that list's delta is found
+    #[arg(long, value_name = "URL")]
+    pub(crate) delta_crl_url: Vec<String>,
+    /// Where the CA's own certificate is found
+    #[arg(long, value_name = "URL")]
+    pub(crate) issuer_url: Option<String>,
     /// The certificate to write, PEM
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
