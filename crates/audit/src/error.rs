@@ -38,6 +38,8 @@ pub enum Error {
     },
     /// The head was not signed.
     Unsigned(CheckpointFault),
+    /// A new log needs a name that no other has.
+    NoRandomness,
 }
 
 impl Error {
@@ -52,6 +54,7 @@ impl Error {
             Self::Damaged { flaw, .. } => flaw.code(),
             Self::Incomplete { .. } => "audit.parts.incomplete",
             Self::Unsigned(fault) => fault.code(),
+            Self::NoRandomness => "audit.random",
         }
     }
 
@@ -79,6 +82,9 @@ impl fmt::Display for Error {
                  earlier parts, too"
             ),
             Self::Unsigned(fault) => write!(f, "the head of the log is not signed: {fault}"),
+            Self::NoRandomness => f.write_str(
+                "the system gives no random octets, and a new log needs a name of its own",
+            ),
         }
     }
 }

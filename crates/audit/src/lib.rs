@@ -6,7 +6,7 @@
 //! critical one, a [`Notary`] signs the root of the Merkle tree over the lines: a [`Checkpoint`],
 //! which becomes an entry itself, so that nobody without the key can write the log anew. [`Log`]
 //! answers only after the entry is on the disk. [`verify()`] reads a log that somebody else wrote,
-//! [`Tail`] follows one, and a [`Reporter`] says the same entries in the formats of collectors. What
+//! [`Tail`] follows one, an [`OwnLog`] is kept by a program of itself and handed on, and a [`Reporter`] says the same entries in the formats of collectors. What
 //! this is not: a place that decides what is worth telling, or that sends it.
 //!
 //! ```
@@ -46,6 +46,7 @@ mod encode;
 mod entry;
 mod error;
 mod log;
+mod own;
 mod page;
 mod parts;
 mod replica;
@@ -59,6 +60,7 @@ pub use encode::{Class, Format, MAX_MESSAGE, ParseFormatError, Reporter, frame};
 pub use entry::{Entry, Event, Head, ParseHeadError};
 pub use error::{Broken, Error, Flaw};
 pub use log::{Log, Recovery, SIGN_EVERY};
+pub use own::{Lines, OwnLog, is_upkeep};
 pub use page::{Page, PageFault};
 pub use parts::{Part, parts};
 pub use replica::{ParseReplicaError, Replica, Taken};

@@ -314,7 +314,7 @@ fn lock(file: &File, path: &Path) -> Result<(), Error> {
     })
 }
 
-fn sync_folder(path: &Path) -> Result<(), Error> {
+pub(crate) fn sync_folder(path: &Path) -> Result<(), Error> {
     let folder = parts::folder(path);
     File::open(folder)
         .and_then(|folder| folder.sync_all())
