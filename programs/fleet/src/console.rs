@@ -12,6 +12,7 @@ use crate::api::problem::Refusal;
 use crate::api::{auth, detail, stream};
 use crate::clock;
 use crate::fleet::Fleet;
+use crate::serve::Peer;
 use crate::store::Operator;
 use askama::Template;
 use axum::extract::{FromRequestParts, Path, Query, State};
@@ -19,7 +20,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
-use axum::{Form, Router};
+use axum::{Extension, Form, Router};
 use pages::{DevicePage, DevicesPage, Frame, Line, LoginPage, MissingPage, Row, Tile};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -134,16 +135,24 @@ struct Link {
 
 async fn login_page(
     State(fleet): State<Arc<Fleet>>,
+    Extension(peer): Extension<Peer>,
     Query(link): Query<Link>,
 ) -> Result<Response, Refusal> {
     let Some(code) = link.code else {
         return page(&LoginPage { fleet: &fleet.config.name, fault: None });
     };
-    let Some(sha256) = fleet.logins.follow(&code, clock::now()) else {
+    let sha256 = fleet.logins.follow(&code, clock::now());
+    let operator = match sha256 {
+        Some(sha256) => fleet.store.call(move |db| db.operator(&sha256)).await?,
+        None => None,
+    };
+    let (Some(sha256), Some(operator)) = (sha256, operator) else {
+        auth::turned_away(&fleet, Some(&peer), "", "the login link was used or is too old").await?;
         let fault = Some("This link was used already, or is too old.");
         let login = page(&LoginPage { fleet: &fleet.config.name, fault })?;
         return Ok((StatusCode::FORBIDDEN, login).into_response());
     };
+    auth::admitted(&fleet, &peer, &operator.name, "link").await?;
     let next = link.next.filter(|next| next.starts_with("/console"));
     logged_in(&fleet, sha256, next.as_deref().unwrap_or("/console"))
 }
@@ -162,6 +171,7 @@ struct Credentials {
 
 async fn log_in(
     State(fleet): State<Arc<Fleet>>,
+    Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     Form(credentials): Form<Credentials>,
 ) -> Result<Response, Refusal> {
@@ -170,12 +180,15 @@ async fn log_in(
         page(&login).map(|page| (status, page).into_response())
     };
     if foreign(&headers) {
+        auth::turned_away(&fleet, Some(&peer), "", "the form is another site's").await?;
         return fault(StatusCode::FORBIDDEN, "Log in from this page, not from another site.");
     }
     let token = credentials.token.trim();
-    if auth::operator(&fleet, token).await?.is_none() {
+    let Some(operator) = auth::operator(&fleet, token).await? else {
+        auth::turned_away(&fleet, Some(&peer), "", "the token is nobody's").await?;
         return fault(StatusCode::FORBIDDEN, "This token is nobody's.");
-    }
+    };
+    auth::admitted(&fleet, &peer, &operator.name, "token").await?;
     logged_in(&fleet, auth::token_sha256(token), "/console")
 }
 

@@ -9,6 +9,7 @@ use crate::judge::Judge;
 use crate::registration::Registration;
 use crate::sessions::Sessions;
 use crate::store::{Rules, Store};
+use crate::throttle::Throttle;
 use crate::trust::Trust;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -38,6 +39,8 @@ pub struct Fleet {
     pub head: watch::Receiver<Head>,
     /// The key that the signed heads of the audit log are checked with.
     pub log_key: String,
+    /// Of whom it was told that they were not let in.
+    pub turned_away: Throttle,
     /// Who is logged in at the console.
     pub logins: Logins,
     /// True when the program is to end.

@@ -18,9 +18,9 @@ use crate::authority::Authority;
 use crate::config::Config;
 use crate::serve::Peer;
 use crate::store::Store;
+use crate::throttle::Throttle;
 use crate::trust::Trust;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use touchstone_crypto_awslc::SoftSigner;
 use touchstone_engine::{Answer, AskKind};
 
@@ -88,25 +88,6 @@ impl From<Error> for No {
     }
 }
 
-/// Keeps somebody who fails again and again from filling the log: one event a minute for each.
-#[derive(Default)]
-struct Throttle(Mutex<HashMap<String, u64>>);
-
-impl Throttle {
-    const PAUSE: u64 = 60;
-    const MOST: usize = 4096;
-
-    fn may_tell(&self, who: &str, now: u64) -> bool {
-        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        told.retain(|_, at| at.saturating_add(Self::PAUSE) > now);
-        if told.contains_key(who) || told.len() >= Self::MOST {
-            return false;
-        }
-        told.insert(who.to_owned(), now);
-        true
-    }
-}
-
 impl Judge {
     /// A judge for one fleet.
     pub fn new(
@@ -161,19 +142,5 @@ impl Judge {
             tracing::error!(%error, "a piece of work failed");
             No::Failed
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn somebody_who_fails_again_and_again_is_told_of_once_a_minute() {
-        let throttle = Throttle::default();
-        assert!(throttle.may_tell("a", 100));
-        assert!(!throttle.may_tell("a", 159));
-        assert!(throttle.may_tell("b", 159));
-        assert!(throttle.may_tell("a", 160));
     }
 }

@@ -25,6 +25,7 @@ pub mod sessions;
 pub mod ship;
 pub mod state;
 pub mod store;
+mod throttle;
 pub mod trail;
 pub mod trust;
 

@@ -312,10 +312,19 @@ fn serve(config: Config) -> Result<(), Error> {
     let trust = Trust::load(&config.trust, &config.tenant).map_err(|faults| {
         let words: Vec<String> = faults.iter().map(ToString::to_string).collect();
         Error::Unready(words.join("; "))
-    })?;
+    });
     commands::init(&config)?;
     let state = StateDir::open(&config.state_dir)?;
     let _lock = state.lock()?;
+    let trust = match trust {
+        Ok(trust) => trust,
+        Err(unready) => {
+            if let Err(error) = run::note_refused_policy(&config, &state) {
+                tracing::error!(code = error.code(), %error, "the refused policy was not recorded");
+            }
+            return Err(unready);
+        }
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

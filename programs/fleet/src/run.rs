@@ -2,7 +2,7 @@
 
 use crate::api::device::Bodies;
 use crate::api::{crl, device, est, ocsp, operator, scep};
-use crate::authority::{Authority, For};
+use crate::authority::{Authority, For, sha256_hex};
 use crate::config::{Collector, Config, LogKeyPlace, Place, Role};
 use crate::fleet::Fleet;
 use crate::judge::Judge;
@@ -38,6 +38,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const TIDY: Duration = Duration::from_mins(5);
 /// Events that are kept in the database; the audit log keeps all.
 const KEPT_EVENTS: u64 = 200_000;
+/// What events about the policy are about.
+const POLICY: &str = "policy";
 /// The shortest token of an operator.
 const SHORTEST_TOKEN: usize = 16;
 
@@ -152,6 +154,7 @@ pub async fn start(
         bodies: Bodies::new(config.limits.message.saturating_mul(BODIES)),
         logins: console::Logins::default(),
         device_logs: crate::device_log::Counts::default(),
+        turned_away: crate::throttle::Throttle::default(),
         head: head.clone(),
         log_key,
         stop,
@@ -219,24 +222,67 @@ fn notary(config: &Config, state: &StateDir) -> Result<Notary, Error> {
     Ok(notary)
 }
 
-/// A signed policy is taken only if none after it was in force.
+/// Takes the policy in force: a signed one only if none after it was.
 async fn policy(trust: &Trust, store: &Store) -> Result<(), Error> {
     let loaded = trust.policy().clone();
-    if !loaded.signed {
+    let (name, version) = (loaded.policy.name().to_owned(), loaded.policy.version());
+    let event = NewEvent::new(
+        Code::PolicyLoaded,
+        POLICY,
+        format!("policy {name} version {version} is in force"),
+    )
+    .with("name", name.as_str())
+    .with("version", version)
+    .with("sha256", loaded.sha256.as_str())
+    .with("signed", loaded.signed);
+    let accept = move |db: &mut Db| {
+        let now = clock::now();
+        if loaded.signed
+            && let Err(error) = db.accept_policy(&name, version, &loaded.sha256, now)
+        {
+            tell_anew(db, &policy_refusal(&error.to_string()))?;
+            return Err(error);
+        }
+        tell_anew(db, &event)
+    };
+    store.call(accept).await
+}
+
+/// A policy with faults keeps a fleet from starting. That is recorded, and shipped when it starts again.
+pub fn note_refused_policy(config: &Config, state: &StateDir) -> Result<(), Error> {
+    let Err(faults) = crate::policy::load(&config.trust) else { return Ok(()) };
+    let words: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    let mut db = Db::of(&config.database, &state.database(), &config.tenant)?.alone()?;
+    tell_anew(&mut db, &policy_refusal(&words.join("; ")))
+}
+
+fn policy_refusal(words: &str) -> NewEvent {
+    let words: String = words.chars().take(2000).collect();
+    NewEvent::new(Code::PolicyRefused, POLICY, format!("the policy was not loaded: {words}"))
+}
+
+/// Records it, unless it is what was told of the same subject last: a restart changes nothing.
+fn tell_anew(db: &mut Db, event: &NewEvent) -> Result<(), Error> {
+    let last = db.newest_events(Some(POLICY), 1)?;
+    if last.first().is_some_and(|last| event.is_told_by(last)) {
         return Ok(());
     }
-    let (name, version) = (loaded.policy.name().to_owned(), loaded.policy.version());
-    let accept = move |db: &mut Db| db.accept_policy(&name, version, &loaded.sha256, clock::now());
-    store.call(accept).await
+    db.record_event(clock::now(), event)
 }
 
 /// Imports what the configuration names, and puts everything that is stored in force.
 async fn references(config: &Config, trust: &Arc<Trust>, store: &Store) -> Result<(), Error> {
     for path in &config.trust.references {
         let envelope = trust::read(path, trust::LARGEST_REFERENCE)?;
-        let new = trust
-            .open_reference(&envelope, "configuration")
-            .map_err(|words| Error::content(path, words))?;
+        let new = match trust.open_reference(&envelope, "configuration") {
+            Ok(new) => new,
+            Err(words) => {
+                let sha256 = sha256_hex(&envelope);
+                let event = trust::refusal(&sha256, "configuration", &words);
+                store.call(move |db| db.record_event(clock::now(), &event)).await?;
+                return Err(Error::content(path, words));
+            }
+        };
         store.call(move |db| db.add_reference(&new, clock::now())).await?;
     }
     let envelopes = store.call(super::store::Db::reference_envelopes).await?;

@@ -3,13 +3,14 @@
 use crate::authority::sha256_hex;
 use crate::config::TrustFiles;
 use crate::policy::{self, Loaded};
-use crate::store::NewReference;
+use crate::store::{NewEvent, NewReference};
 use crate::{Error, api::types::Reference, clock};
 use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use touchstone_appraise::references::{self, Manifest, Set};
 use touchstone_appraise::{References, Verifier};
+use touchstone_audit::Code;
 use touchstone_certs::{Certificate, TrustStore};
 use touchstone_cms::SignedData;
 use touchstone_crypto_awslc::AwsLc;
@@ -18,6 +19,8 @@ use touchstone_crypto_awslc::AwsLc;
 const LARGEST: u64 = 16 << 20;
 /// The largest signed set of reference values, in octets.
 pub const LARGEST_REFERENCE: u64 = 48 << 20;
+/// Characters of a reason in an event.
+const REASON: usize = 1000;
 
 /// Whom the fleet believes.
 pub struct Trust {
@@ -173,6 +176,18 @@ impl Trust {
         }
         Ok(manifest)
     }
+}
+
+/// That reference values were not taken, or are not believed any more, and why.
+pub(crate) fn refusal(sha256: &str, by: &str, words: &str) -> NewEvent {
+    let words: String = words.chars().take(REASON).collect();
+    NewEvent::new(
+        Code::ReferencesRefused,
+        "references",
+        format!("reference values refused: {words}"),
+    )
+    .with("sha256", sha256)
+    .with("by", by)
 }
 
 /// Who signed an envelope that was opened, as RFC 4514 strings.

@@ -150,6 +150,11 @@ async fn a_device_shows_only_what_is_new_of_its_ima_list_and_all_of_it_is_judged
     assert_eq!(result["tier"], "contraindicated", "{result}");
     let shown = lab.get(&format!("/api/v1/devices/{id}")).to_string();
     assert!(shown.contains("measure.ima.rewritten"), "{shown}");
+    let told = lab.get("/api/v1/events?after=0&limit=1000");
+    let told = told["events"].as_array().unwrap().iter();
+    let refused: Vec<_> = told.filter(|it| it["code"] == "attest.evidence.refused").collect();
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    assert_eq!(refused[0]["detail"]["reason_code"], "measure.ima.rewritten");
 }
 
 #[tokio::test]

@@ -1,13 +1,16 @@
 //! Who asks: a bearer token on the API (RFC 6750 §2.1), a cookie on the console.
 
 use super::problem::Refusal;
+use crate::clock;
 use crate::config::Role;
 use crate::fleet::Fleet;
-use crate::store::Operator;
+use crate::serve::Peer;
+use crate::store::{NewEvent, Operator};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use std::sync::Arc;
+use touchstone_audit::Code;
 use touchstone_crypto::{Crypto, HashAlgorithm};
 use touchstone_crypto_awslc::AwsLc;
 
@@ -37,7 +40,11 @@ impl FromRequestParts<Arc<Fleet>> for Viewer {
         let Some(token) = token else {
             return Err(unauthorized("a bearer token is needed"));
         };
-        operator(fleet, token).await?.map(Self).ok_or_else(|| unauthorized("the token is nobody's"))
+        if let Some(operator) = operator(fleet, token).await? {
+            return Ok(Self(operator));
+        }
+        turned_away(fleet, parts.extensions.get(), "", "the token is nobody's").await?;
+        Err(unauthorized("the token is nobody's"))
     }
 }
 
@@ -47,15 +54,50 @@ impl FromRequestParts<Arc<Fleet>> for Hand {
     async fn from_request_parts(parts: &mut Parts, fleet: &Arc<Fleet>) -> Result<Self, Refusal> {
         let Viewer(operator) = Viewer::from_request_parts(parts, fleet).await?;
         if operator.role < Role::Operator {
+            let words = format!("`{}` may look and no more", operator.name);
+            turned_away(fleet, parts.extensions.get(), &operator.name, &words).await?;
             return Err(Refusal::new(
                 StatusCode::FORBIDDEN,
                 "api.role",
-                format!("`{}` may look and no more", operator.name),
+                words,
                 "use the token of an operator with the role `operator`",
             ));
         }
         Ok(Self(operator))
     }
+}
+
+/// Records that somebody logged in at the console, by their token or by a link.
+pub(crate) async fn admitted(
+    fleet: &Fleet,
+    peer: &Peer,
+    operator: &str,
+    by: &str,
+) -> Result<(), Refusal> {
+    let words = format!("`{operator}` logged in at the console");
+    let event = NewEvent::new(Code::OperatorAdmitted, format!("operator:{operator}"), words)
+        .with("by", by)
+        .with("address", peer.address.ip().to_string());
+    Ok(fleet.store.call(move |db| db.record_event(clock::now(), &event)).await?)
+}
+
+/// Records that somebody was not let in, once a minute for each address and name.
+pub(crate) async fn turned_away(
+    fleet: &Fleet,
+    peer: Option<&Peer>,
+    operator: &str,
+    why: &str,
+) -> Result<(), Refusal> {
+    let now = clock::now();
+    let address = peer.map(|peer| peer.address.ip().to_string()).unwrap_or_default();
+    if !fleet.turned_away.may_tell(&format!("{address} {operator}"), now) {
+        return Ok(());
+    }
+    let name = if operator.is_empty() { "unknown" } else { operator };
+    let words = format!("not let in from {address}: {why}");
+    let event = NewEvent::new(Code::OperatorRefused, format!("operator:{name}"), words)
+        .with("address", address);
+    Ok(fleet.store.call(move |db| db.record_event(now, &event)).await?)
 }
 
 /// The operator of a token.

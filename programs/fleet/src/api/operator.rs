@@ -12,7 +12,7 @@ use crate::authority::sha256_hex;
 use crate::fleet::Fleet;
 use crate::store::{Db, NewOverride, NewUpdate};
 use crate::trust::LARGEST_REFERENCE;
-use crate::{Error, clock, registration};
+use crate::{Error, clock, registration, trust};
 use axum::Router;
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -310,8 +310,16 @@ async fn import_reference(
     let most = usize::try_from(LARGEST_REFERENCE).unwrap_or(usize::MAX);
     let envelope = fleet.bodies.read(request, most).await?;
     let trust = Arc::clone(&fleet.trust);
-    let opened = blocking(move || trust.open_reference(&envelope, &operator.name)).await?;
-    let new = opened.map_err(|words| unreadable("reference.refused", words))?;
+    let (sha256, by) = (sha256_hex(&envelope), operator.name.clone());
+    let opened = blocking(move || trust.open_reference(&envelope, &by)).await?;
+    let new = match opened {
+        Ok(new) => new,
+        Err(words) => {
+            let event = trust::refusal(&sha256, &operator.name, &words);
+            fleet.store.call(move |db| db.record_event(clock::now(), &event)).await?;
+            return Err(unreadable("reference.refused", words));
+        }
+    };
     let reference = fleet.store.call(move |db| db.add_reference(&new, clock::now())).await?;
     let envelopes = fleet.store.call(super::super::store::Db::reference_envelopes).await?;
     let trust = Arc::clone(&fleet.trust);

@@ -5,13 +5,14 @@ use super::{Judge, Memory, No};
 use crate::api::types::{AttestResult, Control, Fact, Named, VectorEntry};
 use crate::clock;
 use crate::serve::Peer;
-use crate::store::{DeviceRow, NewHold, NewResult, StoredClaims};
+use crate::store::{DeviceRow, NewEvent, NewHold, NewResult, StoredClaims};
 use base64ct::{Base64UrlUnpadded, Encoding};
 use std::sync::Arc;
 use touchstone_appraise::ear::{to_cwt, to_jwt};
 use touchstone_appraise::{
     Appraisal, Confirmation, ControlResult, DeviceFacts, Ear, LogName, Status, Tier, Verifier,
 };
+use touchstone_audit::Code;
 use touchstone_crypto::{Crypto, Verified};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_evidence::tpm::LakPublic;
@@ -97,6 +98,11 @@ impl Judge {
             remembered: Arc::clone(&self.remembered),
         };
         let mut draft = self.heavy(move || case.judge()).await??;
+        if let Some(refused) = draft.refused.take()
+            && self.refusals.may_tell(&draft.ear.device, now)
+        {
+            self.store.call(move |db| db.record_event(now, &refused)).await?;
+        }
         if let Some(asked) = draft.asks() {
             let limit = self.config.respond;
             let new = NewHold {
@@ -132,6 +138,8 @@ impl Judge {
 struct Draft {
     ear: Ear,
     result: NewResult,
+    /// That the evidence was not believed.
+    refused: Option<NewEvent>,
 }
 
 impl Draft {
@@ -152,7 +160,7 @@ impl Draft {
     }
 
     fn sign(self, key: &SoftSigner) -> Result<NewResult, No> {
-        let Self { ear, result } = self;
+        let Self { ear, result, .. } = self;
         let jwt = to_jwt(&ear, key).map_err(signing)?;
         Ok(NewResult { jwt, cwt: to_cwt(&ear, key).map_err(signing)?, ..result })
     }
@@ -186,6 +194,7 @@ impl Case {
         if let Err(Error::Ima(why @ Discontinuity::NeedsAll { .. })) = &evidence {
             return Err(No::refused(why.code(), format!("{why}; attest again")));
         }
+        let refused = evidence.as_ref().err().map(|error| not_believed(&device.id, error));
         let (verifier, remembered) = (&self.verifier, &self.remembered);
         let (appraisal, found, claims) = match &evidence {
             Ok(evidence) => {
@@ -240,8 +249,14 @@ impl Case {
                 times.with(&claims)
             }),
         };
-        Ok(Draft { ear, result })
+        Ok(Draft { ear, result, refused })
     }
+}
+
+fn not_believed(device: &str, error: &Error) -> NewEvent {
+    let words: String = error.to_string().chars().take(SENTENCE).collect();
+    NewEvent::new(Code::EvidenceRefused, device, format!("the evidence is not believed: {words}"))
+        .with("reason_code", error.code())
 }
 
 fn signing(error: touchstone_appraise::ear::Error) -> No {

@@ -39,6 +39,14 @@ impl NewEvent {
         self.detail.insert(name.to_owned(), value.into());
         self
     }
+
+    /// Whether that event says the same.
+    pub fn is_told_by(&self, event: &Event) -> bool {
+        event.code == self.code.name()
+            && event.message == self.message
+            && event.detail.len() == self.detail.len()
+            && event.detail.iter().all(|(name, value)| self.detail.get(name) == Some(value))
+    }
 }
 
 impl Write<'_> {
