@@ -96,7 +96,7 @@ codes! {
     DeviceSilent, "device.silent", Warning, "a device sends no evidence any more";
     DeviceHeard, "device.heard", Notice, "a device that was silent sends evidence again";
     DeviceTold, "device.told", Notice, "a device's log has an entry of a kind that is not known here";
-    DeviceLogGap, "device.log.gap", Error, "entries of a device's log were let go before they were taken over";
+    DeviceLogGap, "device.log.gap", Error, "entries of a device's or checkpoint's log were let go before they were taken over";
     DeviceLogReplaced, "device.log.replaced", Alert, "a device began a new log in place of the one that was taken over";
     DeviceLogRefused, "device.log.refused", Critical, "a device's log is not the one that was taken over before";
     EvidenceSent, "attest.evidence.sent", Info, "a device was measured, and its evidence sent";

@@ -25,6 +25,8 @@ pub struct Config {
     pub device_roots: PathBuf,
     /// PEM file of the key that signs attestation results.
     pub verifier: PathBuf,
+    /// Where its own log is kept; without it, flows are told on stderr alone.
+    pub state_dir: Option<PathBuf>,
     /// The oldest evidence that a flow may rest on.
     pub max_age: Duration,
     /// Where the feed comes from.
@@ -100,6 +102,7 @@ impl Config {
             let key = root.required::<SecretReference>("key");
             let device_roots = path(root, "device_roots");
             let verifier = path(root, "verifier");
+            let state_dir = root.optional::<Absolute>("state_dir");
             let max_age = root.duration("max_age", Duration::from_secs(30));
             if max_age.is_some_and(|age| age < Duration::from_secs(1)) {
                 root.refuse("max_age", "results count in seconds; allow at least \"1s\"");
@@ -120,6 +123,7 @@ impl Config {
                 key: key?,
                 device_roots: device_roots?,
                 verifier: verifier?,
+                state_dir: state_dir?.map(|path| path.0),
                 max_age: max_age?,
                 fleet: fleet?,
                 limits: limits?,
@@ -220,6 +224,7 @@ mod tests {
         let config = Config::read("default", DEFAULT).unwrap();
         assert_eq!(config.routes["broker.example:8883"], "192.0.2.20:8883");
         assert_eq!(config.limits, Limits::default());
+        assert_eq!(config.state_dir, Some("/var/lib/touchstone-checkpoint".into()));
         assert_eq!(config.key.to_string(), "file:/etc/touchstone/checkpoint.key");
     }
 

@@ -6,6 +6,7 @@ use crate::config::{Config, Limits};
 use crate::event::Event;
 use crate::feed::Line;
 use crate::refusal::Refusal;
+use crate::trail::Trail;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 use std::future::pending;
@@ -39,6 +40,7 @@ struct Shared {
     routes: BTreeMap<String, String>,
     limits: Limits,
     started: Instant,
+    trail: Trail,
     inner: Mutex<Inner>,
 }
 
@@ -61,7 +63,7 @@ pub struct Counters {
 
 impl Edge {
     /// An edge that carries nothing yet.
-    pub fn new(config: &Config, verifiers: Vec<VerifierKey>) -> Self {
+    pub fn new(config: &Config, verifiers: Vec<VerifierKey>, trail: Trail) -> Self {
         let book =
             Book::new(config.max_age.as_secs(), verifiers, config.limits, config.fleet.silence);
         let inner = Inner { book, cuts: HashMap::new(), counters: Counters::default() };
@@ -69,6 +71,7 @@ impl Edge {
             routes: config.routes.clone(),
             limits: config.limits,
             started: Instant::now(),
+            trail,
             inner: Mutex::new(inner),
         }))
     }

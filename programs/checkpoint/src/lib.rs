@@ -22,6 +22,7 @@ pub mod listen;
 pub mod refusal;
 pub mod run;
 pub mod staple;
+pub mod trail;
 
 #[cfg(test)]
 mod tests;

@@ -5,13 +5,15 @@ use crate::edge::{Edge, unix};
 use crate::event::Event;
 use crate::feed::{Line, Lines, Malformed};
 use http_body_util::{BodyExt, Empty};
-use hyper::body::Bytes;
+use hyper::body::{Body, Bytes};
+use hyper::client::conn::http1::SendRequest;
 use hyper::header::HOST;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::fmt;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use touchstone_crypto::Crypto;
 use touchstone_crypto_awslc::AwsLc;
@@ -21,9 +23,9 @@ use touchstone_tls::{ClientConfig, ServerName};
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Why the feed broke off.
+/// Why the fleet is not heard, or does not take what it is brought.
 #[derive(Debug)]
-enum Broken {
+pub(crate) enum Broken {
     Connect(String),
     Tls(String),
     Http(String),
@@ -40,7 +42,7 @@ impl From<Malformed> for Broken {
 }
 
 impl Broken {
-    const fn code(&self) -> &'static str {
+    pub(crate) const fn code(&self) -> &'static str {
         match self {
             Self::Connect(_) => "checkpoint.feed.connect",
             Self::Tls(_) => "checkpoint.feed.tls",
@@ -59,9 +61,10 @@ impl fmt::Display for Broken {
             Self::Connect(why) => write!(f, "the fleet cannot be reached: {why}"),
             Self::Tls(why) => write!(f, "no TLS with the fleet: {why}"),
             Self::Http(why) => write!(f, "the feed broke off: {why}"),
-            Self::Status(status) => {
-                write!(f, "the fleet answers {status}; it wants a certificate of kind checkpoint")
+            Self::Status(StatusCode::FORBIDDEN) => {
+                f.write_str("the fleet answers 403; it wants a certificate of kind checkpoint")
             }
+            Self::Status(status) => write!(f, "the fleet answers {status}"),
             Self::Line(malformed) => malformed.fmt(f),
             Self::Silent => f.write_str("the fleet has fallen silent"),
             Self::Ended => f.write_str("the fleet ended the feed"),
@@ -88,18 +91,8 @@ async fn follow(
     name: &ServerName,
 ) -> Result<std::convert::Infallible, Broken> {
     let patience = fleet.silence;
-    let opened = timeout(patience, TcpStream::connect(&fleet.address)).await;
-    let stream = opened
-        .map_err(|_| Broken::Connect(format!("no answer in {patience:?}")))?
-        .map_err(|error| Broken::Connect(error.to_string()))?;
-    let stream = timeout(patience, TlsStream::connect(stream, tls, name))
-        .await
-        .map_err(|_| Broken::Silent)?
-        .map_err(|error| Broken::Tls(error.to_string()))?;
     let http = |error: hyper::Error| Broken::Http(error.to_string());
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(http)?;
-    let connection = tokio::spawn(connection);
+    let (mut sender, connection) = connect(fleet, tls, name).await?;
     let request = Request::get(format!("/v1/results/stream?after={}", edge.seq()))
         .header(HOST, fleet.name.as_str())
         .body(Empty::<Bytes>::new())
@@ -113,6 +106,31 @@ async fn follow(
     let heard = hear(edge, answer.into_body(), patience).await;
     connection.abort();
     heard
+}
+
+/// A connection with the fleet.
+pub(crate) async fn connect<B>(
+    fleet: &Fleet,
+    tls: &ClientConfig,
+    name: &ServerName,
+) -> Result<(SendRequest<B>, JoinHandle<hyper::Result<()>>), Broken>
+where
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let patience = fleet.silence;
+    let opened = timeout(patience, TcpStream::connect(&fleet.address)).await;
+    let stream = opened
+        .map_err(|_| Broken::Connect(format!("no answer in {patience:?}")))?
+        .map_err(|error| Broken::Connect(error.to_string()))?;
+    let stream = timeout(patience, TlsStream::connect(stream, tls, name))
+        .await
+        .map_err(|_| Broken::Silent)?
+        .map_err(|error| Broken::Tls(error.to_string()))?;
+    let shaken = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
+    let (sender, connection) = shaken.map_err(|error| Broken::Http(error.to_string()))?;
+    Ok((sender, tokio::spawn(connection)))
 }
 
 async fn hear(

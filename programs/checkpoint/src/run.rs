@@ -5,6 +5,7 @@ use crate::edge::{Edge, serve_status, unix};
 use crate::event::Event;
 use crate::listen::listen;
 use crate::staple::Stapling;
+use crate::trail::Trail;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use touchstone_appraise::VerifierKey;
+use touchstone_certs::Certificate;
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_drive::{Pulse, ServiceManager, StapledStatus};
 use touchstone_tls::{
@@ -86,6 +88,8 @@ pub struct Material {
     client: ClientConfig,
     fleet_name: ServerName,
     verifiers: Vec<VerifierKey>,
+    /// The name in our certificate.
+    name: Option<String>,
 }
 
 impl Material {
@@ -100,8 +104,10 @@ impl Material {
         let plain = ServerSetup::new(identity.clone(), ClientAuth::Required(device_roots))
             .handshake_timeout(config.limits.handshake);
         let server = plain.clone().build().map_err(unusable(&config.certificate))?;
-        let stapling =
-            Stapling::of(&certificates_from_pem(&chain).map_err(unusable(&config.certificate))?);
+        let certificates = certificates_from_pem(&chain).map_err(unusable(&config.certificate))?;
+        let stapling = Stapling::of(&certificates);
+        let leaf = certificates.first().and_then(|der| Certificate::decode(der).ok());
+        let name = leaf.and_then(|leaf| leaf.common_name());
         let fleet_roots = roots(&config.fleet.roots)?;
         let status = StapledStatus::new(Arc::new(AwsLc), &fleet_roots).with_grace(STATUS_GRACE);
         let client = ClientSetup::new(&fleet_roots)
@@ -112,7 +118,7 @@ impl Material {
         let fleet_name =
             ServerName::parse(&config.fleet.name).map_err(unusable(&config.fleet.roots))?;
         let verifiers = vec![verifier(&config.verifier)?];
-        Ok(Self { server, plain, identity, stapling, client, fleet_name, verifiers })
+        Ok(Self { server, plain, identity, stapling, client, fleet_name, verifiers, name })
     }
 }
 
@@ -131,10 +137,19 @@ async fn serve(config: &Config, material: Material) -> Result<(), Error> {
     let listener = bind(config.listen).await?;
     let status = bind(config.status).await?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let edge = Edge::new(config, material.verifiers);
+    let trail = match &config.state_dir {
+        Some(folder) => {
+            let name = material.name.as_deref().unwrap_or("checkpoint");
+            let unusable = |source| Error::Unreadable { path: folder.clone(), source };
+            Trail::open(folder, name).map_err(unusable)?
+        }
+        None => Trail::default(),
+    };
+    let edge = Edge::new(config, material.verifiers, trail.clone());
     let pulse = Pulse::new(PATIENCE);
     let manager = ServiceManager::of_this_process()?;
-    let feed = listen(edge.clone(), config.fleet.clone(), material.client, material.fleet_name);
+    let (client, fleet_name) = (material.client.clone(), material.fleet_name.clone());
+    let feed = listen(edge.clone(), config.fleet.clone(), client, fleet_name);
     let (in_force, current) = watch::channel(material.server);
     let (plain, identity) = (material.plain, material.identity);
     let staples = async move {
@@ -158,10 +173,12 @@ async fn serve(config: &Config, material: Material) -> Result<(), Error> {
         () = manager.keep_alive(std::slice::from_ref(&pulse)) => {}
         () = serve_status(edge.clone(), status) => {}
         () = feed => {}
+        () = trail.deliver(&config.fleet, &material.client, &material.fleet_name) => {}
         _ = terminate.recv() => {}
         interrupted = tokio::signal::ctrl_c() => interrupted?,
     }
     told(manager.stopping());
+    trail.end().await;
     Ok(())
 }
 

@@ -1,8 +1,9 @@
-//! A device's own audit log, taken over: signed heads by a key that the device's attestation key
-//! vouches for, entries that follow those that were taken before, and each of them an event of the
-//! fleet with `origin` device. What does not follow is refused, and that is an event, too.
+//! A device's own audit log, or a checkpoint's, taken over: signed heads by a key that the device's
+//! attestation key vouches for (a checkpoint's is the one that its certificate brought first), entries
+//! that follow those that were taken before, and each of them an event of the fleet with its `origin`.
+//! What does not follow is refused, and that is an event, too.
 
-use crate::store::{DeviceLog, DeviceRow, NewEvent, Store, TakenOver};
+use crate::store::{DeviceLog, DeviceRow, NewEvent, Owner, Store, TakenOver};
 use crate::{Error, clock};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -20,10 +21,11 @@ const QUIET: u64 = 300;
 const DETAILS: usize = 20;
 /// Circumstances that mean something in the fleet's own log, or that are added here: a device's are
 /// taken over under another name.
-const OURS: [&str; 9] = [
+const OURS: [&str; 10] = [
     "event",
     "message",
     "origin",
+    "origin_name",
     "device_log",
     "device_seq",
     "device_time",
@@ -33,6 +35,41 @@ const OURS: [&str; 9] = [
 ];
 /// Devices that are counted at once.
 const MOST: usize = 65_536;
+
+/// Who brings a log.
+#[derive(Clone, Debug)]
+pub enum Bringer {
+    /// A device, whose attestation key vouches for the log's.
+    Device(Box<DeviceRow>),
+    /// A checkpoint, by the name in its certificate: TLS vouches for it.
+    Checkpoint(String),
+}
+
+impl Bringer {
+    /// Whose log it is.
+    pub fn owner(&self) -> Owner {
+        match self {
+            Self::Device(device) => Owner::Device(device.id.clone()),
+            Self::Checkpoint(name) => Owner::Checkpoint(name.clone()),
+        }
+    }
+
+    const fn origin(&self) -> &'static str {
+        match self {
+            Self::Device(_) => "device",
+            Self::Checkpoint(_) => "checkpoint",
+        }
+    }
+
+    fn key(&self, page: &Page) -> Result<LogKey, Refused> {
+        match self {
+            Self::Device(device) => proven(device, page),
+            Self::Checkpoint(_) => {
+                LogKey::parse(&AwsLc, &page.key).map_err(|fault| malformed(fault.code(), &fault))
+            }
+        }
+    }
+}
 
 /// Why a page is not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,18 +140,19 @@ impl Counts {
 pub async fn take(
     store: &Store,
     counts: &Counts,
-    device: DeviceRow,
+    by: Bringer,
     octets: Vec<u8>,
 ) -> Result<Result<DeviceLog, Refused>, Error> {
     let now = clock::now();
-    let id = device.id.clone();
+    let owner = by.owner();
+    let id = owner.subject();
     if !counts.may_bring(&id, now) {
         return Ok(Err(Refused::TooMuch));
     }
-    let asked = id.clone();
+    let asked = owner.clone();
     let before = store.call(move |db| db.device_log(&asked)).await?;
     let known = before.clone();
-    let work = move || read(&device, &known, &octets);
+    let work = move || read(&by, &known, &octets);
     let read = tokio::task::spawn_blocking(work).await.map_err(|_| Error::Closed)?;
     let (after, events) = match read {
         Ok(read) => read,
@@ -132,19 +170,20 @@ pub async fn take(
     if after == before {
         return Ok(Ok(after));
     }
-    let taken = TakenOver { device: id, before, after: after.clone(), events };
+    let taken = TakenOver { owner, before, after: after.clone(), events };
     let done = store.call(move |db| db.take_device_log(&taken, now)).await?;
     Ok(if done { Ok(after) } else { Err(Refused::Meanwhile) })
 }
 
 /// What a page says, and what is to be recorded of it.
 fn read(
-    device: &DeviceRow,
+    by: &Bringer,
     before: &DeviceLog,
     octets: &[u8],
 ) -> Result<(DeviceLog, Vec<NewEvent>), Refused> {
     let page = Page::decode(octets).map_err(|fault| malformed(fault.code(), &fault))?;
-    let key = proven(device, &page)?;
+    let key = by.key(&page)?;
+    let subject = by.owner().subject();
     let replaced = !before.log.is_empty() && before.log != key.name();
     let place = if before.place.is_empty() || replaced {
         Replica::default()
@@ -167,7 +206,7 @@ fn read(
         events.push(
             NewEvent::new(
                 Code::DeviceLogReplaced,
-                &device.id,
+                &subject,
                 format!(
                     "began a new log; what followed entry {} of the old one is not known",
                     before.seq
@@ -178,8 +217,8 @@ fn read(
             .with("new", key.name()),
         );
     }
-    events.extend(gap(&device.id, &taken));
-    events.extend(taken.entries.iter().filter_map(|entry| event(&device.id, key.name(), entry)));
+    events.extend(gap(&subject, &taken));
+    events.extend(taken.entries.iter().filter_map(|entry| event(by, key.name(), entry)));
     let seq = taken.replica.head().seq;
     let place = taken.replica.to_string();
     Ok((DeviceLog { log: key.name().to_owned(), seq, place }, events))
@@ -223,22 +262,42 @@ fn gap(device: &str, taken: &Taken) -> Option<NewEvent> {
     Some(NewEvent::new(Code::DeviceLogGap, device, words).with("from", from).with("to", to))
 }
 
+const fn of_a_checkpoint(code: Code) -> bool {
+    use Code as C;
+    matches!(
+        code,
+        C::FlowAdmitted | C::FlowRefused | C::FlowCut | C::ServiceStarted | C::ServiceStopped
+    )
+}
+
 /// An entry of a device as an event of the fleet. What only keeps a log in order is none.
-fn event(device: &str, log: &str, entry: &Entry) -> Option<NewEvent> {
+fn event(by: &Bringer, log: &str, entry: &Entry) -> Option<NewEvent> {
     let known = Code::from_name(&entry.code);
+    let subject = match by {
+        // What a checkpoint tells is about the device whose flow it is.
+        Bringer::Checkpoint(_) => entry.subject.strip_prefix("device:").map(str::to_owned),
+        Bringer::Device(_) => None,
+    };
+    let subject = subject.unwrap_or_else(|| by.owner().subject());
     let code = match known {
         Some(Code::AuditSigned | Code::AuditContinued) => return None,
         // The fleet's own log reads these as being about itself.
         Some(Code::AuditPruned | Code::AuditUnsigned | Code::AuditRecovered) | None => {
             Code::DeviceTold
         }
+        // A checkpoint speaks of flows and of itself.
+        Some(code) if matches!(by, Bringer::Checkpoint(_)) && !of_a_checkpoint(code) => {
+            Code::DeviceTold
+        }
         Some(code) => code,
     };
     let about = known.map_or("something that is not known here", Code::about);
     let why = entry.detail.get("why").map(|why| format!(": {why}")).unwrap_or_default();
-    let mut event = NewEvent::new(code, device, format!("the device tells: {about}{why}"))
+    let origin = by.origin();
+    let mut event = NewEvent::new(code, subject, format!("the {origin} tells: {about}{why}"))
         .severity(entry.severity)
-        .with("origin", "device")
+        .with("origin", origin)
+        .with("origin_name", by.owner().name())
         .with("device_log", log)
         .with("device_seq", entry.seq)
         .with("device_time", entry.time)

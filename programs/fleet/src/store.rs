@@ -33,7 +33,7 @@ mod value;
 
 pub use certificates::{Added, CertificateRow, NewCertificate, Status};
 pub use claims::StoredClaims;
-pub use device_logs::{DeviceLog, TakenOver};
+pub use device_logs::{DeviceLog, Owner, TakenOver};
 pub use devices::{DeviceRow, Enrolled, NewDevice, Rules};
 pub use events::NewEvent;
 pub use holds::{NewHold, ResponseLimit};
@@ -66,6 +66,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("store/history.sql"),
     include_str!("store/issuer_serial.sql"),
     include_str!("store/ek_public.sql"),
+    include_str!("store/checkpoint_logs.sql"),
 ];
 
 /// Calls that may wait for the database; more callers wait in line themselves.

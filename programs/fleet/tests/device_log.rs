@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use support::{Lab, until};
 use tempfile::TempDir;
-use touchstone_audit::{Code, Event, Log, Notary, Page, Tail};
+use touchstone_audit::{Code, Event, Lines, Log, Notary, OwnLog, Page, Tail};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_element::{Attesting, Element, ElementSigner, KeyAlgorithm, KeySpec, KeyUse};
 use touchstone_evidence::endorse::log_binding;
@@ -206,4 +206,76 @@ fn fork_key() -> String {
     let algorithm = key.algorithm();
     let name = "gateway-7/audit/1";
     touchstone_audit::LogKey::new(&AwsLc, name, algorithm, key.spki_der()).unwrap().to_string()
+}
+
+/// A checkpoint with its certificate and its own log.
+fn checkpoint(lab: &Lab, name: &str) -> touchstone_tls::Identity {
+    let issue = ["issue-certificate", "--kind", "checkpoint", "--name", name, "--out-dir", "out"];
+    assert!(lab.fleet(&issue).status.success());
+    let read = |ending: &str| std::fs::read(lab.path(&format!("out/{name}.{ending}"))).unwrap();
+    touchstone_tls::Identity::from_pem(&read("pem"), &read("key")).unwrap()
+}
+
+#[tokio::test]
+async fn what_a_checkpoint_logged_reaches_the_fleets_log_about_the_device_whose_flow_it_was() {
+    let (_swtpm, lab, device) = scene();
+    let id = device.onboard(&lab).await.unwrap()["device"].as_str().unwrap().to_owned();
+    let (edge, other) = (checkpoint(&lab, "edge-1"), checkpoint(&lab, "edge-2"));
+    let key = || Arc::new(touchstone_crypto_awslc::SoftSigner::generate(support::P256).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = OwnLog::open(folder.path(), Arc::new(AwsLc), key(), "edge-1", 5).unwrap();
+    let about = format!("device:{id}");
+    for (code, subject) in [
+        (Code::FlowAdmitted, about.as_str()),
+        (Code::FlowCut, &about),
+        (Code::FlowRefused, "checkpoint"),
+        (Code::PolicyLoaded, "policy"),
+    ] {
+        let event = Event::new(code, "", subject).with("why", "a reason").with("route", "broker:1");
+        log.write(6, &[(6, event)]).unwrap();
+    }
+    let page = |log: &mut OwnLog, name: &str, after| {
+        let Lines { key, last, lines } = log.after(7, name, after).unwrap().unwrap();
+        Page { key, last, public: vec![], attest: vec![], signature: vec![], lines }.encode()
+    };
+    let path = "/v1/checkpoint/log";
+    let first = page(&mut log, "", 0);
+    let answer = request(&lab, &edge, "POST", path, &[], first.clone()).await;
+    assert_eq!(place(&answer).1, 4, "up to the signed head");
+    let again = refused(&request(&lab, &edge, "POST", path, &[], first.clone()).await);
+    assert_eq!(again, (409, "device.log.meanwhile".to_owned()));
+    let made = device.maker_identity();
+    let no = request(&lab, &made, "POST", path, &[], first.clone()).await;
+    assert_eq!(refused(&no), (403, "checkpoint.certificate".to_owned()), "not for devices");
+    let place_of_other = request(&lab, &other, "GET", path, &[], Vec::new()).await;
+    assert_eq!(place(&place_of_other), (String::new(), 0), "each checkpoint has its own place");
+
+    let told = lab.get("/api/v1/events?after=0&limit=1000");
+    let told: Vec<_> = told["events"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|it| it["detail"]["origin"] == "checkpoint")
+        .map(|it| (it["code"].as_str().unwrap().to_owned(), it["subject"].clone()))
+        .collect();
+    let edge_1 = "checkpoint:CN=edge-1";
+    let expected = [
+        ("flow.admitted", id.as_str()),
+        ("flow.cut", &id),
+        ("flow.refused", edge_1),
+        ("device.told", edge_1),
+    ];
+    assert_eq!(told, expected.map(|(code, of)| (code.to_owned(), Value::from(of))));
+
+    // Somebody who has the checkpoint's certificate and rewrites its log.
+    let mut forged = page(&mut log, "", 0);
+    let at = forged.windows(8).position(|it| it == b"a reason").unwrap();
+    forged[at] = b'x';
+    let no = request(&lab, &other, "POST", path, &[], forged).await;
+    assert_eq!(
+        refused(&no),
+        (409, "audit.line.changed".to_owned()),
+        "{}",
+        String::from_utf8_lossy(&no.2)
+    );
 }

@@ -18,6 +18,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use touchstone_audit::Code;
 
 /// The header with the EAR, as a JWT.
 const ATTESTATION_RESULT: HeaderName = HeaderName::from_static("attestation-result");
@@ -61,6 +62,7 @@ async fn answer(
         Ok(opened) => {
             let told = Told { flow: opened.id, device: opened.device.clone(), route, peer };
             told.tell("admitted", "checkpoint.admitted", "affirming and fresh", None);
+            edge.tell_flow(Code::FlowAdmitted, &told, "checkpoint.admitted", "affirming and fresh");
             tokio::spawn(carry(edge, request, opened, told));
             Response::new(Full::default())
         }
@@ -70,6 +72,7 @@ async fn answer(
             event.route = Some(&route);
             event.peer = Some(peer.to_string());
             event.write();
+            edge.tell_refused(&refusal, &route, peer);
             problem(&refusal)
         }
     }
@@ -149,12 +152,38 @@ async fn carry(edge: Edge, request: Request<Incoming>, opened: Opened, told: Tol
         }
     };
     match ended {
-        Ok(refusal) => told.tell("cut", refusal.code(), &refusal.to_string(), None),
+        Ok(refusal) => {
+            told.tell("cut", refusal.code(), &refusal.to_string(), None);
+            edge.tell_flow(Code::FlowCut, &told, refusal.code(), &refusal.to_string());
+        }
         Err(stopping) => told.tell("closed", "checkpoint.stopping", &stopping, None),
     }
 }
 
 impl Edge {
+    fn tell_flow(&self, code: Code, told: &Told, reason_code: &str, why: &str) {
+        let subject = format!("device:{}", told.device);
+        self.0.trail.tell(code, &subject, |event| {
+            event
+                .with("reason_code", reason_code)
+                .with("why", why)
+                .with("route", &told.route)
+                .with("peer", told.peer)
+                .with("flow", told.flow)
+        });
+    }
+
+    /// Who it was is known to nobody: the result or its key did not prove it.
+    fn tell_refused(&self, refusal: &Refusal, route: &str, peer: SocketAddr) {
+        self.0.trail.tell(Code::FlowRefused, "checkpoint", |event| {
+            event
+                .with("reason_code", refusal.code())
+                .with("why", refusal)
+                .with("route", short(route))
+                .with("peer", peer)
+        });
+    }
+
     fn forget(&self, id: FlowId) {
         let mut inner = self.lock();
         inner.book.close(id);

@@ -70,6 +70,7 @@ struct World {
     address: SocketAddr,
     feed: mpsc::UnboundedSender<String>,
     beats: Arc<AtomicBool>,
+    folder: tempfile::TempDir,
 }
 
 impl World {
@@ -85,6 +86,7 @@ impl World {
             key: "file:/".parse().unwrap(),
             device_roots: "/".into(),
             verifier: "/".into(),
+            state_dir: None,
             max_age: Duration::from_secs(30),
             fleet: FleetConfig {
                 address: feed_address.to_string(),
@@ -102,7 +104,9 @@ impl World {
         let own = || ca.identity(Kind::Peer, "checkpoint.example", Fleet::device_key());
         let server = ServerSetup::new(own(), ClientAuth::Required(ca.roots())).build().unwrap();
         let client = ClientSetup::new(&ca.roots()).identity(own()).build().unwrap();
-        let edge = Edge::new(&config, vec![fleet.verifier()]);
+        let folder = tempfile::tempdir().unwrap();
+        let trail = Trail::open(folder.path(), "edge-1").unwrap();
+        let edge = Edge::new(&config, vec![fleet.verifier()], trail);
         let listener = TcpListener::bind(config.listen).await.unwrap();
         let address = listener.local_addr().unwrap();
         let taking = edge.clone();
@@ -111,7 +115,7 @@ impl World {
         tokio::spawn(async move { timed.keep_time(&Pulse::new(Duration::MAX)).await });
         let name = ServerName::parse("fleet.example").unwrap();
         tokio::spawn(listen(edge.clone(), config.fleet, client, name));
-        let world = Self { ca, fleet, edge, address, feed, beats };
+        let world = Self { ca, fleet, edge, address, feed, beats, folder };
         world.until(|world| !world.edge.lock().book.is_silent(world.edge.now())).await;
         world
     }
@@ -244,6 +248,35 @@ async fn ends(stream: &mut TlsStream<TcpStream>) -> Duration {
 
 fn run(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+}
+
+#[test]
+fn each_admission_refusal_and_cut_is_in_the_checkpoints_own_log() {
+    run(async {
+        let (world, device) = (World::new().await, Device::new());
+        let token = world.ear(&device, Tier::Affirming);
+        let (_, head) = world.ask(&device, "else.example:1", Some(&token)).await;
+        assert!(head.starts_with("HTTP/1.1 404"), "{head}");
+        let (mut stream, _) = world.ask(&device, ROUTE, Some(&token)).await;
+        assert!(echoes(&mut stream).await);
+        world.tell_result(&world.ear(&device, Tier::Contraindicated));
+        ends(&mut stream).await;
+        let log = || std::fs::read_to_string(world.folder.path().join("audit.jsonl")).unwrap();
+        world.until(|_| log().contains("flow.cut")).await;
+        let log = log();
+        let line = |code: &str| log.lines().find(|line| line.contains(code)).unwrap().to_owned();
+        assert!(line("flow.refused").contains("checkpoint.route"), "{log}");
+        for code in ["flow.admitted", "flow.cut"] {
+            let line = line(code);
+            assert!(
+                line.contains("\"subject\":\"device:dev-1\"") && line.contains(ROUTE),
+                "{line}"
+            );
+        }
+        assert!(line("flow.cut").contains("admission.not-affirming"), "{log}");
+        touchstone_audit::verify(log.as_bytes(), &AwsLc, &touchstone_audit::Known::default())
+            .unwrap();
+    });
 }
 
 #[test]

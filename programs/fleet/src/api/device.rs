@@ -4,7 +4,7 @@ use super::problem::{Good, Refusal};
 use super::stream;
 use super::types::{Ack, DeviceLogPlace, Orders, Report};
 use crate::clock;
-use crate::device_log::{self, Refused as LogRefused};
+use crate::device_log::{self, Bringer, Refused as LogRefused};
 use crate::fleet::Fleet;
 use crate::judge::{No, Person};
 use crate::serve::Peer;
@@ -36,6 +36,7 @@ pub fn router() -> Router<Arc<Fleet>> {
         .route("/v1/device/orders", get(orders))
         .route("/v1/device/reports", post(report))
         .route("/v1/device/log", get(log_place).post(log_page))
+        .route("/v1/checkpoint/log", get(checkpoint_log_place).post(checkpoint_log_page))
         .route("/v1/updates/{sha256}", get(update))
         .route("/v1/results/stream", get(results))
 }
@@ -159,8 +160,7 @@ async fn log_place(
     Extension(peer): Extension<Peer>,
 ) -> Result<Good<DeviceLogPlace>, Refusal> {
     let device = fleet.judge.device(&peer).await.map_err(not_known)?;
-    let known = fleet.store.call(move |db| db.device_log(&device.id)).await?;
-    Ok(Good(DeviceLogPlace { log: known.log, acknowledged: known.seq }))
+    place(&fleet, &Bringer::Device(Box::new(device))).await
 }
 
 async fn log_page(
@@ -169,10 +169,54 @@ async fn log_page(
     request: Request,
 ) -> Result<Good<DeviceLogPlace>, Refusal> {
     let device = fleet.judge.device(&peer).await.map_err(not_known)?;
+    page(&fleet, Bringer::Device(Box::new(device)), request).await
+}
+
+async fn checkpoint_log_place(
+    State(fleet): State<Arc<Fleet>>,
+    Extension(peer): Extension<Peer>,
+) -> Result<Good<DeviceLogPlace>, Refusal> {
+    place(&fleet, &Bringer::Checkpoint(checkpoint(&fleet, &peer, "checkpoint.certificate").await?))
+        .await
+}
+
+async fn checkpoint_log_page(
+    State(fleet): State<Arc<Fleet>>,
+    Extension(peer): Extension<Peer>,
+    request: Request,
+) -> Result<Good<DeviceLogPlace>, Refusal> {
+    let name = checkpoint(&fleet, &peer, "checkpoint.certificate").await?;
+    page(&fleet, Bringer::Checkpoint(name), request).await
+}
+
+async fn place(fleet: &Fleet, by: &Bringer) -> Result<Good<DeviceLogPlace>, Refusal> {
+    let owner = by.owner();
+    let known = fleet.store.call(move |db| db.device_log(&owner)).await?;
+    Ok(Good(DeviceLogPlace { log: known.log, acknowledged: known.seq }))
+}
+
+async fn page(
+    fleet: &Fleet,
+    by: Bringer,
+    request: Request,
+) -> Result<Good<DeviceLogPlace>, Refusal> {
     let page = fleet.bodies.read(request, Page::MOST).await?;
-    let taken = device_log::take(&fleet.store, &fleet.device_logs, device, page).await?;
+    let taken = device_log::take(&fleet.store, &fleet.device_logs, by, page).await?;
     let taken = taken.map_err(log_refused)?;
     Ok(Good(DeviceLogPlace { log: taken.log, acknowledged: taken.seq }))
+}
+
+/// The name in a checkpoint's certificate; nobody else has one.
+async fn checkpoint(fleet: &Fleet, peer: &Peer, code: &'static str) -> Result<String, Refusal> {
+    match fleet.judge.identify(peer).await.map_err(not_known)?.person {
+        Person::Checkpoint(row) => Ok(row.subject),
+        _ => Err(Refusal::new(
+            StatusCode::FORBIDDEN,
+            code,
+            "this is for checkpoints",
+            "connect with a certificate of `issue-certificate --kind checkpoint`",
+        )),
+    }
 }
 
 fn log_refused(refused: LogRefused) -> Refusal {
@@ -206,15 +250,7 @@ async fn results(
     Extension(peer): Extension<Peer>,
     Query(query): Query<After>,
 ) -> Result<Response, Refusal> {
-    let person = fleet.judge.identify(&peer).await.map_err(not_known)?.person;
-    if !matches!(person, Person::Checkpoint(_)) {
-        return Err(Refusal::new(
-            StatusCode::FORBIDDEN,
-            "feed.certificate",
-            "the feed is for checkpoints",
-            "connect with a certificate of `issue-certificate --kind checkpoint`",
-        ));
-    }
+    checkpoint(&fleet, &peer, "feed.certificate").await?;
     Ok(stream::feed(fleet.store.clone(), query.after, fleet.stop.clone()))
 }
 

@@ -1,12 +1,38 @@
-//! How far each device's own audit log was taken over. Its entries become events in the same
-//! transaction, so that none is lost and none comes twice.
+//! How far the log of each device, and of each checkpoint, was taken over. Its entries become events in
+//! the same transaction, so that none is lost and none comes twice.
 
 use super::connection::{Connection, OptionalExtension};
 use super::value::params;
 use super::{Db, NewEvent};
 use crate::Error;
 
-/// How far a device's log was taken over.
+/// Whose log it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// A device, by its number.
+    Device(String),
+    /// A checkpoint, by the name in its certificate.
+    Checkpoint(String),
+}
+
+impl Owner {
+    /// Its number or name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Device(name) | Self::Checkpoint(name) => name,
+        }
+    }
+
+    /// What events about it are about.
+    pub fn subject(&self) -> String {
+        match self {
+            Self::Device(name) => name.clone(),
+            Self::Checkpoint(name) => format!("checkpoint:{name}"),
+        }
+    }
+}
+
+/// How far a log was taken over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeviceLog {
     /// The log's name; empty before anything was taken.
@@ -17,11 +43,11 @@ pub struct DeviceLog {
     pub place: String,
 }
 
-/// Entries of a device's log that are taken over.
+/// Entries of a log that are taken over.
 #[derive(Clone, Debug)]
 pub struct TakenOver {
     /// Whose log.
-    pub device: String,
+    pub owner: Owner,
     /// How far it was taken over until now.
     pub before: DeviceLog,
     /// How far it is then.
@@ -31,26 +57,38 @@ pub struct TakenOver {
 }
 
 impl Db {
-    /// How far the device's log was taken over.
-    pub fn device_log(&mut self, device: &str) -> Result<DeviceLog, Error> {
-        device_log(&self.connection, &self.tenant, device)
+    /// How far that log was taken over.
+    pub fn device_log(&mut self, owner: &Owner) -> Result<DeviceLog, Error> {
+        device_log(&self.connection, &self.tenant, owner)
     }
 
     /// Takes entries over. False, and nothing is recorded, if somebody else has meanwhile.
     pub fn take_device_log(&mut self, taken: &TakenOver, now: u64) -> Result<bool, Error> {
-        let TakenOver { device, before, after, events } = taken;
+        let TakenOver { owner, before, after, events } = taken;
         self.write(|write| {
             // Within the transaction: another fleet may have the same database.
-            if device_log(write.tx, write.tenant, device)? != *before {
+            if device_log(write.tx, write.tenant, owner)? != *before {
                 return Ok(false);
             }
+            let insert = match owner {
+                Owner::Device(_) => {
+                    "INSERT INTO device_logs (device, tenant, log, seq, place, taken)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                     ON CONFLICT (device) DO UPDATE SET
+                     log = excluded.log, seq = excluded.seq, place = excluded.place,
+                     taken = excluded.taken"
+                }
+                Owner::Checkpoint(_) => {
+                    "INSERT INTO checkpoint_logs (owner, tenant, log, seq, place, taken)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                     ON CONFLICT (owner) DO UPDATE SET
+                     log = excluded.log, seq = excluded.seq, place = excluded.place,
+                     taken = excluded.taken"
+                }
+            };
             write.tx.execute(
-                "INSERT INTO device_logs (device, tenant, log, seq, place, taken)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                 ON CONFLICT (device) DO UPDATE SET
-                 log = excluded.log, seq = excluded.seq, place = excluded.place,
-                 taken = excluded.taken",
-                params![device, write.tenant, after.log, after.seq, after.place, now],
+                insert,
+                params![owner.name(), write.tenant, after.log, after.seq, after.place, now],
             )?;
             events.iter().try_for_each(|event| write.event(now, event))?;
             Ok(true)
@@ -58,11 +96,16 @@ impl Db {
     }
 }
 
-fn device_log(connection: &Connection, tenant: &str, device: &str) -> Result<DeviceLog, Error> {
-    let mut select = connection.prepare_cached(
-        "SELECT log, seq, place FROM device_logs WHERE device = ?1 AND tenant = ?2",
-    )?;
-    let row = select.query_row(params![device, tenant], |row| {
+fn device_log(connection: &Connection, tenant: &str, owner: &Owner) -> Result<DeviceLog, Error> {
+    let mut select = connection.prepare_cached(match owner {
+        Owner::Device(_) => {
+            "SELECT log, seq, place FROM device_logs WHERE device = ?1 AND tenant = ?2"
+        }
+        Owner::Checkpoint(_) => {
+            "SELECT log, seq, place FROM checkpoint_logs WHERE owner = ?1 AND tenant = ?2"
+        }
+    })?;
+    let row = select.query_row(params![owner.name(), tenant], |row| {
         Ok(DeviceLog { log: row.get(0)?, seq: row.get(1)?, place: row.get(2)? })
     });
     Ok(row.optional()?.unwrap_or_default())
@@ -78,14 +121,22 @@ mod tests {
 
     fn entries_are_taken_once_whoever_else_brings_them(mut db: Db) {
         let id = db.enroll(&device(1), 1).unwrap().id;
-        let before = db.device_log(&id).unwrap();
+        // A checkpoint may be called as a device is.
+        for owner in [Owner::Device(id.clone()), Owner::Checkpoint(id)] {
+            taken_once(&mut db, &owner);
+        }
+    }
+
+    fn taken_once(db: &mut Db, owner: &Owner) {
+        let id = owner.subject();
+        let before = db.device_log(owner).unwrap();
         assert_eq!(before, DeviceLog::default());
         let after = DeviceLog { log: "a".into(), seq: 3, place: "3:x".into() };
         let events = vec![NewEvent::new(Code::CodeChanged, &id, "patched")];
-        let taken = TakenOver { device: id.clone(), before, after: after.clone(), events };
+        let taken = TakenOver { owner: owner.clone(), before, after: after.clone(), events };
         assert!(db.take_device_log(&taken, 5).unwrap());
         assert!(!db.take_device_log(&taken, 6).unwrap(), "it was taken already");
-        assert_eq!(db.device_log(&id).unwrap(), after);
+        assert_eq!(db.device_log(owner).unwrap(), after);
         let told = db.newest_events(Some(&id), 9).unwrap();
         assert_eq!(told.iter().filter(|event| event.code == "code.changed").count(), 1);
     }

@@ -11,6 +11,7 @@ use touchstone_certs::{AlternativeName, Certificate, Name};
 use touchstone_checkpoint::config::{Config, Fleet, Limits};
 use touchstone_checkpoint::edge::Edge;
 use touchstone_checkpoint::feed::Line;
+use touchstone_checkpoint::trail::Trail;
 use touchstone_crypto::{SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_tls::{ClientAuth, ServerSetup};
@@ -94,6 +95,7 @@ impl World {
             key: "file:/".parse().unwrap(),
             device_roots: "/".into(),
             verifier: "/".into(),
+            state_dir: None,
             max_age: Duration::from_secs(30),
             fleet: Fleet {
                 address: String::new(),
@@ -105,7 +107,7 @@ impl World {
             routes,
         };
         let verifier = VerifierKey::from_spki(self.verifier.spki_der()).unwrap();
-        let edge = Edge::new(&config, vec![verifier]);
+        let edge = Edge::new(&config, vec![verifier], Trail::default());
         edge.hear(&Line::Heartbeat { seq: 1 });
         let (tls, listener) = (self.server("checkpoint.example"), any().await);
         let address = listener.local_addr().unwrap();
