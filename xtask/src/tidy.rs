@@ -1,5 +1,7 @@
 //! The rules that no compiler checks: which room may depend on which, where `unsafe` may stand,
-//! who may vouch for a `Verified`, and where rustls may be named.
+//! who may vouch for a `Verified`, where rustls may be named, and that every audit code is told.
+
+mod codes;
 
 use crate::run::root;
 use anyhow::{Context, Result, bail};
@@ -121,6 +123,7 @@ pub(crate) fn tidy() -> Result<()> {
             faults.push(format!("tidy's table names the room `{room}`, which is not built"));
         }
     }
+    codes::codes(&mut faults)?;
     if faults.is_empty() {
         println!("tidy: {} rooms, every arrow points down", packages.len());
         return Ok(());

@@ -77,6 +77,7 @@ impl Keeper {
         };
         let evidence =
             Evidence::encode_from(&quote, &event_log, (first, &ima_log), &runtime, &values);
+        self.tell_evidence(&challenge.nonce, first);
         lock(&self.known).nonce = Some(challenge.nonce);
         Ok(Reply::Bytes(evidence))
     }

@@ -7,6 +7,7 @@ use crate::collect::exec::Started;
 use crate::collect::finding::{Finding, Kind, plain};
 use crate::collect::pages::Look;
 use std::collections::{BTreeMap, HashSet};
+use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -22,6 +23,8 @@ const PROGRAMS: usize = 16_384;
 const FINDINGS: usize = 4_096;
 /// Elements of a list that are told one by one.
 const ELEMENTS: usize = 4;
+/// How often it is told that evidence is given: a verdict that changes is told at once.
+const EVIDENCE: Duration = Duration::from_mins(15);
 /// What differs from look to look although nothing changed.
 const RESTLESS: &[&str] = &["config.time-synchronised"];
 
@@ -31,6 +34,9 @@ pub(super) struct News {
     findings: HashSet<u64>,
     programs: HashSet<u64>,
     configuration: BTreeMap<String, Observation>,
+    evidence: Option<Instant>,
+    /// Evidence since it was told of.
+    given: u64,
     room: Room,
 }
 
@@ -41,6 +47,8 @@ impl Default for News {
             findings: HashSet::new(),
             programs: HashSet::new(),
             configuration: BTreeMap::new(),
+            evidence: None,
+            given: 0,
             room: Room { left: AT_ONCE, since: Instant::now(), dropped: 0 },
         }
     }
@@ -130,6 +138,18 @@ impl News {
             told.push((Code::ConfigChanged, None, fields));
         }
         told
+    }
+}
+
+impl News {
+    /// Evidence was given; how much was since it was told of, if it is told of now.
+    fn given(&mut self, now: Instant) -> Option<u64> {
+        self.given += 1;
+        if self.evidence.is_some_and(|last| now.saturating_duration_since(last) < EVIDENCE) {
+            return None;
+        }
+        self.evidence = Some(now);
+        Some(std::mem::take(&mut self.given))
     }
 }
 
@@ -227,6 +247,22 @@ impl Keeper {
         self.tell_news(told);
     }
 
+    /// Writes down that evidence was given for this nonce, the first time and then now and then.
+    pub(super) fn tell_evidence(&self, nonce: &[u8], entries: u32) {
+        let Some(given) = lock(&self.news).given(Instant::now()) else { return };
+        let nonce = nonce.iter().take(32).fold(String::new(), |mut hex, octet| {
+            // Writing to a string has no way to fail.
+            let _ = write!(hex, "{octet:02x}");
+            hex
+        });
+        let fields = vec![
+            ("nonce", nonce),
+            ("ima_from", entries.to_string()),
+            ("given_since", given.to_string()),
+        ];
+        self.tell_news(vec![(Code::EvidenceSent, None, fields)]);
+    }
+
     /// Writes down how the configuration has changed.
     pub(super) fn tell_configuration(&self, observations: &[Observation]) {
         let told = lock(&self.news).configured(observations);
@@ -297,6 +333,16 @@ mod tests {
         let codes: Vec<_> = told.iter().map(|it| it.0).collect();
         assert_eq!(codes, [Code::ProcessStarted, Code::ProcessSuspect, Code::ProcessSuspect]);
         assert_eq!(told[0].2[0], ("path", "/bin/a\\u{a}b".to_owned()));
+    }
+
+    #[test]
+    fn evidence_is_told_at_first_and_then_now_and_then_with_how_much_there_was() {
+        let (mut news, start) = (News::default(), Instant::now());
+        assert_eq!(news.given(start), Some(1));
+        for seconds in 1..100 {
+            assert_eq!(news.given(start + Duration::from_secs(seconds)), None);
+        }
+        assert_eq!(news.given(start + EVIDENCE), Some(100));
     }
 
     #[test]
