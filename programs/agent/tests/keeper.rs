@@ -720,6 +720,40 @@ fn a_safety_program_is_stopped_by_two_people_together_and_by_no_verdict() {
 }
 
 #[test]
+fn a_program_that_was_tampered_with_is_put_back_from_its_signed_release_by_a_verdict() {
+    let (publisher_key, publisher) = person("Publisher");
+    let publisher_pem = publisher.to_pem().unwrap();
+    let world = World::with(&|folder| {
+        let program = Pump::put(folder).display().to_string();
+        std::fs::write(folder.join("publisher.pem"), &publisher_pem).unwrap();
+        let respond = format!(
+            "actions = [\"restore\"]\n[[update.role]]\nname = \"publisher\"\nroots = \"{}/publisher.pem\"\n\
+             [[update.component]]\nname = \"pump\"\npath = \"{program}\"\nrestart_signal = \"TERM\"",
+            folder.display()
+        );
+        (format!("watch = [\"{program}\"]"), respond)
+    });
+    let world = world.and_onboarded();
+    let program = world.tpm.dir.path().join("pump");
+    let released = std::fs::read(&program).unwrap();
+    let manifest = Manifest::new(&AwsLc, "pump", 2, &released, "").unwrap();
+    let signers: [(_, &dyn Signer); 1] = [(&publisher, &publisher_key)];
+    let envelope = seal(&AwsLc, &manifest, &released, &signers, now()).unwrap();
+    assert_eq!(world.keeper.answer(Ask::Envelope { order: 5, envelope }), Reply::Truth(true));
+
+    let tampered = [&released[..], b"and more"].concat();
+    std::fs::write(program.with_extension("new"), &tampered).unwrap();
+    let mode = std::fs::metadata(&program).unwrap().permissions();
+    std::fs::set_permissions(program.with_extension("new"), mode).unwrap();
+    std::fs::rename(program.with_extension("new"), &program).unwrap();
+    let pump = Pump::start(&world);
+    world.condemn(&pump, &["restore"]);
+    assert!(std::fs::read(&program).unwrap() == released, "{:?}", world.responses());
+    let response = world.responses().remove(0);
+    assert!(response.outcome.contains("pump 2"), "{response:?}");
+}
+
+#[test]
 fn a_response_is_taken_back_by_a_person() {
     let world = World::watching("actions = [\"freeze\"]");
     let pump = Pump::start(&world);

@@ -94,3 +94,41 @@ fn a_refusal_is_told_with_its_code_and_no_agent_is_another_thing() {
     assert_eq!(json["code"], "agent.respond.unknown");
     agent.join().unwrap();
 }
+
+#[test]
+fn what_was_done_is_told_in_json_as_the_agent_tells_it_and_taken_back_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let of = |id: &str, action: &str, stage: &str, outcome: &str| {
+        format!(
+            r#"{{ "id": "{id}", "action": "{action}", "stage": "{stage}", "control": "code",
+                "reason": "patched", "outcome": "{outcome}", "target": "device", "token": "t-{id}" }}"#
+        )
+    };
+    let restored = of("r1", "restore", "applied", "/usr/bin/pump is as its package has it");
+    let rotated = of("r2", "rotate-key", "applied", "a new key; the old certificate was revoked");
+    let undone = of("r1", "restore", "undone", "/usr/bin/pump is as it was found");
+    let answers = [
+        told(&format!(r#""responses": [{restored}, {rotated}]"#)),
+        told(&format!(r#""responses": [{undone}]"#)),
+        told(&format!(r#""responses": [{rotated}]"#)),
+    ];
+    let agent = agent(folder.path(), &answers);
+    let json = |arguments: &[&str]| {
+        let all = [arguments, &["--state", ".", "--json"]].concat();
+        let ran = support::run(folder.path(), &all);
+        (ran.code, serde_json::from_str::<serde_json::Value>(&ran.out).unwrap())
+    };
+    let (code, list) = json(&["respond", "list"]);
+    assert_eq!((code, list["schema"].as_str()), (0, Some("touchstone.respond/1")));
+    assert_eq!((&list["device"], list["good"].as_bool()), (&"gw-1".into(), Some(true)));
+    let expected: serde_json::Value =
+        serde_json::from_str(&format!("[{restored}, {rotated}]")).unwrap();
+    assert_eq!(list["responses"], expected, "nothing is left out or renamed");
+
+    let (code, taken) = json(&["respond", "undo", "t-r1"]);
+    assert_eq!((code, taken["response"]["stage"].as_str()), (0, Some("undone")));
+    let (code, kept) = json(&["respond", "undo", "r2"]);
+    assert_eq!((code, kept["response"]["stage"].as_str()), (1, Some("applied")), "{kept}");
+    let asked = agent.join().unwrap();
+    assert_eq!(asked[1..], [r#"{"id":"t-r1","verb":"undo"}"#, r#"{"id":"r2","verb":"undo"}"#]);
+}

@@ -668,6 +668,7 @@ pub(crate) mod tests {
         two_cas_may_give_the_same_number
         a_number_that_another_ca_gives_twice_is_told_and_not_handed_out
         what_another_ca_signed_while_the_verdict_turned_is_recorded_revoked_and_told
+        a_new_key_of_a_device_supersedes_the_one_before_and_nothing_else
     }
 
     pub(crate) fn ldevid(device: &str, serial: &str, from: u64) -> NewCertificate {
@@ -702,6 +703,38 @@ pub(crate) mod tests {
         assert!(matches!(&feed[..], [Feed::Revoked { seq: 1, jkt, .. }] if jkt == "jkt-0B"));
         assert_eq!(db.write(|w| w.revoke_device(&id, "again", 161)).unwrap(), 0);
         assert_eq!(db.prune_feed(251).unwrap(), 1);
+    }
+
+    fn a_new_key_of_a_device_supersedes_the_one_before_and_nothing_else(mut db: Db) {
+        let [id, other] = [1, 2].map(|number| db.enroll(&device(number), 1).unwrap().id);
+        let keyed = |device: &str, serial: &str, key: &str, from| NewCertificate {
+            spki_sha256: key.into(),
+            ..ldevid(device, serial, from)
+        };
+        let for_servers =
+            NewCertificate { profile: "server".into(), ..keyed(&id, "0B", "second", 10) };
+        for new in [keyed(&id, "0A", "first", 10), for_servers, keyed(&other, "0C", "third", 10)] {
+            db.add_certificate(&new, 10).unwrap();
+        }
+        let status =
+            |db: &mut Db, serial: &str| db.certificate("ca", serial, 20).unwrap().unwrap().status;
+        // A renewal for the same key leaves what is there.
+        db.write(|w| w.supersede(&keyed(&id, "0D", "first", 15), 15)).unwrap();
+        assert_eq!(status(&mut db, "0A"), Status::Good);
+
+        db.write(|w| w.supersede(&keyed(&id, "0E", "fourth", 20), 20)).unwrap();
+        let superseded = Status::Revoked { at: 20, reason: "superseded".into() };
+        assert_eq!(status(&mut db, "0A"), superseded);
+        for serial in ["0B", "0C"] {
+            assert_eq!(status(&mut db, serial), Status::Good, "another profile, another device");
+        }
+        let feed = db.feed_after(0, 10).unwrap();
+        assert!(matches!(&feed[..], [Feed::Revoked { jkt, .. }] if jkt == "jkt-0A"), "{feed:?}");
+        let told = db.newest_events(Some(&id), 1).unwrap();
+        assert_eq!(
+            (told[0].code.as_str(), &told[0].detail["reason"]),
+            ("cert.revoked", &"superseded".into())
+        );
     }
 
     fn a_serial_number_is_never_used_twice_by_one_ca(mut db: Db) {
