@@ -12,7 +12,8 @@ use touchstone_certs::{Certificate, Name};
 use touchstone_crypto::SignatureAlgorithm;
 use touchstone_crypto_awslc::{AwsLc, SoftDecrypter, SoftSigner};
 use touchstone_enroll::scep::{
-    Asked, Body, FailInfo, Operation, Owner, Reply, Replying, encode_ca_certificates, respond,
+    Asked, Body, Error, FailInfo, Operation, Reply, Replying, answer_to, encode_ca_certificates,
+    read_request,
 };
 use touchstone_peers::{BouncyCastle, openssl};
 
@@ -24,7 +25,7 @@ struct Ca {
     issued: Vec<Certificate>,
 }
 
-impl Owner for Ca {
+impl Ca {
     fn answer(&mut self, asked: &Asked) -> Reply {
         let request = match &asked.body {
             Body::Enrol(request) if asked.challenge().as_deref() == Some("open sesame") => request,
@@ -40,6 +41,15 @@ impl Owner for Ca {
         let certificate = template.issue(&AwsLc, &issuer, request.spki_der()).unwrap();
         self.issued.push(certificate.clone());
         Reply::Issued { certificate, others: Vec::new() }
+    }
+
+    /// What is sent back for a message that was posted.
+    fn respond(&mut self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        let opens = SoftDecrypter::from_pkcs8_der(self.key.pkcs8_der()).unwrap();
+        let asked = read_request(&AwsLc, message, &self.certificate, &opens)?;
+        let reply = self.answer(&asked);
+        let by = Replying { certificate: &self.certificate, key: &self.key };
+        answer_to(&AwsLc, &asked, &reply, &by, now())
     }
 }
 
@@ -82,16 +92,10 @@ fn serve(stream: &mut TcpStream, ca: &mut Ca) {
         Some(Operation::GetCaCert) => {
             encode_ca_certificates(std::slice::from_ref(&ca.certificate)).unwrap().0
         }
-        _ => {
-            let (certificate, key) = (ca.certificate.clone(), ca.key.pkcs8_der().to_vec());
-            let key = SoftSigner::load_pkcs8_der(SignatureAlgorithm::RsaPkcs1Sha256, &key).unwrap();
-            let opens = SoftDecrypter::from_pkcs8_der(ca.key.pkcs8_der()).unwrap();
-            let by = Replying { certificate: &certificate, key: &key };
-            respond(&AwsLc, &body, &by, &opens, ca, now()).unwrap_or_else(|error| {
-                (status, kind) = ("400 Bad Request", "text/plain");
-                error.to_string().into_bytes()
-            })
-        }
+        _ => ca.respond(&body).unwrap_or_else(|error| {
+            (status, kind) = ("400 Bad Request", "text/plain");
+            error.to_string().into_bytes()
+        }),
     };
     write!(
         stream,

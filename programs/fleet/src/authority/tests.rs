@@ -232,8 +232,9 @@ async fn an_issuing_ca_that_its_root_revoked_issues_nothing_and_is_believed_by_n
     assert_eq!(status().await, ocsp::Status::Good);
 
     let serial = issuing.serial();
-    let revoke =
-        move |db: &mut Db| db.revoke_certificate(&serial, "cACompromise", clock::now()).map(drop);
+    let revoke = move |db: &mut Db| {
+        db.revoke_certificate(&serial, None, "cACompromise", clock::now()).map(drop)
+    };
     store.call(revoke).await.unwrap();
     // Lists are made at most once in two seconds.
     tokio::time::sleep(std::time::Duration::from_millis(2100)).await;
@@ -252,7 +253,7 @@ async fn an_issuing_ca_that_its_root_revoked_issues_nothing_and_is_believed_by_n
     // Neither is a root's own certificate revoked, nor does a restart forget.
     let serial = root.serial();
     let said = store
-        .call(move |db| db.revoke_certificate(&serial, "unspecified", clock::now()).map(drop))
+        .call(move |db| db.revoke_certificate(&serial, None, "unspecified", clock::now()).map(drop))
         .await;
     assert!(said.unwrap_err().to_string().contains("not revoked but replaced"));
     let again = Authority::open(&state, &config).await.unwrap();
