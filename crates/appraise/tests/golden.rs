@@ -14,6 +14,7 @@ use attester::{Attester, SHA256, challenge};
 use touchstone_appraise::ear::{to_cbor, to_json};
 use touchstone_appraise::references::{
     Database, Document, Error as ReferenceError, Publisher, ReferenceValue, References, Set,
+    Supersedes,
 };
 use touchstone_appraise::{
     Appraisal, DeviceFacts, Ear, EventRef, LogName, Status, Tier, Verifier, catalog, claims,
@@ -874,6 +875,31 @@ fn no_verdict_gets_better_when_a_set_runs_out() {
         let (status, why) = of(ends);
         assert_ne!(status, Status::Passed, "{require}: {why}");
     }
+}
+
+#[test]
+fn what_booted_and_is_known_by_a_superseded_version_only_is_told() {
+    let log = EventLog::decode(&rig("binary_bios_measurements")).unwrap();
+    let image = log.events()[IMAGE].digest(SHA256).unwrap();
+    let document = |version, digest| {
+        let mut document = Document::new("acme", "kernel", version);
+        document.values.push(ReferenceValue::BootImage { name: "uki.efi".into(), digest });
+        document
+    };
+    let mut newer = document(2, digest(b"another image"));
+    let of = |documents: &[Document]| {
+        let mut references = References::new();
+        for document in documents {
+            references.merge(&AwsLc, &Verified::vouch(document.clone())).unwrap();
+        }
+        judged(&attester(), references, "require boot.outdated is empty")
+    };
+    assert_eq!(of(&[document(1, image), newer.clone()]).0, Status::Passed, "both are good");
+    newer.supersedes = Some(Supersedes { good_until: NOW, known_until: NOW + 1 });
+    let (status, why) = of(&[document(1, image), newer]);
+    assert_eq!(status, Status::Failed);
+    let words = "is uki.efi of kernel version 1, which a newer version has superseded";
+    assert!(why.contains("event 23 (PCR 4, ") && why.contains(words), "{why}");
 }
 
 #[test]

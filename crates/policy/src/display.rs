@@ -84,8 +84,9 @@ impl Display for Operand {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
             Self::Variable { name, .. } if name.is_empty() => f.write_str("an element"),
-            Self::Claim { name, .. } | Self::Variable { name, .. } => f.write_str(name),
-            Self::Reference { name, .. } => f.write_str(name),
+            Self::Claim { name, .. }
+            | Self::Variable { name, .. }
+            | Self::Reference { name, .. } => f.write_str(name),
             Self::Field { record, name } => write!(f, "{record}.{name}"),
             Self::Entry { map, key } => {
                 write!(f, "{map}[")?;

@@ -276,15 +276,12 @@ fn allowlist(text: &str) -> Result<Imported, Error> {
         let path = path.trim_start();
         // Programs that print binary files put a star before the path.
         let path = path.strip_prefix('*').unwrap_or(path);
-        let found = match hex.split_once(':') {
-            Some((_, digits)) => {
-                touchstone_crypto::Digest::parse(hex).ok().filter(|_| !digits.is_empty())
-            }
-            None => {
-                let found = digest(hex);
-                guessed |= found.is_some_and(|of| of.algorithm() == HashAlgorithm::Sha256);
-                found
-            }
+        let found = if let Some((_, digits)) = hex.split_once(':') {
+            touchstone_crypto::Digest::parse(hex).ok().filter(|_| !digits.is_empty())
+        } else {
+            let found = digest(hex);
+            guessed |= found.is_some_and(|of| of.algorithm() == HashAlgorithm::Sha256);
+            found
         };
         let Some(digest) = found else {
             return refuse(at, format!("`{hex}` is not a digest of an algorithm that is known"));

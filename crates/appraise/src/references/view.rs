@@ -92,7 +92,7 @@ impl<'a> View<'a> {
         let assignments = references.assignments.values().map(AsRef::as_ref);
         let assigned: Vec<&Assigned> = assignments.filter(|of| of.is_for(device)).collect();
         let chosen = assigned.iter().any(|of| !of.sets.is_empty());
-        let (sets, over): (Vec<(&Set, Standing)>, Vec<(&Set, Standing)>) = references
+        let (sets, over): (Vec<_>, Vec<_>) = references
             .sets
             .iter()
             .map(AsRef::as_ref)
