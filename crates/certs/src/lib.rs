@@ -59,7 +59,7 @@ mod trust;
 
 pub use certificate::{Certificate, ExtensionInfo, oid_name};
 pub use crl::Crl;
-pub use error::{Error, Malformed, Refusal};
+pub use error::{Error, Fault, Malformed, Refusal};
 pub use name::{AlternativeName, Name};
 pub use path::{Algorithms, DangerousAlgorithms};
 pub use request::CertificateRequest;

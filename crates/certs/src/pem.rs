@@ -1,6 +1,6 @@
 //! PEM (RFC 7468): many blocks in a file, with text between them.
 
-use crate::Error;
+use crate::{Error, Fault};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -29,7 +29,7 @@ pub(crate) fn decode(
         let label = block.get(11..).and_then(|b| b.split("-----").next()).unwrap_or_default();
         if labels.contains(&label) {
             if found.len() == MOST_BLOCKS {
-                return Err(malformed());
+                return Err(Error::faulty(part, Fault::TooMany));
             }
             let (_, der) = der::pem::decode_vec(block.as_bytes()).map_err(|_| malformed())?;
             found.push(der);

@@ -8,8 +8,8 @@ use touchstone_certs::crl::CrlTemplate;
 use touchstone_certs::issue::{Issuer, Kind, Template};
 use touchstone_certs::ocsp::{Presigned, Request, Responder, Response, Status};
 use touchstone_certs::{
-    Certificate, CertificateRequest, Crl, Error, Name, PathInputs, Purpose, Revocation, TrustStore,
-    request,
+    Certificate, CertificateRequest, Crl, Error, Fault, Name, PathInputs, Purpose, Revocation,
+    TrustStore, request,
 };
 use touchstone_crypto::{SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
@@ -97,18 +97,31 @@ fn what_is_not_der_is_malformed() {
         let len = inner.len();
         let wrap = |head: &[u8], tail: &[u8]| [head, inner, tail].concat();
         let (high, low) = (u8::try_from(len >> 8).unwrap(), u8::try_from(len & 0xFF).unwrap());
+        let one_longer = tlv(0x30, &[inner, &[0]]);
         let bad = [
-            ("trailing octets", wrap(&[0x30, 0x82, high, low], &[0])),
-            ("an indefinite length, as BER has it", wrap(&[0x30, 0x80], &[0, 0])),
-            ("a length that is longer than it need be", wrap(&[0x30, 0x83, 0, high, low], &[])),
-            ("a length beyond the end", wrap(&[0x30, 0x82, high + 1, low], &[])),
-            ("a length of four gigabytes", wrap(&[0x30, 0x84, 0xFF, 0xFF, 0xFF, 0xFF], &[])),
-            ("a SET", wrap(&[0x31, 0x82, high, low], &[])),
-            ("half of it", good[..good.len() / 2].to_vec()),
-            ("nothing", Vec::new()),
+            ([good.clone(), vec![0]].concat(), Fault::Trailing, "octets follow its end"),
+            // An indefinite length, as BER has it, and a definite one that is longer than it need be.
+            (wrap(&[0x30, 0x80], &[0, 0]), Fault::NotDer, "it is BER, and not DER"),
+            (wrap(&[0x30, 0x83, 0, high, low], &[]), Fault::Length, "not as DER has it"),
+            (one_longer[..one_longer.len() - 1].to_vec(), Fault::CutShort, "longer than it is"),
+            (good[..good.len() / 2].to_vec(), Fault::CutShort, "longer than it is"),
+            (Vec::new(), Fault::CutShort, "longer than it is"),
+            // Four gigabytes.
+            (
+                wrap(&[0x30, 0x84, 0xFF, 0xFF, 0xFF, 0xFF], &[]),
+                Fault::CutShort,
+                "longer than it is",
+            ),
+            (tlv(0x31, &[inner]), Fault::Content, "does not parse"),
         ];
-        for (what, bad) in bad {
-            assert_eq!(decode(&bad).unwrap_err().code(), "certs.malformed", "{what}");
+        for (bad, fault, words) in bad {
+            let said = decode(&bad).unwrap_err();
+            assert_eq!(said.code(), "certs.malformed");
+            assert!(said.to_string().contains(words), "{said}");
+            assert!(
+                matches!(&said, Error::Malformed(it) if it.fault == fault),
+                "{said:?} {fault:?}"
+            );
         }
         // Deeper than anything is.
         let deep: Vec<u8> = std::iter::repeat_n([0x30, 0x80], 50_000).flatten().collect();
@@ -202,7 +215,8 @@ fn a_nonce_has_one_to_128_octets() {
     };
     assert_eq!(with(&[7; 128]).unwrap().nonce(), Some([7; 128].as_slice()));
     for len in [0, 129, 4096] {
-        assert_eq!(with(&vec![7; len]).unwrap_err().to_string(), "the nonce does not parse");
+        let words = "the nonce does not parse: it is outside what its standard allows";
+        assert_eq!(with(&vec![7; len]).unwrap_err().to_string(), words);
     }
 }
 
@@ -248,5 +262,6 @@ fn ten_thousand_certificates_are_given_up_in_bounded_time() {
     assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
 
     let pem: String = crowd.iter().map(|one| one.to_pem().unwrap()).collect();
-    assert_eq!(Certificate::from_pem(pem.as_bytes()).unwrap_err().code(), "certs.malformed");
+    let said = Certificate::from_pem(pem.as_bytes()).unwrap_err();
+    assert!(matches!(said, Error::Malformed(it) if it.fault == Fault::TooMany), "{said}");
 }

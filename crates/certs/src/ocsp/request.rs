@@ -2,7 +2,7 @@
 
 use super::wire;
 use crate::certificate::hex;
-use crate::{Certificate, Error, algorithm};
+use crate::{Certificate, Error, Fault, algorithm};
 use alloc::string::String;
 use alloc::vec::Vec;
 use der::asn1::{Any, Int, OctetString, OctetStringRef};
@@ -178,7 +178,7 @@ pub(super) fn nonce(extensions: &[Extension]) -> Result<Option<Vec<u8>>, Error> 
         .map_err(Error::der("nonce"))?
         .as_bytes();
     if value.is_empty() || value.len() > MOST_NONCE {
-        return Err(Error::malformed("nonce"));
+        return Err(Error::faulty("nonce", Fault::OutOfRange));
     }
     Ok(Some(value.to_vec()))
 }
