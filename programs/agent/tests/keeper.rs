@@ -428,8 +428,8 @@ fn a_device_that_is_killed_while_it_enrols_always_has_an_identity() {
     write("ca.key", &ca.to_pkcs8_pem());
     write("ca.pem", &root.to_pem().unwrap());
     write("agent.toml", &config);
-    let (mut with, mut without) = (0, 0);
-    for round in 0..24_u64 {
+    let (mut with, mut without, mut pause) = (0, 0, 60);
+    for round in 0..24 {
         let mut child = std::process::Command::new(std::env::current_exe().unwrap())
             .args(["--exact", TEST, "--test-threads=1"])
             .env(FOLDER, tpm.dir.path())
@@ -437,8 +437,9 @@ fn a_device_that_is_killed_while_it_enrols_always_has_an_identity() {
             .stderr(std::process::Stdio::null())
             .spawn()
             .unwrap();
-        // Each time a little later, so that every step is met.
-        std::thread::sleep(std::time::Duration::from_millis(60 + round * 17));
+        // Each time a little later, so that every step is met; much later where nothing was, yet.
+        std::thread::sleep(std::time::Duration::from_millis(pause));
+        pause += if with == 0 { 120 } else { 17 };
         assert_eq!(child.try_wait().unwrap(), None, "it ended by itself");
         child.kill().unwrap();
         child.wait().unwrap();
