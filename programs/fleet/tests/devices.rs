@@ -212,6 +212,21 @@ async fn an_endorsement_by_an_unknown_maker_is_refused_and_told() {
 }
 
 #[tokio::test]
+async fn an_activation_that_is_replayed_is_refused() {
+    let (swtpm, lab) = scene();
+    let device = Device::new(&swtpm, &lab, "gateway-8");
+    let mut recorded = Vec::new();
+    let first = device.onboard_answering(&lab, |opened| {
+        recorded.clone_from(&opened);
+        opened
+    });
+    first.await.unwrap();
+    let said = device.onboard_answering(&lab, |_| recorded.clone()).await.unwrap_err();
+    assert!(said.starts_with("enroll.credential.wrong"), "{said}");
+    device.onboard(&lab).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_key_that_the_tpm_does_not_vouch_for_gets_no_certificate() {
     let (swtpm, lab) = scene();
     let device = Device::new(&swtpm, &lab, "gateway-9");
@@ -228,6 +243,10 @@ async fn a_key_that_the_tpm_does_not_vouch_for_gets_no_certificate() {
     };
     let refused = device.est(&lab, &made, "simpleenroll", "ldevid", bare).await.err().unwrap();
     assert_eq!((refused.0, refused.1.as_str()), (403, "enroll.attestation.none"));
+    let mine = touchstone_crypto_awslc::SoftSigner::generate(support::P256).unwrap();
+    let another = device.misattested_request(&id, &mine);
+    let refused = device.est(&lab, &made, "simpleenroll", "ldevid", another).await.err().unwrap();
+    assert_eq!((refused.0, refused.1.as_str()), (403, "est.key.other"));
     let mut flipped = device.attested_request(&id, "ldevid");
     *flipped.last_mut().unwrap() ^= 1;
     let refused = device.est(&lab, &made, "simpleenroll", "ldevid", flipped).await.err().unwrap();

@@ -7,7 +7,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use std::sync::{Arc, Mutex};
 use touchstone_attest::{Attester, Event, Kind, Limits};
-use touchstone_certs::{Certificate, Name};
+use touchstone_certs::{Certificate, CertificateRequest, Name};
 use touchstone_crypto::{Crypto, HashAlgorithm, Signer};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_drive::{Reply, TlsStream, run_exchange};
@@ -106,6 +106,15 @@ impl Device {
 
     /// Onboards: the welcome, or the refusal's code.
     pub(crate) async fn onboard(&self, lab: &Lab) -> Result<Value, String> {
+        self.onboard_answering(lab, |opened| opened).await
+    }
+
+    /// Onboards, and answers with this in the place of what the TPM opened.
+    pub(crate) async fn onboard_answering(
+        &self,
+        lab: &Lab,
+        mut answer: impl FnMut(Vec<u8>) -> Vec<u8>,
+    ) -> Result<Value, String> {
         let bundle = {
             let mut tpm = self.tpm.lock().unwrap();
             let endorsement = tpm.endorsement().unwrap();
@@ -129,7 +138,7 @@ impl Device {
             let (secret, _) = sized(rest);
             let credential = Credential { blob: blob.to_vec(), secret: secret.to_vec() };
             let opened = self.tpm.lock().unwrap().activate("lak", &credential).unwrap();
-            Reply::Bytes(opened.expose().to_vec())
+            Reply::Bytes(answer(opened.expose().to_vec()))
         };
         let begin = bundle.encode();
         self.exchange(lab, Kind::Enroll, &self.maker_identity(), &begin, owner).await
@@ -248,8 +257,20 @@ impl Device {
             }
         };
         let signer = ElementSigner::new(Arc::clone(&self.tpm), key).unwrap();
+        Self::request_by(device, &certify, &signer)
+    }
+
+    /// A request by any key, with a statement about another one.
+    pub(crate) fn misattested_request(&self, device: &str, signer: &dyn Signer) -> Vec<u8> {
+        let good = self.attested_request(device, "ldevid");
+        let request = CertificateRequest::decode(&good).unwrap().verify(&AwsLc).unwrap();
+        let attested = AttestedRequest::from_request(request.into_inner()).unwrap();
+        Self::request_by(device, attested.certify(), signer)
+    }
+
+    fn request_by(device: &str, certify: &TpmCertify, signer: &dyn Signer) -> Vec<u8> {
         let subject = Name::common_name(device).unwrap();
-        AttestedRequest::build(&subject, &[], &certify, &[], &signer).unwrap()
+        AttestedRequest::build(&subject, &[], certify, &[], signer).unwrap()
     }
 
     pub(crate) async fn est(
