@@ -35,21 +35,33 @@ fn keylime() -> Result<PathBuf> {
     Ok(python)
 }
 
+/// What is measured.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Part {
+    /// Everything
+    All,
+    /// Looking at running code, what hooks cost, the audit log, the agent's memory
+    RunTime,
+}
+
 fn corpus() -> PathBuf {
     let beside = Path::new("../shared/corpus");
     std::env::var_os("TOUCHSTONE_CORPUS").map_or_else(|| root().join(beside), PathBuf::from)
 }
 
-pub(crate) fn bench(no_install: bool, peers: bool) -> Result<()> {
+pub(crate) fn bench(no_install: bool, peers: bool, part: Part) -> Result<()> {
     packages::require(packages::Use::Test, no_install)?;
+    packages::require(packages::Use::Bench, no_install)?;
     let keylime = if peers { Some(keylime()?) } else { None };
     crate::build_programs(Profile::Release)?;
-    let mut tpm = cargo("bench");
-    tpm.args(["--quiet", "--locked", "--bench", "tpm", "--manifest-path"]);
-    tpm.arg(root().join("tests/oracle-tss/Cargo.toml")).run("the benchmark of TPM commands")?;
-    cargo("bench")
-        .args(["--quiet", "--locked", "--package", "touchstone", "--bench", "cms"])
-        .run("the benchmark of envelopes")?;
+    if part == Part::All {
+        let mut tpm = cargo("bench");
+        tpm.args(["--quiet", "--locked", "--bench", "tpm", "--manifest-path"]);
+        tpm.arg(root().join("tests/oracle-tss/Cargo.toml")).run("the benchmark of TPM commands")?;
+        cargo("bench")
+            .args(["--quiet", "--locked", "--package", "touchstone", "--bench", "cms"])
+            .run("the benchmark of envelopes")?;
+    }
     cargo("bench")
         .args(["--quiet", "--locked", "--package", "touchstone-fleet", "--bench", "audit"])
         .run("the benchmark of the audit log")?;
@@ -59,7 +71,8 @@ pub(crate) fn bench(no_install: bool, peers: bool) -> Result<()> {
     let mut bench = cargo("run");
     bench
         .args(["--release", "--locked", "--package", "touchstone-system", "--bin"])
-        .args(["touchstone-bench"])
+        .args(["touchstone-bench", "--"])
+        .args((part == Part::RunTime).then_some("run-time"))
         .env("TOUCHSTONE_PROGRAMS", Profile::Release.folder()?)
         .env("TOUCHSTONE_CORPUS", corpus());
     if let Some(python) = keylime {

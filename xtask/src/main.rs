@@ -1,9 +1,11 @@
-//! The front door: `demo` and `test`, and behind them `check`, `tidy`, `bench`, `size` and `fuzz`.
+//! The front door: `demo` and `test`, and behind them `check`, `tidy`, `install`, `bench`, `size` and
+//! `fuzz`.
 //! What this is not: the rig itself, which is `tests/system`; this installs, builds and starts it.
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "a program that talks to a person")]
 
 mod bench;
+mod install;
 mod machine;
 mod packages;
 mod run;
@@ -45,12 +47,24 @@ enum Task {
         #[arg(last = true)]
         args: Vec<String>,
     },
+    /// Build everything as it is shipped, and lay it out below a folder
+    Install {
+        /// The folder that is `/` of the machine, of an image, or of a package
+        #[arg(long, value_name = "DIR")]
+        root: std::path::PathBuf,
+        /// Whom it is for
+        #[arg(long = "for", value_enum, default_value = "all")]
+        whom: install::For,
+    },
     /// fmt, clippy, doc, deny and tidy, with warnings as errors
     Check,
     /// Check the arrows between the rooms and the other rules of the house
     Tidy,
     /// Print what TPM commands, an appraisal and the agent cost, beside the peers and the raw work
     Bench {
+        /// What is measured
+        #[arg(value_enum, default_value = "all")]
+        part: bench::Part,
         /// Report missing system packages instead of installing them
         #[arg(long)]
         no_install: bool,
@@ -74,9 +88,10 @@ fn main() -> Result<()> {
     match Cli::parse().task {
         Task::Demo { no_install, keep, screenshots } => demo(no_install, keep, screenshots),
         Task::Test { no_install, args } => test(no_install, &args),
+        Task::Install { root, whom } => install::install(&std::path::absolute(root)?, whom),
         Task::Check => check(),
         Task::Tidy => tidy::tidy(),
-        Task::Bench { no_install, peers } => bench::bench(no_install, peers),
+        Task::Bench { part, no_install, peers } => bench::bench(no_install, peers, part),
         Task::Size => size::size(),
         Task::Fuzz { seconds, targets } => fuzz(seconds, &targets),
     }
@@ -122,7 +137,8 @@ fn build_programs(profile: Profile) -> Result<()> {
     for package in ["agent", "fleet", "checkpoint", "system"] {
         build.arg("--package").arg(format!("touchstone-{package}"));
     }
-    build.args(["--package", "touchstone", "--bins"]).run("the build of the programs")
+    build.args(["--package", "touchstone", "--bins"]).run("the build of the programs")?;
+    install::bpf(&profile.folder()?)
 }
 
 fn check() -> Result<()> {

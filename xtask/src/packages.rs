@@ -12,6 +12,7 @@ use std::process::{Command, Stdio};
 pub(crate) enum Use {
     Demo,
     Test,
+    Bench,
     Screenshots,
 }
 
@@ -44,7 +45,8 @@ const PACKAGES: &[Package] = &[
     Package { name: "rsyslog-relp", why: "RELP for rsyslog", uses: &[Use::Test] },
     Package { name: "openssl", why: "a second opinion on OCSP, CMS, TLS and certificates", uses: BOTH },
     Package { name: "curl", why: "a second opinion on EST and HTTPS", uses: BOTH },
-    Package { name: "clang", why: "the agent's BPF programs", uses: &[Use::Test] },
+    Package { name: "clang", why: "the agent's BPF programs", uses: BOTH },
+    Package { name: "auditd", why: "what the start of a program costs beside ours", uses: &[Use::Bench] },
     Package { name: "tpm2-tools", why: "a second opinion on the TPM", uses: &[Use::Test] },
     Package { name: "ima-evm-utils", why: "a second opinion on IMA lists and their signatures", uses: &[Use::Test] },
     Package { name: "systemd", why: "a second opinion on the units of the services, and on PCR 11", uses: &[Use::Test] },

@@ -1,5 +1,5 @@
-//! What it costs to look at running code: beside reading all of it, and what programs pay as they
-//! start. Printed, never a timed test. It needs root.
+//! What it costs to look at running code, beside reading and hashing all of it and beside a look at a
+//! few places of each mapping. Printed, never a timed test. It needs root.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::unwrap_used,
@@ -11,11 +11,8 @@
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use touchstone_agent::collect::exec::Gate;
 use touchstone_agent::collect::finding::Kind;
 use touchstone_agent::collect::maps::Backing;
 use touchstone_agent::collect::pages::{Scanner, Scope};
@@ -100,9 +97,9 @@ fn main() {
         }
     }
     row("reading and hashing all", best(2, || hash_everything(&sleepers.pids())));
+    row("anchors, two pages each", best(5, || anchors(&sleepers.pids())));
     found_within(&sleepers);
     drop(sleepers);
-    starting();
     println!("\nthis process at its peak: {} kB resident", peak_kilobytes());
 }
 
@@ -126,6 +123,27 @@ fn hash_everything(pids: &[u32]) {
             }
         }
         std::hint::black_box(context.finish());
+    }
+}
+
+/// The first and the last page of each mapping of a file, compared with the file: what a scanner does
+/// that looks at anchors. It sees a patch there, and no other.
+fn anchors(pids: &[u32]) {
+    let ways = Ways::old();
+    let (mut memory, mut file) = ([0; 4096], [0; 4096]);
+    for pid in pids {
+        let Some(space) = Space::open(*pid, &ways).unwrap() else { continue };
+        for mapping in space.executable().unwrap() {
+            let Backing::File { offset, .. } = mapping.backing else { continue };
+            let Some(open) = space.file_of(&mapping) else { continue };
+            for at in [mapping.start, mapping.end - 4096] {
+                space.read(at, &mut memory).unwrap();
+                // Behind the end of the file there are zeros.
+                let read = open.read_at(&mut file, offset + (at - mapping.start)).unwrap();
+                file[read..].fill(0);
+                std::hint::black_box(memory == file);
+            }
+        }
     }
 }
 
@@ -160,45 +178,6 @@ fn poke_and_find(scanner: &mut Scanner, pid: u32) -> Duration {
     assert!(seen.findings.iter().any(|it| it.pid == pid), "{pid} was not found");
     memory.write_all_at(&octet, at).unwrap();
     took
-}
-
-/// What the start of a program costs more where it is seen, and where it is asked for.
-fn starting() {
-    let folder = tempfile::tempdir().unwrap();
-    let program = folder.path().join("true");
-    std::fs::copy("/bin/true", &program).unwrap();
-    let alone = per_start(&program);
-    println!("\nthe start of a program and its end: {:.0} us alone", alone.as_secs_f64() * 1e6);
-    for (how, enforces) in [("seen", false), ("asked for", true)] {
-        let over = AtomicBool::new(false);
-        let cost = std::thread::scope(|scope| {
-            let gate = Gate::over([folder.path().to_owned()], enforces).unwrap();
-            let over = &over;
-            scope.spawn(move || {
-                while !over.load(Ordering::Relaxed) {
-                    gate.wait(Duration::from_millis(50)).unwrap();
-                }
-            });
-            let cost = per_start(&program);
-            over.store(true, Ordering::Relaxed);
-            cost
-        });
-        let more = cost.as_secs_f64() - alone.as_secs_f64();
-        let share = more / alone.as_secs_f64() * 100.0;
-        println!("{how:>28} {:>9.0} us more ({share:.1} %)", more * 1e6);
-    }
-}
-
-fn per_start(program: &PathBuf) -> Duration {
-    const STARTS: u32 = 300;
-    let round = || {
-        let begun = Instant::now();
-        for _ in 0..STARTS {
-            assert!(Command::new(program).status().unwrap().success());
-        }
-        begun.elapsed() / STARTS
-    };
-    (0..3).map(|_| round()).min().unwrap()
 }
 
 fn peak_kilobytes() -> u64 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR GPL-2.0-only
 //
 // What the kernel tells the agent as it happens: a program that starts, code that is mapped or made
-// executable, a process that takes hold of another, a kernel module. It decides nothing; it wakes
+// executable, a process that takes hold of another or opens its own memory, a kernel module. It decides nothing; it wakes
 // whoever looks. Fields of the kernel's structures are found by name when it is loaded (CO-RE), and
 // nothing but a compiler is needed to build it:
 //
@@ -27,11 +27,12 @@ static void *(*const reserve)(void *ring, u64 size, u64 flags) = (void *)131;
 static void (*const submit)(void *octets, u64 flags) = (void *)132;
 
 // Of the kernel's structures, what is read.
-struct inode { unsigned long i_ino; } RELOCATED;
+struct super_block { unsigned long s_magic; } RELOCATED;
+struct inode { unsigned long i_ino; struct super_block *i_sb; } RELOCATED;
 struct qstr { const unsigned char *name; } RELOCATED;
-struct dentry { struct qstr d_name; } RELOCATED;
+struct dentry { struct dentry *d_parent; struct qstr d_name; } RELOCATED;
 struct path { struct dentry *dentry; } RELOCATED;
-struct file { struct path f_path; struct inode *f_inode; } RELOCATED;
+struct file { struct path f_path; struct inode *f_inode; u32 f_mode; } RELOCATED;
 struct linux_binprm { const char *filename; struct file *file; } RELOCATED;
 struct vm_area_struct { struct file *vm_file; unsigned long vm_flags; } RELOCATED;
 struct task_struct { int tgid; } RELOCATED;
@@ -42,6 +43,7 @@ enum {
 	PROTECTED = 3,
 	TRACED = 4,
 	MODULE = 5,
+	OPENED = 6,
 };
 
 // Must be as `Seen` of collect/lsm.rs reads it.
@@ -79,7 +81,10 @@ struct {
 #define PROT_EXEC 0x4
 #define PTRACE_MODE_ATTACH 0x2
 #define READING_MODULE 2
-#define PAUSE 100000000ull
+#define FOR_WRITING 0x2 // FMODE_WRITE
+#define PROC_MAGIC 0x9fa0
+// A process is told once as one that has a compiler in it; nothing is gained by telling it faster.
+#define PAUSE 1000000000ull
 
 INLINE struct event *begin(u32 kind)
 {
@@ -133,16 +138,14 @@ int started(u64 *context)
 	return 0;
 }
 
-SECTION("lsm/mmap_file")
-int mapped(u64 *context)
+// Memory with that file, or without one, is to be executable.
+INLINE int executable(u32 kind, struct file *file, u64 allowed)
 {
-	struct file *file = (void *)context[0];
-	u64 allowed = context[2];
 	if (!(allowed & PROT_EXEC))
 		return 0;
 	if (!file && is_compiler(current_pid_tgid() >> 32))
 		return 0;
-	struct event *event = begin(MAPPED);
+	struct event *event = begin(kind);
 	if (event) {
 		event->other = allowed;
 		about(event, file);
@@ -151,23 +154,17 @@ int mapped(u64 *context)
 	return 0;
 }
 
+SECTION("lsm/mmap_file")
+int mapped(u64 *context)
+{
+	return executable(MAPPED, (void *)context[0], context[2]);
+}
+
 SECTION("lsm/file_mprotect")
 int protected(u64 *context)
 {
 	struct vm_area_struct *area = (void *)context[0];
-	u64 allowed = context[2];
-	if (!(allowed & PROT_EXEC))
-		return 0;
-	struct file *file = area->vm_file;
-	if (!file && is_compiler(current_pid_tgid() >> 32))
-		return 0;
-	struct event *event = begin(PROTECTED);
-	if (event) {
-		event->other = allowed;
-		about(event, file);
-		submit(event, 0);
-	}
-	return 0;
+	return executable(PROTECTED, area->vm_file, context[2]);
 }
 
 SECTION("lsm/ptrace_access_check")
@@ -180,6 +177,41 @@ int traced(u64 *context)
 	struct event *event = begin(TRACED);
 	if (event) {
 		event->other = child->tgid;
+		submit(event, 0);
+	}
+	return 0;
+}
+
+// The number that a text says, 0 if it says none.
+INLINE u32 number(const char *text, u32 size)
+{
+	u32 value = 0;
+	for (u32 i = 0; i < size; i++) {
+		if (!text[i])
+			return value;
+		if (text[i] < '0' || text[i] > '9')
+			return 0;
+		value = value * 10 + (text[i] - '0');
+	}
+	return 0;
+}
+
+// A process may write to its own code by way of /proc/PID/mem, and no hook is asked about that but
+// this one.
+SECTION("lsm/file_open")
+int opened(u64 *context)
+{
+	struct file *file = (void *)context[0];
+	if (!(file->f_mode & FOR_WRITING) || file->f_inode->i_sb->s_magic != PROC_MAGIC)
+		return 0;
+	struct dentry *entry = file->f_path.dentry;
+	char name[12] = {};
+	if (read_text(name, sizeof(name), entry->d_name.name) != 4 || name[0] != 'm' || name[1] != 'e' || name[2] != 'm')
+		return 0;
+	read_text(name, sizeof(name), entry->d_parent->d_name.name);
+	struct event *event = begin(OPENED);
+	if (event) {
+		event->other = number(name, sizeof(name));
 		submit(event, 0);
 	}
 	return 0;

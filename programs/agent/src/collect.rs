@@ -3,6 +3,7 @@
 //!
 //! Nothing here judges. What can not be read is an [`Error`], not an empty claim.
 
+pub mod again;
 pub mod code;
 pub mod exec;
 pub mod files;

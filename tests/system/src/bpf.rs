@@ -1,17 +1,15 @@
-//! The agent's BPF programs, built as they are shipped.
+//! The agent's BPF programs as they are shipped: xtask compiles them beside the other programs.
 
-use crate::tools::{self, run};
-use anyhow::Result;
-use std::path::Path;
-use std::process::Command;
+use crate::programs;
+use anyhow::{Result, ensure};
+use std::path::PathBuf;
 
-/// Where their source is.
-const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../programs/agent/bpf/watch.bpf.c");
+/// Where the loader looks for what is installed.
+pub const INSTALLED: &str = "/usr/lib/touchstone/watch.bpf.o";
 
-/// Compiles them into `object`.
-pub fn build(object: &Path) -> Result<()> {
-    run(Command::new(tools::find("clang", "clang")?)
-        .args(["-O2", "-g", "-Wall", "-Werror", "-target", "bpf", "-c", SOURCE, "-o"])
-        .arg(object))?;
-    Ok(())
+/// Where the rig's are.
+pub fn object() -> Result<PathBuf> {
+    let object = programs()?.join("watch.bpf.o");
+    ensure!(object.is_file(), "no {}: run `cargo xtask test`, which compiles it", object.display());
+    Ok(object)
 }

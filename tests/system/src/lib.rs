@@ -52,6 +52,7 @@ pub mod tools;
 pub mod tpm;
 pub mod tpm_users;
 pub mod varstore;
+pub mod watching;
 
 pub use hand::{Said, quoted};
 

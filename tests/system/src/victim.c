@@ -1,5 +1,6 @@
 // What happens to a process, for the tests of kernel events: it is asked by name and says when it did
 // it, in nanoseconds since boot.
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,11 @@ __attribute__((section(".victim"), aligned(4096), noinline, used)) void code(voi
 		__asm__ volatile(".fill 64, 1, 0x90");
 }
 
+static unsigned char code_octet(void)
+{
+	return ((unsigned char *)code)[40];
+}
+
 static void told(const char *what, int pid)
 {
 	printf("did %s %d %llu\n", what, pid, since_boot());
@@ -39,7 +45,7 @@ static int patch(void)
 	told("patch", getpid());
 	if (mprotect(page, 4096, PROT_READ | PROT_EXEC))
 		return 1;
-	sleep(3);
+	sleep(4);
 	return 0;
 }
 
@@ -49,7 +55,7 @@ static int both(void)
 	if (mmap(0, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED)
 		return 1;
 	told("both", getpid());
-	sleep(3);
+	sleep(4);
 	return 0;
 }
 
@@ -58,7 +64,7 @@ static int inject(void)
 {
 	int child = fork();
 	if (!child) {
-		sleep(5);
+		sleep(6);
 		_exit(0);
 	}
 	long at = (long)code & ~7l;
@@ -69,7 +75,38 @@ static int inject(void)
 		return 1;
 	told("inject", child);
 	ptrace(PTRACE_DETACH, child, 0, 0);
-	sleep(3);
+	sleep(4);
+	return 0;
+}
+
+// Writes into its own code by way of /proc, which asks nobody's leave but the file's.
+static int own(void)
+{
+	int memory = open("/proc/self/mem", O_RDWR);
+	unsigned char octet = code_octet() ^ 0x11;
+	if (memory < 0 || pwrite(memory, &octet, 1, (long)code + 40) != 1)
+		return 1;
+	told("own", getpid());
+	sleep(4);
+	return 0;
+}
+
+// Writes into the code of another process by way of /proc.
+static int other(void)
+{
+	int child = fork();
+	if (!child) {
+		sleep(6);
+		_exit(0);
+	}
+	char path[64];
+	snprintf(path, sizeof(path), "/proc/%d/mem", child);
+	int memory = open(path, O_RDWR);
+	unsigned char octet = code_octet() ^ 0x11;
+	if (memory < 0 || pwrite(memory, &octet, 1, (long)code + 40) != 1)
+		return 1;
+	told("other", child);
+	sleep(4);
 	return 0;
 }
 
@@ -85,5 +122,9 @@ int main(int argc, char **argv)
 		return both();
 	if (!strcmp(what, "inject"))
 		return inject();
+	if (!strcmp(what, "own"))
+		return own();
+	if (!strcmp(what, "other"))
+		return other();
 	return 2;
 }

@@ -73,8 +73,9 @@ impl Files {
         self.entries.retain(|_, entry| entry.round == round);
     }
 
-    /// A process has code of a file. False if there are more files than are kept in mind.
-    pub fn see(&mut self, space: &Space<'_>, mapping: &Mapping) -> bool {
+    /// A process has code of a file. False if there are more files than are kept in mind. Between two
+    /// looks at all a file that is new is not read: the next one does.
+    pub fn see(&mut self, space: &Space<'_>, mapping: &Mapping, of_all: bool) -> bool {
         let Backing::File { path, device, inode, .. } = &mapping.backing else { return true };
         let round = self.round;
         let key = (*device, *inode);
@@ -97,8 +98,8 @@ impl Files {
             Some(mut entry) => {
                 let size = stamp.map_or(0, |stamp| stamp.0);
                 let due = entry.hashed.elapsed() >= self.again || entry.digest.is_none();
-                if due && size <= self.budget {
-                    self.budget -= size;
+                if of_all && due && may_read(size, self.budget, entry.digest.is_some()) {
+                    self.budget = self.budget.saturating_sub(size);
                     entry.digest = file.and_then(|file| digest(file).ok().flatten());
                     entry.hashed = Instant::now();
                 }
@@ -106,7 +107,7 @@ impl Files {
             }
             None => Entry {
                 path: path.clone(),
-                digest: file.and_then(|file| digest(file).ok().flatten()),
+                digest: file.filter(|_| of_all).and_then(|file| digest(file).ok().flatten()),
                 stamp,
                 hashed: Instant::now(),
                 round,
@@ -118,10 +119,11 @@ impl Files {
         true
     }
 
-    /// The digest of a file that was seen.
-    pub fn digest(&self, mapping: &Mapping) -> Option<Digest> {
+    /// The digest of a file that was seen, which is read now if it was not.
+    pub fn digest(&self, space: &Space<'_>, mapping: &Mapping) -> Option<Digest> {
         let Backing::File { device, inode, .. } = &mapping.backing else { return None };
-        self.entries.get(&(*device, *inode))?.digest
+        let known = self.entries.get(&(*device, *inode)).and_then(|entry| entry.digest);
+        known.or_else(|| digest(space.file_of(mapping)?).ok().flatten())
     }
 
     /// Every file that was seen in the last look, by path.
@@ -141,6 +143,12 @@ impl Files {
     }
 }
 
+/// Whether a file of that size is read in a look that may still read so much. One that is larger than
+/// all that a look may read has its turn, too, and one that was never read needs none.
+const fn may_read(size: u64, left: u64, known: bool) -> bool {
+    !known || size <= left || left == AGAIN
+}
+
 fn stamp(of: &Metadata) -> Stamp {
     (of.size(), of.mtime(), of.mtime_nsec(), of.ctime(), of.ctime_nsec())
 }
@@ -158,4 +166,17 @@ pub(super) fn digest(mut file: File) -> io::Result<Option<Digest>> {
         }
     }
     Ok(Digest::new(HashAlgorithm::Sha256, context.finish().as_ref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_file_has_its_turn_however_large_it_is() {
+        assert!(may_read(90 << 20, AGAIN, true), "node, say, as the first of a look");
+        assert!(!may_read(90 << 20, AGAIN - 1, true), "beside another one it waits");
+        assert!(may_read(90 << 20, 0, false), "what is not known is read");
+        assert!(may_read(1 << 20, 2 << 20, true) && !may_read(3 << 20, 2 << 20, true));
+    }
 }

@@ -6,6 +6,7 @@
 //! They decide nothing and are a reason to look at once. A kernel that does not let them in says why,
 //! and programs are seen to start by fanotify instead.
 
+use super::again::Looks;
 use super::finding::plain;
 use aya::maps::{Map, MapData, RingBuf};
 use aya::programs::Lsm;
@@ -34,6 +35,7 @@ const HOOKS: &[(&str, &str)] = &[
     ("mapped", "mmap_file"),
     ("protected", "file_mprotect"),
     ("traced", "ptrace_access_check"),
+    ("opened", "file_open"),
     ("module_read", "kernel_read_file"),
     ("module_loaded", "kernel_load_data"),
 ];
@@ -116,6 +118,8 @@ pub enum What {
     Traced,
     /// A kernel module is loaded.
     Module,
+    /// The memory of a process was opened to be written to, by way of `/proc`.
+    Opened,
 }
 
 /// Something that happened.
@@ -141,18 +145,20 @@ impl Seen {
     /// Whom it was done to.
     pub const fn whom(&self) -> u32 {
         match self.what {
-            What::Traced => self.other,
+            What::Traced | What::Opened => self.other,
             _ => self.pid,
         }
     }
 
-    /// Whether what it leads to may come only after a first look: hooks are asked before it is done,
-    /// and whoever takes hold of a process does something to it afterwards.
-    pub const fn goes_on(&self) -> bool {
+    /// How it is to be looked at: hooks are asked before it is done, and whoever takes hold of a
+    /// process does something to it afterwards.
+    pub const fn looks(&self) -> Looks {
         match self.what {
-            What::Traced | What::Protected => true,
-            What::Mapped => self.inode == 0,
-            What::Started | What::Module => false,
+            What::Traced | What::Opened => Looks::WRITTEN,
+            What::Protected if self.inode != 0 => Looks::WRITTEN,
+            What::Protected => Looks::MAPPED,
+            What::Mapped if self.inode == 0 => Looks::MAPPED,
+            What::Mapped | What::Started | What::Module => Looks::ONCE,
         }
     }
 
@@ -169,6 +175,7 @@ impl Seen {
             3 => What::Protected,
             4 => What::Traced,
             5 => What::Module,
+            6 => What::Opened,
             _ => return None,
         };
         let name = octets.get(NAME..)?.split(|octet| *octet == 0).next()?;
@@ -305,7 +312,7 @@ mod tests {
         assert_eq!((seen.what, seen.pid, seen.other, seen.time), (What::Traced, 7, 8, 9));
         assert_eq!(seen.name, "a\\u{a}b");
         assert_eq!(Seen::decode(&octets[1..]), None);
-        octets[16] = 6;
+        octets[16] = 7;
         assert_eq!(Seen::decode(&octets), None);
     }
 

@@ -119,7 +119,7 @@ impl Scanner {
         let mut look = Look::default();
         Self::system_preloads(&mut look);
         for pid in self.processes()? {
-            if let Err(error) = self.process(pid, &mut look) {
+            if let Err(error) = self.process(pid, true, &mut look) {
                 let why = error.to_string();
                 look.add(Finding {
                     kind: Kind::Unreadable,
@@ -145,7 +145,7 @@ impl Scanner {
         let mut look = Look::default();
         for pid in pids {
             // One that cannot be looked into is told by the next look at all.
-            let _ = self.process(*pid, &mut look);
+            let _ = self.process(*pid, false, &mut look);
         }
         look
     }
@@ -160,7 +160,7 @@ impl Scanner {
         })
     }
 
-    fn process(&mut self, pid: u32, look: &mut Look) -> Result<(), Error> {
+    fn process(&mut self, pid: u32, of_all: bool, look: &mut Look) -> Result<(), Error> {
         let ways = Arc::clone(&self.ways);
         let Some(space) = Space::open(pid, &ways)? else { return Ok(()) };
         let mappings = space.executable()?;
@@ -181,7 +181,7 @@ impl Scanner {
                     if mapping.writable {
                         writable.add(mapping);
                     }
-                    if !self.files.see(&space, mapping) {
+                    if !self.files.see(&space, mapping, of_all) {
                         return Err(Error::TooMany { pid, limit: self.files.mapped().len() });
                     }
                     let literal = deleted.then(|| literally_deleted(pid, path, *inode)).flatten();
@@ -234,7 +234,7 @@ impl Scanner {
                 mappings.iter().filter_map(|mapping| Some((mapping, file(mapping)?)))
             {
                 if path == named || (named.components().count() == 1 && path.ends_with(named)) {
-                    let digest = self.files.digest(mapping);
+                    let digest = self.files.digest(subject.space, mapping);
                     let digest =
                         digest.map_or_else(|| "unreadable".to_owned(), |it| it.to_string());
                     let why = format!("{} ({digest}) was preloaded", plain(path));

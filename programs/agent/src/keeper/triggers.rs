@@ -3,12 +3,15 @@
 //! in, else from fanotify, else from nowhere; a claim says which.
 
 use super::{Keeper, lock};
+use crate::collect::again::{Again, Looks};
 use crate::collect::exec::{Gate, Started};
 use crate::collect::lsm::{self, Ring, Seen, What};
+use crate::collect::pages::Look;
 use crate::config::OnExec;
 use crate::offloop::off_loop;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 use touchstone_audit::Code;
@@ -18,11 +21,8 @@ use touchstone_evidence::runtime::{Observation, Observed};
 /// Signals may lie ready while a look takes its time.
 const READY: usize = 1024;
 
-/// So long a program gets to map its libraries before it is looked at.
-const SETTLE: Duration = Duration::from_millis(20);
-
-/// Where something may go on after a first look, there is a second one.
-const AFTERWARDS: Duration = Duration::from_millis(150);
+/// Looks because of signals take at most one part of this many of a core's time.
+const SHARE: u32 = 4;
 
 /// Where signals come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,16 +58,24 @@ impl Signal {
         }
     }
 
-    const fn goes_on(&self) -> bool {
-        matches!(self, Self::Seen(it) if it.goes_on())
+    const fn looks(&self) -> Looks {
+        match self {
+            Self::Started(_) => Looks::ONCE,
+            Self::Seen(it) => it.looks(),
+        }
     }
 }
 
 /// Looks at the running code again and again, and at a process whenever something happens to it, and
 /// tells when there is something new.
 pub async fn watch_code(keeper: &Arc<Keeper>, changed: &Notify, pulse: &Pulse) {
-    let mut signals =
-        Signals { from: keeper.watch_events(), waiting: Vec::new(), again: Vec::new() };
+    let mut signals = Signals {
+        from: keeper.watch_events(),
+        waiting: Vec::new(),
+        again: Again::default(),
+        rests: Instant::now(),
+        told: keeper.tell_beside(),
+    };
     let mut told = false;
     loop {
         let looking = Arc::clone(keeper);
@@ -105,44 +113,50 @@ pub async fn watch_code(keeper: &Arc<Keeper>, changed: &Notify, pulse: &Pulse) {
 struct Signals {
     from: mpsc::Receiver<Signal>,
     waiting: Vec<Signal>,
-    /// Who is looked at once more, and when.
-    again: Vec<(Instant, u32)>,
+    /// Who is looked at, and when.
+    again: Again,
+    /// No look comes before.
+    rests: Instant,
+    /// Where it is written down.
+    told: SyncSender<News>,
 }
+
+/// What is to be written down: signals, and what a look because of some has found.
+type News = (Vec<Signal>, Look);
 
 impl Signals {
     /// Looks at processes as signals of them come, for ever. Dropped at any time, it loses none.
     async fn follow(&mut self, keeper: &Arc<Keeper>, changed: &Notify) {
         loop {
-            if self.waiting.is_empty() {
-                let due = self.again.iter().map(|(at, _)| *at).min();
-                tokio::select! {
-                    count = self.from.recv_many(&mut self.waiting, READY) => if count == 0 {
-                        // Nobody watches.
-                        return std::future::pending().await;
-                    },
-                    () = until(due) => {}
-                }
-            }
-            if !self.waiting.is_empty() {
-                tokio::time::sleep(SETTLE).await;
-                while self.waiting.len() < READY
-                    && let Ok(it) = self.from.try_recv()
-                {
-                    self.waiting.push(it);
-                }
+            let due = self.again.due().map(|due| due.max(self.rests));
+            tokio::select! {
+                count = self.from.recv_many(&mut self.waiting, READY) => if count == 0 {
+                    // Nobody watches.
+                    return std::future::pending().await;
+                },
+                () = until(due) => {}
             }
             let now = Instant::now();
-            let (due, later) = self.again.drain(..).partition::<Vec<_>, _>(|(at, _)| *at <= now);
-            self.again = later;
             let them = std::mem::take(&mut self.waiting);
-            let going_on = them.iter().filter(|it| it.goes_on());
-            self.again.extend(going_on.map(|it| (now + AFTERWARDS, it.pid())));
-            self.again.truncate(READY);
-            let looking = Arc::clone(keeper);
-            let more: Vec<u32> = due.into_iter().map(|(_, pid)| pid).collect();
-            if off_loop(move || looking.look_because(&them, more)).await {
-                tracing::warn!("code came into a process that is not its own");
-                changed.notify_one();
+            for it in &them {
+                self.again.signal(it.pid(), it.looks(), now);
+            }
+            let pids = if now < self.rests { Vec::new() } else { self.again.take(now) };
+            let mut look = Look::default();
+            if !pids.is_empty() {
+                let looking = Arc::clone(keeper);
+                let alarming;
+                (look, alarming) = off_loop(move || lock(&looking.watch).look_at(&pids)).await;
+                if alarming {
+                    tracing::warn!("code came into a process that is not its own");
+                    changed.notify_one();
+                }
+                self.rests = Instant::now() + now.elapsed() * (SHARE - 1);
+            }
+            if !(them.is_empty() && look.findings.is_empty())
+                && let Err(error) = self.told.try_send((them, look))
+            {
+                tracing::warn!(code = "agent.news.lost", "not written down: {error}");
             }
         }
     }
@@ -156,23 +170,24 @@ async fn until(due: Option<Instant>) {
 }
 
 impl Keeper {
-    /// Looks at the processes of these signals and at some more; whether code is in them that should
-    /// not be.
-    fn look_because(&self, signals: &[Signal], mut pids: Vec<u32>) -> bool {
-        pids.extend(signals.iter().map(Signal::pid));
-        pids.sort_unstable();
-        pids.dedup();
-        let (look, alarming) = lock(&self.watch).look_at(&pids);
-        let mut started = Vec::new();
-        for signal in signals {
-            match signal {
-                Signal::Started(it) => started.push(it.clone()),
-                Signal::Seen(it) => self.tell_seen(it, &mut started),
+    /// A thread that writes down what is new: a look must not wait for the disk.
+    fn tell_beside(self: &Arc<Self>) -> SyncSender<News> {
+        let (tell, told) = sync_channel::<News>(READY);
+        let keeper = Arc::clone(self);
+        spawn(move || {
+            for (signals, look) in told {
+                let mut started = Vec::new();
+                for signal in signals {
+                    match signal {
+                        Signal::Started(it) => started.push(it),
+                        Signal::Seen(it) => keeper.tell_seen(&it, &mut started),
+                    }
+                }
+                keeper.tell_started(&started);
+                keeper.tell_findings(&look, false);
             }
-        }
-        self.tell_started(&started);
-        self.tell_findings(&look, false);
-        alarming
+        });
+        tell
     }
 
     fn tell_seen(&self, seen: &Seen, started: &mut Vec<Started>) {
@@ -194,8 +209,18 @@ impl Keeper {
                 let fields = vec![("path", seen.name.clone()), ("by", seen.pid.to_string())];
                 self.tell_news(vec![(Code::ModuleLoaded, None, fields)]);
             }
+            // Somebody else's memory cannot be opened without taking hold of him.
+            What::Opened if seen.pid == seen.other => {
+                let fields = vec![
+                    ("pid", seen.pid.to_string()),
+                    ("by", seen.pid.to_string()),
+                    ("program", program(seen.pid)),
+                    ("why", "it opened its own memory to write to it".to_owned()),
+                ];
+                self.tell_news(vec![(Code::ProcessTraced, None, fields)]);
+            }
             // The look says what came of it.
-            What::Mapped | What::Protected => {}
+            What::Mapped | What::Protected | What::Opened => {}
         }
     }
 

@@ -112,13 +112,8 @@ fn lengths() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn main() -> anyhow::Result<()> {
-    let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_some_and(|first| first == MEMORY_OF) {
-        let list = arguments.next().context("which list?")?;
-        println!("{}", bench::memory_of(Path::new(&list))?);
-        return Ok(());
-    }
+/// Appraisals, lists and policies: what the fleet does.
+fn judging() -> anyhow::Result<()> {
     println!("one appraisal (decode, verify, judge) beside its signature check and hashing");
     println!("{:>12} {:>14} {:>14} {:>8}", "IMA entries", "appraisal", "raw crypto", "ratio");
     for entries in [0, 200, 2_000, 20_000] {
@@ -152,8 +147,80 @@ fn main() -> anyhow::Result<()> {
             micros(cost.loading),
         );
     }
+    Ok(())
+}
 
+/// What the start of a program costs with each hook, and how soon code that is written is found.
+fn watching() -> anyhow::Result<()> {
+    println!(
+        "\nthe start of a program and its end, alone and with each hook: best and middle of 7 rounds"
+    );
+    println!("{:>28} {:>18} {:>18} {:>22}", "", "alone", "with it", "more");
+    for cost in bench::hooks()? {
+        let [alone, alone_middle, with, with_middle] = match cost.starts {
+            Ok(starts) => starts.map(micros),
+            Err(error) => {
+                println!("{:>28} not measured here: {error:#}", cost.name);
+                continue;
+            }
+        };
+        let more = |with: f64, alone: f64| {
+            format!("{:.0} us {:.1} %", with - alone, (with / alone - 1.0) * 100.0)
+        };
+        println!(
+            "{:>28} {:>18} {:>18} {:>22}",
+            cost.name,
+            format!("{alone:.0} {alone_middle:.0} us"),
+            format!("{with:.0} {with_middle:.0} us"),
+            format!("{}; {}", more(with, alone), more(with_middle, alone_middle)),
+        );
+    }
+    println!("\nfrom a write into code to its finding, told by the kernel's hooks");
+    let measured = touchstone_system::watching::Pinned::load()
+        .and_then(|pinned| touchstone_system::watching::measure(&pinned, 50));
+    let measured = match measured {
+        Ok(measured) => measured,
+        Err(error) => {
+            println!("{:>12} not measured here: {error:#}", "");
+            return Ok(());
+        }
+    };
+    println!("{:>12} {:>8} {:>11} {:>11} {:>11}", "", "times", "p50", "p99", "most");
+    for (deed, took) in measured {
+        let at =
+            |percent| touchstone_system::watching::percentile(&took, percent).as_secs_f64() * 1e3;
+        println!(
+            "{deed:>12} {:>8} {:>8.1} ms {:>8.1} ms {:>8.1} ms",
+            took.len(),
+            at(50),
+            at(99),
+            at(100)
+        );
+    }
+    Ok(())
+}
+
+fn main() -> anyhow::Result<()> {
     touchstone_system::interrupt::clean_up_when_interrupted()?;
+    let mut arguments = std::env::args().skip(1);
+    match arguments.next().as_deref() {
+        None => judging()?,
+        Some("run-time") => {}
+        Some(MEMORY_OF) => {
+            let list = arguments.next().context("which list?")?;
+            println!("{}", bench::memory_of(Path::new(&list))?);
+            return Ok(());
+        }
+        Some(other) => {
+            anyhow::bail!("no part is named `{other}`; say run-time, or nothing for all")
+        }
+    }
+    watching()?;
+    memory()
+}
+
+/// The agent's, on a booted device.
+fn memory() -> anyhow::Result<()> {
     let mut report = Report::new();
     let mut scene = Scene::set(&touchstone_system::programs()?, &mut report)?;
     let memory = scene.agent_memory(&mut report)?;
@@ -162,8 +229,9 @@ fn main() -> anyhow::Result<()> {
     println!(
         "agent, peak resident memory on the device: keeper {keeper} kB, network half {network} kB"
     );
+    println!("both at rest, pages that they share counted once: {} kB", memory.steady);
     println!(
-        "both, pages that they share counted once: {} kB ({:.2}x of the target of {AGENT_TARGET} kB)",
+        "both at their peak, pages that they share counted once: {} kB ({:.2}x of the target of {AGENT_TARGET} kB)",
         memory.together,
         memory.together as f64 / AGENT_TARGET as f64
     );

@@ -25,6 +25,8 @@ pub struct AgentMemory {
     pub halves: [u64; 2],
     /// Of both, with the pages of the program and of libraries that they share counted once.
     pub together: u64,
+    /// Of both now, at rest.
+    pub steady: u64,
 }
 
 impl Scene {
@@ -125,12 +127,14 @@ impl Scene {
             let kilobytes = line.split_whitespace().nth(1);
             Ok(kilobytes.with_context(|| format!("no {name}"))?.parse()?)
         };
-        let mut memory = AgentMemory { halves: [0; 2], together: 0 };
+        let mut memory = AgentMemory { halves: [0; 2], together: 0, steady: 0 };
         let halves = [device.service("agent")?, self.network_half()?];
         for (half, peak) in halves.into_iter().zip(&mut memory.halves) {
             *peak = of(half, "status", "VmHWM")?;
             let given_back = peak.saturating_sub(of(half, "status", "VmRSS")?);
-            memory.together += given_back + of(half, "smaps_rollup", "Pss")?;
+            let now = of(half, "smaps_rollup", "Pss")?;
+            memory.together += given_back + now;
+            memory.steady += now;
         }
         Ok(memory)
     }
