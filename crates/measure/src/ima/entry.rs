@@ -14,7 +14,7 @@ use touchstone_wire::Reader;
 /// The name in the original template is hashed as so many octets.
 const ORIGINAL_NAME: usize = 256;
 /// The digest in the original template.
-pub(super) const ORIGINAL_DIGEST: usize = 20;
+const ORIGINAL_DIGEST: usize = 20;
 
 /// One measurement, read from the octets of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +121,8 @@ impl<'a> Entry<'a> {
         }
     }
 
-    /// The digest of what was measured; `None` in a custom template without one.
+    /// The digest of what was measured; `None` in a custom template without one, and in a violation
+    /// where the kernel put none.
     pub fn file_digest(&self) -> Option<FileDigest<'a>> {
         let (digest, _) = self.head()?;
         match self.template.digest_field() {
@@ -135,7 +136,7 @@ impl<'a> Entry<'a> {
     fn head(&self) -> Option<(&'a [u8], &'a [u8])> {
         let mut reader = Reader::new(self.data);
         let digest = if self.template.is_original() {
-            reader.take(ORIGINAL_DIGEST)
+            reader.take(original_digest_len(self.data, self.violation))
         } else {
             self.order.sized(&mut reader)
         };
@@ -191,9 +192,10 @@ impl<'a> Entry<'a> {
     pub fn fields(&self) -> impl Iterator<Item = (Field, &'a [u8])> + use<'a> {
         let mut reader = Reader::new(self.data);
         let (order, original) = (self.order, self.template.is_original());
+        let digest = original_digest_len(self.data, self.violation);
         self.template.fields().map_while(move |field| {
             let octets = if original && field == Field::Digest {
-                reader.take(ORIGINAL_DIGEST)
+                reader.take(digest)
             } else {
                 order.sized(&mut reader)
             };
@@ -259,7 +261,9 @@ impl<'a> Entry<'a> {
 
     fn check_field(&self, field: Field, octets: &[u8]) -> Result<(), Problem> {
         let good = match field {
-            Field::Digest => original_digest(octets).is_some(),
+            Field::Digest => {
+                original_digest(octets).is_some() || self.violation && octets.is_empty()
+            }
             Field::DigestModsig if octets.is_empty() => true,
             Field::DigestNg | Field::DigestModsig => {
                 return labelled(octets, false, self.violation).map(drop);
@@ -310,6 +314,14 @@ fn number(octets: &[u8], order: Order) -> Option<u32> {
         Order::Big => octets.iter().fold(0, add),
     };
     u32::try_from(sum).ok()
+}
+
+/// Octets of the digest in the original template, by what stands there. A violation has zeros, or with
+/// some kernels (seen with 6.8) nothing: then the name's length is there, which is not 0.
+pub(super) fn original_digest_len(data: &[u8], violation: bool) -> usize {
+    let zeros =
+        || data.get(..ORIGINAL_DIGEST).is_some_and(|head| head.iter().all(|&octet| octet == 0));
+    if violation && !zeros() { 0 } else { ORIGINAL_DIGEST }
 }
 
 /// A digest that does not tell its algorithm: SHA-1, or MD5 with zeros behind it or without.

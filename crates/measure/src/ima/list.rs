@@ -2,7 +2,7 @@
 //! one list for each bank).
 
 use super::PCR;
-use super::entry::{Entry, ORIGINAL_DIGEST};
+use super::entry::{Entry, original_digest_len};
 use super::template::Template;
 use crate::{Error, Problem};
 use alloc::vec::Vec;
@@ -161,9 +161,13 @@ struct Header<'a> {
 impl<'a> Header<'a> {
     fn entry(self, index: u32, at: usize, order: Order) -> Entry<'a> {
         let Self { pcr, template_digest, template, data } = self;
-        let violation = template_digest.iter().all(|&octet| octet == 0);
+        let violation = is_violation(template_digest);
         Entry { index, at, pcr, template, template_digest, violation, data, order }
     }
+}
+
+fn is_violation(template_digest: &[u8]) -> bool {
+    template_digest.iter().all(|&octet| octet == 0)
 }
 
 fn header<'a>(
@@ -180,8 +184,10 @@ fn header<'a>(
     let template = Template::named(format.order.sized(reader).map_err(truncated)?)?;
     let data = if template.is_original() {
         let mut ahead = *reader;
-        let original = ahead.take(ORIGINAL_DIGEST).and_then(|_| format.order.sized(&mut ahead));
-        let len = ORIGINAL_DIGEST + 4 + original.map_err(truncated)?.len();
+        let violation = is_violation(template_digest);
+        let digest = original_digest_len({ *reader }.rest(), violation);
+        let original = ahead.take(digest).and_then(|_| format.order.sized(&mut ahead));
+        let len = digest + 4 + original.map_err(truncated)?.len();
         reader.take(len).map_err(truncated)?
     } else {
         let mut ahead = *reader;

@@ -112,6 +112,35 @@ fn the_original_template_hashes_a_padded_name() {
     assert!(Log::decode(&long).is_err(), "the kernel cuts names at 255 octets");
 }
 
+/// Zeros, or with some kernels nothing.
+#[test]
+fn a_violation_of_the_original_template_has_a_digest_of_zeros_or_none() {
+    let violation = |digest: &[u8]| {
+        let head = [&10u32.to_le_bytes()[..], &[0; 20], &sized(b"ima"), digest].concat();
+        [head, sized(b"/data/log")].concat()
+    };
+    let after = file("/bin/b", b"b");
+    let values = [&[0; 20][..], &[]].map(|digest| {
+        let list = Log::decode(&[violation(digest), after.clone()].concat()).unwrap();
+        let first = list.get(0).unwrap();
+        assert!(first.violation);
+        assert_eq!((first.path().as_ref(), first.explains(&AwsLc)), ("/data/log", None));
+        assert_eq!(first.digest().is_some(), !digest.is_empty());
+        assert_eq!(list.get(1).unwrap().path(), "/bin/b");
+        assert_eq!(Log::decode(&violation(digest)).unwrap().len(), 1, "at the end");
+        list.replay_pcr10(&AwsLc, SHA256)
+    });
+    assert_eq!(values[0], values[1]);
+    let zeros = "0".repeat(40);
+    let line = format!("10 {zeros} ima  /data/log\n");
+    let list = Log::decode_ascii(&AwsLc, line.as_bytes()).unwrap();
+    assert_eq!(list.octets(), violation(&[]));
+    // An entry that is none has a digest.
+    let mut other = violation(&[]);
+    other[4] = 1;
+    assert!(Log::decode(&other).is_err());
+}
+
 #[test]
 fn a_boot_aggregate_is_over_seven_or_nine_registers_of_its_bank() {
     let mut sha256 = Pcrs::reset(SHA256);
