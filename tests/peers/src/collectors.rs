@@ -1,6 +1,7 @@
 //! Collectors of events, each in a folder of its own: rsyslogd, syslog-ng, OTLP receivers. Each can
 //! be killed in mid-stream and started again at the same address.
 
+use crate::process::run;
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -116,7 +117,9 @@ impl Collector {
         fs::write(&config, text).unwrap();
         // A copy, because Ubuntu confines the program at its usual path to /var/log.
         let program = folder.join("rsyslogd");
-        fs::copy(find("rsyslogd"), &program).unwrap();
+        // Made by another process: what is open for writing here could be inherited by one that is just
+        // being started, and then it cannot be run.
+        run(Command::new("cp").arg(find("rsyslogd")).arg(&program));
         let at = |name: &str| folder.join(name).display().to_string();
         let arguments = ["-n", "-f", &at("rsyslog.conf"), "-i", &at("rsyslogd.pid")]
             .map(str::to_owned)

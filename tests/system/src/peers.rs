@@ -7,6 +7,7 @@ use crate::tools;
 use anyhow::{Context, Result};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 /// An address that only this machine reaches, and not the device.
@@ -114,9 +115,11 @@ impl Collector {
             address.port(),
         );
         std::fs::write(&config, text)?;
-        // A copy, because Ubuntu confines the program at its usual path to /var/log.
+        // A copy, because Ubuntu confines the program at its usual path to /var/log. Made by another
+        // process: what is open for writing here could be inherited by one that is just being started.
         let program = folder.join("rsyslogd");
-        std::fs::copy(tools::find("rsyslogd", "rsyslog")?, &program)?;
+        let from = tools::find("rsyslogd", "rsyslog")?;
+        tools::run(Command::new("cp").arg(from).arg(&program))?;
         let mut process = Launch::new("rsyslogd", program, folder.join("rsyslogd.log"))
             .args(["-n", "-f"])
             .arg(&config)
