@@ -138,6 +138,11 @@ impl Measured {
             .unwrap();
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said);
+        if self.log.entries().any(|entry| entry.violation && entry.digest().is_none()) {
+            // This kernel puts no digest into violations, and evmctl takes the name for one.
+            assert!(said.contains("file pathname is too long"), "evmctl reads them now: {said}");
+            return;
+        }
         assert!(said.contains("Matched per TPM bank calculated digest(s)."), "{said}");
     }
 
