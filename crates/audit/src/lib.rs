@@ -6,7 +6,8 @@
 //! critical one, a [`Notary`] signs the root of the Merkle tree over the lines: a [`Checkpoint`],
 //! which becomes an entry itself, so that nobody without the key can write the log anew. [`Log`]
 //! answers only after the entry is on the disk. [`verify()`] reads a log that somebody else wrote,
-//! [`Tail`] follows one, an [`OwnLog`] is kept by a program of itself and handed on, and a [`Reporter`] says the same entries in the formats of collectors. What
+//! [`Tail`] follows one, an [`OwnLog`] is kept by a program of itself and handed on, a [`Room`] bounds
+//! what goes on without end, and a [`Reporter`] says the same entries in the formats of collectors. What
 //! this is not: a place that decides what is worth telling, or that sends it.
 //!
 //! ```
@@ -50,6 +51,7 @@ mod own;
 mod page;
 mod parts;
 mod replica;
+mod room;
 mod tail;
 mod tree;
 mod verify;
@@ -64,6 +66,7 @@ pub use own::{Lines, OwnLog, is_upkeep};
 pub use page::{Page, PageFault};
 pub use parts::{Part, parts};
 pub use replica::{ParseReplicaError, Replica, Taken};
+pub use room::Room;
 pub use tail::Tail;
 pub use tree::Tree;
 pub use verify::{Entries, Known, Report, verify, verify_parts};

@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-use touchstone_audit::{Code, Event, Lines, OwnLog, Page};
+use touchstone_audit::{Code, Event, Lines, OwnLog, Page, Room};
 use touchstone_crypto::SignatureAlgorithm;
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_tls::{ClientConfig, ServerName};
@@ -33,10 +33,10 @@ const PATH: &str = "/v1/checkpoint/log";
 const WAITING: usize = 1024;
 /// Entries of one flush.
 const TOGETHER: usize = 256;
-/// Entries that may be written at once, and in a second after that: a device that opens flows without
-/// end fills no log.
+/// Entries that may be written at once, and how soon there is room for one more: a device that opens
+/// flows without end fills no log.
 const AT_ONCE: u32 = 500;
-const A_SECOND: u32 = 50;
+const ONE_EVERY: Duration = Duration::from_millis(20);
 /// How often what is new is brought to the fleet.
 const DELIVER: Duration = Duration::from_secs(2);
 /// How long nothing is sent after a no.
@@ -64,31 +64,6 @@ enum Work {
     Page { log: String, after: u64, answer: oneshot::Sender<Option<Lines>> },
 }
 
-struct Room {
-    left: u32,
-    since: Instant,
-    dropped: u64,
-}
-
-impl Room {
-    /// Whether one more may be written; how many could not before.
-    fn take(&mut self, now: Instant) -> Option<u64> {
-        let grown =
-            now.saturating_duration_since(self.since).as_millis() * u128::from(A_SECOND) / 1000;
-        if grown > 0 {
-            self.since = now;
-            self.left =
-                self.left.saturating_add(u32::try_from(grown).unwrap_or(AT_ONCE)).min(AT_ONCE);
-        }
-        let Some(left) = self.left.checked_sub(1) else {
-            self.dropped += 1;
-            return None;
-        };
-        self.left = left;
-        Some(std::mem::take(&mut self.dropped))
-    }
-}
-
 impl Trail {
     /// Opens the log in a folder, with a key of its own, which is made at the first start.
     pub fn open(folder: &Path, name: &str) -> io::Result<Self> {
@@ -98,7 +73,7 @@ impl Trail {
         let log = log.map_err(|error| io::Error::other(format!("{error} ({})", error.code())))?;
         let (work, queue) = sync_channel(WAITING);
         std::thread::Builder::new().name("audit".to_owned()).spawn(move || write(log, &queue))?;
-        let room = Mutex::new(Room { left: AT_ONCE, since: Instant::now(), dropped: 0 });
+        let room = Mutex::new(Room::new(AT_ONCE, ONE_EVERY, Instant::now()));
         let trail = Self(Some(Arc::new(Teller { work, room })));
         trail.tell(Code::ServiceStarted, "checkpoint", |event| {
             event.with("version", env!("CARGO_PKG_VERSION"))
@@ -110,7 +85,10 @@ impl Trail {
     pub fn tell(&self, code: Code, subject: &str, with: impl FnOnce(Event) -> Event) {
         let Some(teller) = &self.0 else { return };
         let mut room = teller.room.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(dropped) = room.take(Instant::now()) else { return };
+        if !room.take(Instant::now()) {
+            return;
+        }
+        let dropped = room.left_out();
         let mut event = with(Event::new(code, "", subject));
         if dropped > 0 {
             event = event.with("left_out_before", dropped);
@@ -118,7 +96,7 @@ impl Trail {
         if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
             teller.work.try_send(Work::Tell(unix(), event))
         {
-            room.dropped += dropped + 1;
+            room.leave_out(dropped + 1);
         }
     }
 
@@ -304,11 +282,14 @@ mod tests {
     #[test]
     fn whoever_opens_flows_without_end_is_told_of_at_a_bounded_pace() {
         let start = Instant::now();
-        let mut room = Room { left: AT_ONCE, since: start, dropped: 0 };
-        let told = (0..10_000).filter(|_| room.take(start).is_some()).count();
-        assert_eq!((told, room.dropped), (500, 9_500));
-        assert_eq!(room.take(start + Duration::from_secs(1)), Some(9_500));
-        let told = (0..10_000).filter(|_| room.take(start + Duration::from_secs(1)).is_some());
+        let mut room = Room::new(AT_ONCE, ONE_EVERY, start);
+        let told = (0..10_000).filter(|_| room.take(start)).count();
+        let dropped = room.left_out();
+        assert_eq!((told, dropped), (500, 9_500));
+        room.leave_out(dropped);
+        assert!(room.take(start + Duration::from_secs(1)));
+        assert_eq!(room.left_out(), 9_500);
+        let told = (0..10_000).filter(|_| room.take(start + Duration::from_secs(1)));
         assert_eq!(told.count(), 49);
     }
 

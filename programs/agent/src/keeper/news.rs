@@ -11,7 +11,7 @@ use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::time::{Duration, Instant};
-use touchstone_audit::{Code, Severity};
+use touchstone_audit::{Code, Room, Severity};
 use touchstone_evidence::runtime::{Observation, Observed};
 
 /// Entries that may be written at once, and how soon there is room for one more.
@@ -49,33 +49,8 @@ impl Default for News {
             configuration: BTreeMap::new(),
             evidence: None,
             given: 0,
-            room: Room { left: AT_ONCE, since: Instant::now(), dropped: 0 },
+            room: Room::new(AT_ONCE, ONE_EVERY, Instant::now()),
         }
-    }
-}
-
-/// How much may still be told.
-struct Room {
-    left: u32,
-    since: Instant,
-    dropped: u64,
-}
-
-impl Room {
-    fn take(&mut self, now: Instant) -> bool {
-        let grown = now.saturating_duration_since(self.since).as_millis() / ONE_EVERY.as_millis();
-        let grown = u32::try_from(grown).unwrap_or(u32::MAX);
-        if grown > 0 {
-            self.since += ONE_EVERY.saturating_mul(grown);
-            self.left = self.left.saturating_add(grown).min(AT_ONCE);
-        }
-        let may = self.left > 0;
-        if may {
-            self.left -= 1;
-        } else {
-            self.dropped += 1;
-        }
-        may
     }
 }
 
@@ -278,7 +253,7 @@ impl Keeper {
                 if !news.room.take(Instant::now()) && !urgent {
                     continue;
                 }
-                std::mem::take(&mut news.room.dropped)
+                news.room.left_out()
             };
             self.tell(code, |event| {
                 let event = match severity {
@@ -361,9 +336,9 @@ mod tests {
     #[test]
     fn whoever_makes_news_without_end_is_told_of_at_a_persons_pace() {
         let start = Instant::now();
-        let mut room = Room { left: AT_ONCE, since: start, dropped: 0 };
+        let mut room = Room::new(AT_ONCE, ONE_EVERY, start);
         let taken = (0..1_000).filter(|_| room.take(start)).count();
-        assert_eq!((taken, room.dropped), (120, 880));
+        assert_eq!((taken, room.left_out()), (120, 880));
         assert!(room.take(start + ONE_EVERY) && !room.take(start + ONE_EVERY));
     }
 }
