@@ -14,7 +14,7 @@ use touchstone_crypto::{Crypto, HashAlgorithm};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_enroll::TpmCertify;
 
-/// The two names that the key has in turn: one is in use, or neither.
+/// The names that the key may have: a new one has the first, one of an older agent may have the second.
 const NAMES: [&str; 2] = ["ldevid-a", "ldevid-b"];
 
 /// The fleet's certificate for a key of this device. One file holds all of it, so that key and
