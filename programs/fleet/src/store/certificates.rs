@@ -231,9 +231,7 @@ impl Db {
         serial: &str,
         now: u64,
     ) -> Result<Option<CertificateRow>, Error> {
-        let sql = format!("{COLUMNS} WHERE issuer = ?1 AND serial = ?2");
-        let mut select = self.connection.prepare_cached(&sql)?;
-        Ok(select.query_row([issuer, serial], |row| certificate(row, now)).optional()?)
+        issued(&self.connection, issuer, serial, now)
     }
 
     /// The certificates with that serial number: one of each CA that has used it.
@@ -451,8 +449,7 @@ impl Write<'_> {
     /// Records what another CA has signed for somebody who may not have it any more.
     fn add_revoked(&self, new: &NewCertificate, now: u64) -> Result<(), Error> {
         self.add_certificate(new, now)?;
-        let row = numbered(self.tx, &new.serial, now)?;
-        match row.into_iter().find(|row| row.issuer == new.issuer) {
+        match issued(self.tx, &new.issuer, &new.serial, now)? {
             Some(row) => self.revoke(&row, "privilegeWithdrawn", now),
             None => Err(Error::Row { what: "certificate" }),
         }
@@ -597,6 +594,17 @@ impl From<CertificateRow> for Certificate {
             reason,
         }
     }
+}
+
+fn issued(
+    db: &Connection,
+    issuer: &str,
+    serial: &str,
+    now: u64,
+) -> Result<Option<CertificateRow>, Error> {
+    let sql = format!("{COLUMNS} WHERE issuer = ?1 AND serial = ?2");
+    let mut select = db.prepare_cached(&sql)?;
+    Ok(select.query_row([issuer, serial], |row| certificate(row, now)).optional()?)
 }
 
 fn numbered(db: &Connection, serial: &str, now: u64) -> Result<Vec<CertificateRow>, Error> {
