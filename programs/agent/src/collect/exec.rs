@@ -119,9 +119,8 @@ impl Gate {
     fn one(&self, event: &FanotifyEvent) -> Option<Started> {
         // Without a file the queue has overflowed; those who wait at the gate are never dropped.
         let fd = event.fd()?;
-        let path = fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).unwrap_or_default();
         let asks = self.enforces && event.mask().contains(MaskFlags::FAN_OPEN_EXEC_PERM);
-        let refused = if asks { refusal(fd, &path) } else { None };
+        let refused = if asks { refusal(fd) } else { None };
         if asks {
             let response = if refused.is_some() { Response::FAN_DENY } else { Response::FAN_ALLOW };
             // Nobody waits any more if it can not be written.
@@ -129,6 +128,8 @@ impl Gate {
                 tracing::error!(code = "agent.exec.response", "fanotify: {error}");
             }
         }
+        // Nobody waits for its name.
+        let path = path_of(fd).unwrap_or_default();
         if let Some(why) = refused {
             tracing::warn!(
                 code = "agent.exec.refused",
@@ -140,18 +141,22 @@ impl Gate {
     }
 }
 
+fn path_of(file: BorrowedFd<'_>) -> Option<PathBuf> {
+    fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
+}
+
 /// Why a program may not start.
-fn refusal(file: BorrowedFd<'_>, path: &Path) -> Option<&'static str> {
+fn refusal(file: BorrowedFd<'_>) -> Option<&'static str> {
     const OTHERS_WRITE: u32 = 0o002;
     let found = rustix::fs::fstat(file).ok()?;
     if found.st_mode & OTHERS_WRITE != 0 {
         return Some("anybody can change its file");
     }
-    let folder = fs::metadata(path.parent()?).ok()?;
-    if folder.mode() & OTHERS_WRITE != 0 && found.st_uid != 0 {
-        return Some("anybody can put files into its folder");
+    if found.st_uid == 0 {
+        return None;
     }
-    None
+    let folder = fs::metadata(path_of(file)?.parent()?).ok()?;
+    (folder.mode() & OTHERS_WRITE != 0).then_some("anybody can put files into its folder")
 }
 
 #[cfg(test)]
