@@ -179,16 +179,20 @@ impl Board {
     }
 }
 
-/// Opens the socket, for the agent's own user alone. A socket that is left of an agent before is
-/// replaced.
+/// Opens the socket where the status is told.
 pub fn bind(folder: &Path) -> io::Result<UnixListener> {
-    let path = folder.join(SOCKET);
-    match fs::remove_file(&path) {
+    listen(&folder.join(SOCKET))
+}
+
+/// Opens a socket, for the agent's own user alone. A socket that is left of an agent before is
+/// replaced.
+pub(crate) fn listen(path: &Path) -> io::Result<UnixListener> {
+    match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = UnixListener::bind(&path)?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
     Ok(listener)
 }
 

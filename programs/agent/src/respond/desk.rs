@@ -5,7 +5,6 @@ use super::journal::Response;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as Stream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -84,16 +83,9 @@ pub fn question(octets: &[u8]) -> Result<Question, serde_json::Error> {
     serde_json::from_slice(octets)
 }
 
-/// Opens the socket, for the agent's own user alone.
+/// Opens the socket where questions about responses are asked.
 pub fn bind(folder: &Path) -> io::Result<UnixListener> {
-    let path = folder.join(SOCKET);
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let listener = UnixListener::bind(&path)?;
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
+    crate::status::listen(&folder.join(SOCKET))
 }
 
 /// Answers whoever connects, one after the other, for as long as the agent runs.
