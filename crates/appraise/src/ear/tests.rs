@@ -105,6 +105,57 @@ fn the_claims_are_named_as_in_the_draft() {
     assert_eq!(submodule["touchstone.controls"][0]["reason"], reason);
 }
 
+/// RFC 8392 §4, RFC 9711 §10.2 and draft-ietf-rats-ear-04 §3.
+#[test]
+fn the_claims_of_a_cwt_are_numbered_as_in_the_draft() {
+    use ciborium::Value;
+    let at = |map: &Value, key: Value| {
+        let map = map.as_map().unwrap();
+        map.iter().find(|(name, _)| *name == key).map(|(_, value)| value.clone())
+    };
+    let (device, _) = p256();
+    let claims = ciborium::from_reader(&to_cbor(&ear(&device)).unwrap()[..]).unwrap();
+    let told = |key: i32| at(&claims, Value::from(key)).unwrap();
+    assert_eq!(told(4), Value::from(1_800_000_060));
+    assert_eq!(told(6), Value::from(1_800_000_000));
+    assert_eq!(told(10), Value::Bytes(vec![0xA5; 32]));
+    assert_eq!(told(265), Value::from("tag:ietf.org,2026:rats/ear#04"));
+    assert!(at(&told(1004), Value::from(0)).unwrap().is_text(), "the verifier's developer");
+    let submodule = at(&told(266), Value::from("device-1")).unwrap();
+    let told = |key: i32| at(&submodule, Value::from(key)).unwrap();
+    assert_eq!(told(1000), Value::from(96), "contraindicated");
+    let vector =
+        Value::Map(vec![(Value::from(0), Value::from(2)), (Value::from(2), Value::from(96))]);
+    assert_eq!(told(1001), vector, "instance identity, executables");
+    assert_eq!(told(1003), Value::Array(vec![Value::from("gateway/1")]));
+}
+
+/// A verifier of another maker says only what the draft asks for.
+#[test]
+fn a_cwt_of_another_verifier_is_read() {
+    use ciborium::Value;
+    let (signer, keys) = p256();
+    let n = Value::from;
+    let submodule = vec![(n(1000), n(2)), (n(1001), Value::Map(vec![(n(2), n(2))]))];
+    for (number, profile) in
+        [("-03", "tag:ietf.org,2026:rats/ear#03"), ("-02", "tag:github.com,2023:veraison/ear")]
+    {
+        let verifier = vec![(n(0), Value::from("Example")), (n(1), Value::from("9"))];
+        let claims = Value::Map(vec![
+            (n(6), n(1_800_000_000)),
+            (n(265), Value::from(profile)),
+            (n(266), Value::Map(vec![(Value::from("pump"), Value::Map(submodule.clone()))])),
+            (n(1004), Value::Map(verifier)),
+        ]);
+        let mut payload = Vec::new();
+        ciborium::into_writer(&claims, &mut payload).unwrap();
+        let token = touchstone_evidence::token::cose::sign(payload, &signer).unwrap();
+        let read = verify_cwt(&AwsLc, &token, &keys).unwrap();
+        assert_eq!((read.device.as_str(), read.status), ("pump", Tier::Affirming), "{number}");
+        assert_eq!(read.verifier.developer, "Example");
+    }
+}
+
 fn signed(claims: &serde_json::Value, signer: &SoftSigner) -> String {
     let b64 = Base64UrlUnpadded::encode_string;
     let input = format!("{}.{}", b64(br#"{"alg":"ES256"}"#), b64(claims.to_string().as_bytes()));
