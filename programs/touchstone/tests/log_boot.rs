@@ -144,3 +144,27 @@ fn registers_come_as_tpm2_tools_write_them() {
         assert!(ran.out.contains("as given"), "{}", ran.out);
     }
 }
+
+/// The firmware's table of a confidential guest, whose events count RTMRs.
+#[test]
+fn a_confidential_guests_log_leads_to_its_rtmrs() {
+    let here = folder(&[]);
+    let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/eventlog/ccel");
+    std::fs::copy(table, here.path().join("ccel")).unwrap();
+    let told = run(here.path(), &["--json", "log", "boot", "ccel", "--cc"]).expect(0);
+    let told = told.json("touchstone.log.boot/1");
+    assert_eq!(told["bank"], "sha384");
+    let registers = told["pcrs"].as_object().unwrap();
+    assert_eq!(registers.len(), 3, "{registers:?}");
+    for (register, value) in registers {
+        let given = format!("{register}={}", value.as_str().unwrap());
+        let ran = run(here.path(), &["log", "boot", "ccel", "--cc", "--pcrs", &given]).expect(0);
+        assert!(ran.err.contains("leads to the register given"), "{}", ran.err);
+        let given = format!("{register}={}", "ab".repeat(48));
+        let ran = run(here.path(), &["log", "boot", "ccel", "--cc", "--pcrs", &given]).expect(1);
+        assert!(ran.err.contains(&format!("RTMR {register}")), "{}", ran.err);
+    }
+    // As a TPM's log it is none: the same numbers would be other registers.
+    let refused = run(here.path(), &["log", "boot", "ccel", "--cc", "--bank", "sha256"]).expect(2);
+    assert!(refused.err.contains("sha384"), "{}", refused.err);
+}

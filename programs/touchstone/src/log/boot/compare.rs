@@ -63,14 +63,22 @@ pub(super) fn registers(
         return (answer.word(words), false);
     }
     if led_to > 0 && differing.is_empty() {
-        answer = answer.word(format_args!("the log leads to all {led_to} registers given"));
+        let all = if led_to == 1 {
+            "the register given".to_owned()
+        } else {
+            format!("all {led_to} registers given")
+        };
+        answer = answer.word(format_args!("the log leads to {all}"));
     }
     if !differing.is_empty() {
-        let list: Vec<String> =
-            differing.iter().map(|number| register_name(log, *number)).collect();
+        let kind = match log.registers() {
+            Registers::Pcrs => "PCR",
+            Registers::ConfidentialComputing => "RTMR",
+        };
+        let list: Vec<String> = differing.iter().map(u32::to_string).collect();
         answer = answer.word(format_args!(
-            "the log does not lead to the given value of PCR {}: events are missing, were added or \
-             changed, or the registers are of another boot",
+            "the log does not lead to the given value of {kind} {}: events are missing, were added \
+             or changed, or the registers are of another boot",
             list.join(", ")
         ));
     }
