@@ -29,7 +29,7 @@ mod view;
 
 pub use assignment::Assignment;
 pub(crate) use coverage::readers;
-pub use coverage::{Unevaluated, Unsupplied};
+pub use coverage::{Forgetful, Unevaluated, Unsupplied, forgetful};
 pub use document::{Document, MAX_DOCUMENT, MAX_VALUES, Manifest, SCHEMA, SetName, Supersedes};
 pub use error::Error;
 pub use imported::Imported;

@@ -8,7 +8,7 @@ use crate::{Error, api::types::Reference, clock};
 use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
-use touchstone_appraise::references::{self, Manifest, Set};
+use touchstone_appraise::references::{self, Manifest, Set, forgetful};
 use touchstone_appraise::{References, Verifier};
 use touchstone_audit::Code;
 use touchstone_certs::{Certificate, TrustStore};
@@ -139,6 +139,9 @@ impl Trust {
         let unread = references.unevaluated(&self.policy.policy);
         let mut gaps: Vec<String> =
             unread.iter().map(|gap| format!("{gap} ({})", gap.code())).collect();
+        gaps.extend(
+            forgetful(&self.policy.policy).iter().map(|gap| format!("{gap} ({})", gap.code())),
+        );
         let missing = references.unsupplied(&self.policy.policy);
         gaps.extend(missing.iter().map(|gap| format!("{gap} ({})", gap.code())));
         gaps.extend(references.dangling().map(|(assignment, set)| {

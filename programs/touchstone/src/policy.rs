@@ -16,6 +16,7 @@ use crate::cli::{Policy as Verb, Words};
 use crate::files;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use touchstone_appraise::references::forgetful;
 use touchstone_appraise::{catalog, extension};
 use touchstone_policy::{Bundle, Catalog, Fault, Limits, Policy};
 
@@ -56,9 +57,14 @@ fn check(paths: &[PathBuf], words: &Words) -> Answered {
                     "{shown}: good: policy {name} version {version}, {controls} controls on \
                      {claims} claims"
                 ));
+                let hints = forgetful(&policy);
+                for hint in &hints {
+                    answer = answer.word(format_args!("{shown}: {hint} ({})", hint.code()));
+                }
+                let hints: Vec<String> = hints.iter().map(ToString::to_string).collect();
                 checked.push(json!({
                     "file": shown, "good": true, "name": name, "version": version,
-                    "controls": controls, "claims": claims, "faults": [],
+                    "controls": controls, "claims": claims, "faults": [], "hints": hints,
                 }));
             }
             Err(faults) => {

@@ -29,6 +29,25 @@ pub struct Unsupplied {
     pub kinds: &'static [Kind],
 }
 
+/// A claim about what is outdated, in a policy that does not ask what is unknown: when the grace ends,
+/// what was outdated is unknown, and the claim finds nothing any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forgetful {
+    /// The claim that is read.
+    pub claim: &'static str,
+    /// The claim that should be read as well.
+    pub and: &'static str,
+}
+
+/// The claims of the policy that stop finding something when a grace ends.
+pub fn forgetful(policy: &Policy) -> Vec<Forgetful> {
+    let pairs =
+        [("boot.outdated", "boot.unknown-images"), ("ima.outdated-files", "ima.unknown-files")];
+    let reads = |claim: &str| policy.claims().any(|read| read == claim);
+    let pairs = pairs.into_iter().filter(|(claim, and)| reads(claim) && !reads(and));
+    pairs.map(|(claim, and)| Forgetful { claim, and }).collect()
+}
+
 /// The claims that values of a kind are looked up for.
 pub(crate) const fn readers(kind: Kind) -> &'static [&'static str] {
     match kind {
@@ -172,6 +191,24 @@ impl Unsupplied {
     /// The stable code.
     pub const fn code(&self) -> &'static str {
         "references.unsupplied"
+    }
+}
+
+impl Forgetful {
+    /// The stable code.
+    pub const fn code(&self) -> &'static str {
+        "references.forgetful"
+    }
+}
+
+impl fmt::Display for Forgetful {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { claim, and } = self;
+        write!(
+            f,
+            "the policy reads {claim} and not {and}: when the grace of a version ends, what it knew is \
+             unknown and not outdated; let a control read {and}"
+        )
     }
 }
 

@@ -151,6 +151,9 @@ Examples:
 #[derive(Subcommand, Debug)]
 pub(crate) enum Keys {
     /// Every key, its kind and its use
+    #[command(after_help = "\
+Example:
+  touchstone element keys list --json")]
     List,
     /// A key's public part, PEM
     #[command(after_help = "\
@@ -220,6 +223,9 @@ Example:
         out: PathBuf,
     },
     /// Give a key another name, replacing the key that had it
+    #[command(after_help = "\
+Example:
+  touchstone element keys create web-new && touchstone element keys rename web-new web")]
     Rename {
         /// The name it has
         name: String,
@@ -227,6 +233,9 @@ Example:
         to: String,
     },
     /// Forget a key. What it protected is lost
+    #[command(after_help = "\
+Example:
+  touchstone element keys delete web")]
     Delete {
         /// Its name
         name: String,

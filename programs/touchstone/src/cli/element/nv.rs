@@ -55,6 +55,9 @@ pub(crate) struct Authorization {
 #[derive(Subcommand, Debug)]
 pub(crate) enum Nv {
     /// Every index, what it is and who may use it
+    #[command(after_help = "\
+Example:
+  touchstone element nv list")]
     List,
     /// One index: its kind, its size, who may use it, and how it is
     #[command(after_help = "\
@@ -220,6 +223,9 @@ Example:
         owner: Option<String>,
     },
     /// Remove an index. What stood in it is lost
+    #[command(after_help = "\
+Example:
+  touchstone element nv undefine 0x01800001")]
     Undefine {
         /// The index
         #[arg(value_parser = index)]
@@ -233,7 +239,11 @@ Example:
 #[derive(Subcommand, Debug)]
 pub(crate) enum Lockout {
     /// How many wrong passwords were tried, and how many more lock the TPM
-    #[command(after_help = "Exits with 1 while the TPM is locked.")]
+    #[command(after_help = "\
+Example:
+  touchstone element lockout show
+
+Exits with 1 while the TPM is locked.")]
     Show,
     /// Forgive every wrong password that was tried
     #[command(after_help = "\
