@@ -261,6 +261,39 @@ fn a_result_is_signed_for_others_as_jwt_and_as_cwt() {
     }
 }
 
+/// How long it may be relied upon is for the verifier to say.
+#[test]
+fn a_result_lives_as_long_as_it_is_told() {
+    let device = Device::new();
+    device.put("boot.policy", POLICY.as_bytes());
+    let key = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256).unwrap();
+    device.put("verifier.key", key.to_pkcs8_pem().as_bytes());
+    let known = [VerifierKey::new(key.spki_der(), SignatureAlgorithm::EcdsaP256Sha256).unwrap()];
+    for (lifetime, more) in [(300, &[][..]), (86_400, &["--lifetime", "86400"])] {
+        let by = ["--policy", "boot.policy", "--ear", "r.cwt", "--key", "file:verifier.key"];
+        device.appraise(&[&by[..], more, &LOGS].concat()).expect(1);
+        let ear = verify_cwt(&AwsLc, &std::fs::read(device.at("r.cwt")).unwrap(), &known).unwrap();
+        assert_eq!(ear.expires - ear.issued_at, lifetime);
+    }
+}
+
+/// Old TPMs have nothing better; it has to be asked for by its full name.
+#[test]
+fn sha1_is_taken_only_where_it_is_asked_for() {
+    let device = Device::new();
+    let create = ["tpm2_createak", "-C", "ek.ctx", "-c", "ak.ctx", "-G", "rsa", "-g", "sha1"];
+    device.tpm.tool(&[&create[..], &["-s", "rsassa", "-u", "ak.pub"]].concat());
+    device.tpm.tool(&["tpm2_flushcontext", "-t"]);
+    let quote = ["tpm2_quote", "-c", "ak.ctx", "-l", "sha256:0,7", "-q", NONCE, "-g", "sha1"];
+    device.tpm.tool(&[&quote[..], &["-m", "q.msg", "-s", "q.sig", "-o", "q.pcrs"]].concat());
+    for name in ["ak.pub", "q.msg", "q.sig", "q.pcrs"] {
+        device.put(name, &device.tpm.read(name));
+    }
+    let refused = device.appraise(&[]).expect(1);
+    assert!(refused.err.contains("SHA-1"), "{}", refused.err);
+    device.appraise(&["--dangerous-accept-sha1"]).expect(0);
+}
+
 fn captured(folder: &Path, names: [&str; 4], nonce: &str, more: &[&str]) -> Ran {
     let [quote, signature, pcrs, ak] = names;
     let files = ["--quote", quote, "--signature", signature, "--pcrs", pcrs, "--ak", ak];

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 use support::{Ran, folder, run, signer};
 use tempfile::TempDir;
+use touchstone_appraise::references::Document;
 use touchstone_certs::Certificate;
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm};
 use touchstone_crypto_awslc::AwsLc;
@@ -356,6 +357,17 @@ fn an_assignment_names_devices_and_sets() {
     assert_eq!(json["assignment"]["sets"][0]["component"], "os");
     assert_eq!(json["assignment"]["add"][0]["digest"], sha256(b"gateway-7\n"));
     assign("sha256:00").expect(2);
+
+    // What a set knows and these devices do not have.
+    let mut old = Document::new("plant", "os", 1);
+    old.file(&AwsLc, "/etc/old", b"old\n").unwrap();
+    fs::write(here.path().join("old.json"), old.to_json()).unwrap();
+    let what = ["--name", "line-b", "--device", "gateway-8", "--set", "os", "--version", "1"];
+    let more = ["--remove", "old.json", "--out", "out", "--json", "--tenant", "plant"];
+    let by = ["--cert", "publisher.pem", "--key", "file:publisher.key"];
+    let ran = run(here.path(), &[&["reference", "assign"][..], &what, &more, &by].concat());
+    let json = ran.expect(0).json("touchstone.reference.assign/1");
+    assert_eq!(json["assignment"]["remove"][0]["digest"], sha256(b"old\n"), "{json}");
 }
 
 /// The lab's device, quoted by tpm2-tools.
