@@ -44,7 +44,8 @@ pub(crate) enum Part {
     RunTime,
 }
 
-fn corpus() -> PathBuf {
+/// Where other people's files lie.
+pub(crate) fn corpus() -> PathBuf {
     let beside = Path::new("../shared/corpus");
     std::env::var_os("TOUCHSTONE_CORPUS").map_or_else(|| root().join(beside), PathBuf::from)
 }
@@ -58,22 +59,24 @@ pub(crate) fn bench(no_install: bool, peers: bool, part: Part) -> Result<()> {
         let mut tpm = cargo("bench");
         tpm.args(["--quiet", "--locked", "--bench", "tpm", "--manifest-path"]);
         tpm.arg(root().join("tests/oracle-tss/Cargo.toml")).run("the benchmark of TPM commands")?;
-        cargo("bench")
-            .args(["--quiet", "--locked", "--package", "touchstone", "--bench", "cms"])
-            .run("the benchmark of envelopes")?;
     }
-    cargo("bench")
-        .args(["--quiet", "--locked", "--package", "touchstone-fleet", "--bench", "audit"])
-        .run("the benchmark of the audit log")?;
-    cargo("bench")
-        .args(["--quiet", "--locked", "--package", "touchstone-agent", "--bench", "running_code"])
-        .run("the benchmark of looking at running code")?;
-    let mut bench = cargo("run");
+    let mut benches = vec!["audit", "running_code"];
+    if part == Part::All {
+        benches.extend(["cms", "issue"]);
+    }
+    // One command: cargo builds everything anew for each choice of packages.
+    let mut bench = cargo("bench");
+    bench.args(["--quiet", "--locked"]);
+    for package in ["touchstone", "touchstone-fleet", "touchstone-agent"] {
+        bench.args(["--package", package]);
+    }
+    bench.args(benches.iter().flat_map(|name| ["--bench", *name]));
+    bench.run("the benchmarks of the programs")?;
+    let folder = Profile::Release.folder()?;
+    let mut bench = Step::new(folder.join("touchstone-bench"));
     bench
-        .args(["--release", "--locked", "--package", "touchstone-system", "--bin"])
-        .args(["touchstone-bench", "--"])
         .args((part == Part::RunTime).then_some("run-time"))
-        .env("TOUCHSTONE_PROGRAMS", Profile::Release.folder()?)
+        .env("TOUCHSTONE_PROGRAMS", &folder)
         .env("TOUCHSTONE_CORPUS", corpus());
     if let Some(python) = keylime {
         bench.env("TOUCHSTONE_KEYLIME", python);

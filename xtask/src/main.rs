@@ -158,6 +158,38 @@ fn check() -> Result<()> {
     Ok(())
 }
 
+/// Folders of other people's files that a target begins with. They are read where they lie and never
+/// copied into the project.
+const CORPUS_SEEDS: [(&str, &[&str]); 13] = [
+    ("certificate", &["ekcert", "secureboot", "pki/pkits"]),
+    ("cms", &["pki/captured/cms"]),
+    ("crl", &["pki/pkits"]),
+    ("enveloped", &["pki/captured/cms"]),
+    ("est_body", &["pki/captured/est"]),
+    ("eventlog", &["eventlog", "ima/ibm-acs", "lab/tcb-secboot"]),
+    ("ima", &["ima", "lab/tcb-secboot"]),
+    ("ima_ascii", &["ima", "lab/tcb-secboot", "tpm-quote/rust-keylime"]),
+    ("ima_signature", &["ima/ibm-acs"]),
+    ("ocsp", &["pki/captured/ocsp"]),
+    ("quote_files", &["tpm-quote", "lab/tcb-secboot"]),
+    ("reference_import", &["ima/keylime"]),
+    ("scep", &["pki/captured/scep"]),
+];
+
+fn corpus_seeds(target: &str) -> Result<Vec<std::path::PathBuf>> {
+    let folders = CORPUS_SEEDS.iter().find(|(name, _)| *name == target);
+    let mut seeds = Vec::new();
+    for folder in folders.map_or(&[][..], |(_, folders)| folders) {
+        let path = bench::corpus().join(folder);
+        if path.is_dir() {
+            seeds.push(std::path::absolute(path)?);
+        } else {
+            eprintln!("NOT SEEDED with {}: missing; set TOUCHSTONE_CORPUS", path.display());
+        }
+    }
+    Ok(seeds)
+}
+
 fn fuzz(seconds: u32, only: &[String]) -> Result<()> {
     let targets = root().join("fuzz/fuzz_targets");
     let mut names = Vec::new();
@@ -185,6 +217,7 @@ fn fuzz(seconds: u32, only: &[String]) -> Result<()> {
             .args(["fuzz", "run", "--sanitizer", "none", name])
             // What is found goes into the first; the seeds, which are checked in, stay as they are.
             .args([&found, &seeds])
+            .args(corpus_seeds(name)?)
             .arg("--")
             .arg(format!("-max_total_time={seconds}"))
             .args(["-rss_limit_mb=2048", "-max_len=65536", "-timeout=10"])
