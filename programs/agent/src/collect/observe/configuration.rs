@@ -2,6 +2,8 @@
 //! is told with its file and line. What a configuration leaves open is the program's own default,
 //! which is not judged here.
 
+pub mod apache;
+pub mod lighttpd;
 pub mod mosquitto;
 pub mod nginx;
 pub mod openssl;
@@ -34,6 +36,12 @@ impl Weak {
         Self { line, setting: setting.to_owned(), why, tls: true }
     }
 
+    /// Versions or ciphers that are let in, if there are any.
+    fn allowed(line: usize, setting: &str, weak: &[&str]) -> Option<Self> {
+        let why = || format!("{} is allowed", weak.join(", "));
+        (!weak.is_empty()).then(|| Self::cipher(line, setting, why()))
+    }
+
     fn access(line: usize, setting: &str, why: &str) -> Self {
         Self { line, setting: setting.to_owned(), why: why.to_owned(), tls: false }
     }
@@ -52,6 +60,15 @@ const PLACES: &[(&str, &str, Reader)] = &[
     ("/etc/nginx/nginx.conf", "", nginx::weak),
     ("/etc/nginx/conf.d", ".conf", nginx::weak),
     ("/etc/nginx/sites-enabled", "", nginx::weak),
+    ("/etc/apache2/apache2.conf", "", apache::weak),
+    ("/etc/apache2/mods-enabled", ".conf", apache::weak),
+    ("/etc/apache2/conf-enabled", ".conf", apache::weak),
+    ("/etc/apache2/sites-enabled", ".conf", apache::weak),
+    ("/etc/httpd/conf/httpd.conf", "", apache::weak),
+    ("/etc/httpd/conf.d", ".conf", apache::weak),
+    ("/etc/lighttpd/lighttpd.conf", "", lighttpd::weak),
+    ("/etc/lighttpd/conf-enabled", ".conf", lighttpd::weak),
+    ("/etc/lighttpd/conf.d", ".conf", lighttpd::weak),
 ];
 
 /// Weak protocols, ciphers, exchanges and MACs.
@@ -149,8 +166,8 @@ fn weak_ciphers(list: &str) -> Vec<&str> {
         .collect()
 }
 
-/// Versions of TLS that RFC 8996 and RFC 7568 forbid, in the spellings of OpenSSL, nginx and
-/// mosquitto.
+/// Versions of TLS that RFC 8996 and RFC 7568 forbid, in the spellings of OpenSSL, the web
+/// servers and mosquitto.
 fn is_old_version(version: &str) -> bool {
     let version = version.to_ascii_lowercase().replace(['.', '_'], "");
     matches!(version.as_str(), "sslv2" | "sslv3" | "tlsv1" | "tlsv10" | "tlsv11" | "all")

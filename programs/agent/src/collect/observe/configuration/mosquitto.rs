@@ -19,13 +19,10 @@ pub fn weak(text: &str) -> Vec<Weak> {
         let value = value.trim();
         match name {
             "tls_version" if is_old_version(value) => {
-                found.push(Weak::cipher(line, name, format!("{value} is allowed")));
+                found.extend(Weak::allowed(line, name, &[value]));
             }
             "ciphers" => {
-                let weak = weak_ciphers(value);
-                if !weak.is_empty() {
-                    found.push(Weak::cipher(line, name, format!("{} is allowed", weak.join(", "))));
-                }
+                found.extend(Weak::allowed(line, name, &weak_ciphers(value)));
             }
             "allow_anonymous" if value == "true" => {
                 found.push(Weak::access(line, name, "whoever connects may publish and subscribe"));

@@ -12,13 +12,11 @@ fn directive(line: usize, words: &[&str]) -> Option<Weak> {
     match *name {
         "ssl_protocols" | "proxy_ssl_protocols" => {
             let old: Vec<&str> = values.iter().copied().filter(|it| is_old_version(it)).collect();
-            (!old.is_empty())
-                .then(|| Weak::cipher(line, name, format!("{} is allowed", old.join(", "))))
+            Weak::allowed(line, name, &old)
         }
         "ssl_ciphers" | "proxy_ssl_ciphers" => {
             let weak: Vec<&str> = values.iter().flat_map(|it| weak_ciphers(it)).collect();
-            (!weak.is_empty())
-                .then(|| Weak::cipher(line, name, format!("{} is allowed", weak.join(", "))))
+            Weak::allowed(line, name, &weak)
         }
         "ssl" if values == ["off"] => {
             Some(Weak::cipher(line, name, "TLS is switched off".to_owned()))

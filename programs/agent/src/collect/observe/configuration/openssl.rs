@@ -14,18 +14,14 @@ fn setting(line: usize, text: &str) -> Option<Weak> {
     let value = value.split('#').next()?.trim();
     match name.to_ascii_lowercase().as_str() {
         "minprotocol" if is_old_version(value) || value.eq_ignore_ascii_case("none") => {
-            Some(Weak::cipher(line, name, format!("{value} is allowed")))
+            Weak::allowed(line, name, &[value])
         }
         "protocol" => {
             let mut old = value.split([',', ' ']).map(str::trim).filter(|it| !it.starts_with('-'));
             let old = old.find(|it| is_old_version(it.trim_start_matches('+')))?;
-            Some(Weak::cipher(line, name, format!("{old} is allowed")))
+            Weak::allowed(line, name, &[old])
         }
-        "cipherstring" | "ciphers" => {
-            let weak = weak_ciphers(value);
-            (!weak.is_empty())
-                .then(|| Weak::cipher(line, name, format!("{} is allowed", weak.join(", "))))
-        }
+        "cipherstring" | "ciphers" => Weak::allowed(line, name, &weak_ciphers(value)),
         "options" => {
             let bad = ["UnsafeLegacyRenegotiation", "UnsafeLegacyServerConnect"];
             let bad = bad.into_iter().find(|it| value.split([',', ' ']).any(|word| word == *it))?;

@@ -1,0 +1,117 @@
+//! lighttpd's configuration: `name = value`, where a value may be a list over several lines.
+
+use super::{Weak, is_old_version, weak_ciphers};
+
+/// What is weak in it.
+pub fn weak(text: &str) -> Vec<Weak> {
+    settings(text).into_iter().flat_map(|(line, name, value)| setting(line, name, &value)).collect()
+}
+
+fn setting(line: usize, name: &str, value: &str) -> Vec<Weak> {
+    let texts = texts(value);
+    let on = texts.first() == Some(&"enable");
+    match name {
+        "ssl.openssl.ssl-conf-cmd" => {
+            let pairs = texts.chunks_exact(2).filter_map(|pair| match pair {
+                [command, value] => conf_command(line, command, value),
+                _ => None,
+            });
+            pairs.collect()
+        }
+        "ssl.cipher-list" => ciphers(line, name, texts.first()).into_iter().collect(),
+        "ssl.use-sslv2" | "ssl.use-sslv3" if on => {
+            vec![Weak::cipher(line, name, "an old version is allowed".to_owned())]
+        }
+        "ssl.disable-client-renegotiation" if texts.first() == Some(&"disable") => {
+            vec![Weak::cipher(line, name, "it takes away a protection (RFC 5746)".to_owned())]
+        }
+        "dir-listing.activate" | "server.dir-listing" if on => {
+            vec![Weak::access(line, name, "folders are listed to whoever asks")]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// SSL_CONF_cmd(3), as `"MinProtocol" => "TLSv1.2"`.
+fn conf_command(line: usize, command: &str, value: &str) -> Option<Weak> {
+    match command.to_ascii_lowercase().as_str() {
+        "minprotocol" if is_old_version(value) || value.eq_ignore_ascii_case("none") => {
+            Weak::allowed(line, command, &[value])
+        }
+        "protocol" => {
+            let mut words =
+                value.split([',', ' ']).map(str::trim).filter(|it| !it.starts_with('-'));
+            let old = words.find(|it| is_old_version(it.trim_start_matches('+')))?;
+            Weak::allowed(line, command, &[old])
+        }
+        "cipherstring" => ciphers(line, command, Some(&value)),
+        _ => None,
+    }
+}
+
+fn ciphers(line: usize, name: &str, list: Option<&&str>) -> Option<Weak> {
+    Weak::allowed(line, name, &weak_ciphers(list?))
+}
+
+/// What stands between quotation marks.
+fn texts(value: &str) -> Vec<&str> {
+    value.split('"').skip(1).step_by(2).collect()
+}
+
+/// Each setting with the line that it begins in.
+fn settings(text: &str) -> Vec<(usize, &str, String)> {
+    let mut found: Vec<(usize, &str, String)> = Vec::new();
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let begins = line.split_once('=').filter(|(name, _)| {
+            let name = name.trim().trim_end_matches('+').trim_end();
+            !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || ".-_".contains(c))
+        });
+        match (begins, found.last_mut()) {
+            (Some((name, value)), _) => {
+                let name = name.trim().trim_end_matches('+').trim_end();
+                found.push((index + 1, name, value.to_owned()));
+            }
+            (None, Some((.., value))) => {
+                value.push(' ');
+                value.push_str(line);
+            }
+            (None, None) => {}
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_read_over_lines() {
+        let text = "server.port = 443\n$SERVER[\"socket\"] == \":443\" {\n  ssl.openssl.ssl-conf-cmd = (\n    \
+                    \"MinProtocol\" => \"TLSv1.1\",\n    \"CipherString\" => \"HIGH:RC4-SHA\"\n  )\n}\n\
+                    # dir-listing.activate = \"enable\"\ndir-listing.activate = \"enable\"\n\
+                    ssl.cipher-list = \"HIGH:!aNULL\"\nssl.use-sslv3 = \"enable\"\n";
+        let told: Vec<_> = weak(text).into_iter().map(|it| (it.line, it.setting)).collect();
+        let expected = [
+            (3, "MinProtocol"),
+            (3, "CipherString"),
+            (9, "dir-listing.activate"),
+            (11, "ssl.use-sslv3"),
+        ];
+        assert_eq!(told, expected.map(|(line, setting)| (line, setting.to_owned())));
+        for cut in 0..text.len() {
+            let _ = weak(&text[..cut]);
+        }
+    }
+
+    #[test]
+    fn what_is_good_is_not_told() {
+        let good = "ssl.openssl.ssl-conf-cmd = (\"MinProtocol\" => \"TLSv1.2\", \"Options\" => \
+                    \"-SessionTicket\")\nserver.dir-listing = \"disable\"\n";
+        assert_eq!(weak(good), []);
+    }
+}
