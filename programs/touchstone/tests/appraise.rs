@@ -290,7 +290,7 @@ fn sha1_is_taken_only_where_it_is_asked_for() {
         device.put(name, &device.tpm.read(name));
     }
     let refused = device.appraise(&[]).expect(1);
-    assert!(refused.err.contains("SHA-1"), "{}", refused.err);
+    assert!(refused.out.contains("SHA-1"), "{}", refused.out);
     device.appraise(&["--dangerous-accept-sha1"]).expect(0);
 }
 
