@@ -114,13 +114,14 @@ impl Digest {
         if hex.len() != algorithm.len() * 2 {
             return Err(ParseDigestError::WrongLength);
         }
+        let half = |digit: u8| {
+            let value = char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok());
+            value.ok_or(ParseDigestError::NotHex)
+        };
         let mut digest = Self::zero(algorithm);
-        for (byte, pair) in digest.bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
-            let pair = core::str::from_utf8(pair).map_err(|_| ParseDigestError::NotHex)?;
-            if !pair.bytes().all(|c| c.is_ascii_hexdigit()) {
-                return Err(ParseDigestError::NotHex);
-            }
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| ParseDigestError::NotHex)?;
+        let (pairs, _) = hex.as_bytes().as_chunks();
+        for (byte, &[high, low]) in digest.bytes.iter_mut().zip(pairs) {
+            *byte = half(high)? << 4 | half(low)?;
         }
         Ok(digest)
     }

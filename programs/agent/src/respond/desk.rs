@@ -3,7 +3,6 @@
 
 use super::journal::Response;
 use serde::{Deserialize, Serialize};
-use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream as Stream;
 use std::path::{Path, PathBuf};
