@@ -117,6 +117,9 @@ codes! {
     ResponseRefused, "respond.refused", Warning, "an interlock did not let a countermeasure happen";
     ResponseFailed, "respond.failed", Error, "a countermeasure could not be applied or undone";
     CertInvited, "cert.invited", Notice, "an operator invited somebody to enrol";
+    CertWaiting, "cert.waiting", Notice, "an enrolment waits for an operator";
+    CertApproved, "cert.approved", Notice, "an operator let somebody enrol";
+    CertDeclined, "cert.declined", Warning, "an operator refused an enrolment";
     CertIssued, "cert.issued", Notice, "a certificate was issued";
     CertRefused, "cert.refused", Warning, "a certificate was not issued";
     CertRevoked, "cert.revoked", Warning, "a certificate was revoked";

@@ -14,7 +14,7 @@ mod upstream;
 
 pub use crl::Published;
 pub use keys::CaKey;
-pub use profile::{Claimant, DEVICE, Misfit, Profile, WARNED};
+pub use profile::{Claimant, DEVICE, Misfit, Profile, WARNED, told};
 pub use responder::Status;
 pub use roots::signs_elsewhere;
 pub use upstream::{Declined, UPSTREAM, Upstream, Wanted};

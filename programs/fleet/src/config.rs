@@ -11,7 +11,8 @@ mod upstream;
 
 pub use audit::{Audit, LogKeyPlace};
 pub use authority::{
-    AuthoritySettings, CaSettings, IssuingSettings, KeyPlace, NamePattern, ProfileSettings, Proof,
+    Approval, AuthoritySettings, CaSettings, IssuingSettings, KeyPlace, NamePattern,
+    ProfileSettings, Proof,
 };
 pub use collector::{Collector, Place, Protocol, Tls};
 pub use crl::CrlSettings;
@@ -577,6 +578,10 @@ mod tests {
             (&format!("{shown}\npatience = '1h'"), "", "use 1 to 300 seconds"),
             (&shown, "proof = 'by-hand'", "not for `corp`"),
             (&shown, "must_staple = true", "not for `corp`"),
+            (&shown, "approval = 'operator-alone'", "for the profile `client` alone"),
+            (&shown, "proof = 'by-hand'\napproval = 'operator'", "nothing to approve"),
+            (&shown, "approval = 'somebody'", "`none`, `operator` or `operator-alone`"),
+            (&shown, "approval = 'operator'\napproval_lasts = '1s'", "use 60 to"),
         ] {
             let told = told(more, profile);
             assert!(told.contains(words), "{more} {profile}: {told}");

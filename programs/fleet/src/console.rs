@@ -21,7 +21,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Form, Router};
-use pages::{DevicePage, DevicesPage, Frame, Line, LoginPage, MissingPage, Row, Tile};
+use pages::{
+    DevicePage, DevicesPage, EnrolmentLine, Frame, Line, LoginPage, MissingPage, Row, Tile,
+};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -71,15 +73,20 @@ async fn devices(
     Visitor(operator): Visitor,
 ) -> Result<Response, Refusal> {
     let rules = fleet.rules();
-    let (devices, events) = fleet
+    let (devices, enrolments, events) = fleet
         .store
-        .call(move |db| Ok((db.devices(rules)?, db.newest_events(None, EVENTS)?)))
+        .call(move |db| {
+            let enrolments = db.enrolments(rules.now)?;
+            Ok((db.devices(rules)?, enrolments, db.newest_events(None, EVENTS)?))
+        })
         .await?;
     let frame = frame(&fleet, &operator, events.first().map_or(0, |event| event.seq));
     let tiles = Tile::of(&devices);
     let devices = devices.into_iter().map(|device| Row::of(device, rules.now)).collect();
     let events = events.into_iter().map(Line::from).collect();
-    page(&DevicesPage { frame, tiles, devices, events })
+    let waits = enrolments.into_iter().filter(|one| one.state == "waiting");
+    let enrolments = waits.map(EnrolmentLine::from).collect();
+    page(&DevicesPage { frame, tiles, devices, enrolments, events })
 }
 
 async fn device(

@@ -2,12 +2,14 @@
 //! the store behind them. The judgement itself is `evidence`'s and `appraise`'s.
 
 mod appraise;
+mod approval;
 mod certify;
 mod identify;
 mod onboard;
 mod proof;
 mod remembered;
 
+pub use approval::{Way, admitted, way};
 pub use certify::NotIssued;
 pub(crate) use identify::peer_sha256;
 pub use identify::{Identity, Person};

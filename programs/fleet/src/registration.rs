@@ -2,8 +2,9 @@
 //! SCEP messages are encrypted; and whom an operator invited to enrol without a device's identity.
 
 use crate::authority::{Authority, For, Issued, alternative_name, common_name, sha256_hex};
+use crate::judge::{self, NotIssued, Way};
 use crate::state::StateDir;
-use crate::store::{Invitation, NewInvitation, Redeemed, Store};
+use crate::store::{Invitation, NewEnrolment, NewInvitation, Redeemed, Store};
 use crate::{Error, clock};
 use std::sync::Mutex;
 use touchstone_certs::Certificate;
@@ -89,17 +90,92 @@ async fn make(
     Ok(certificate)
 }
 
-/// A certificate for whom an operator invited; `None` if the invitation was used for another key.
+/// Somebody who asks without a device's identity.
+#[derive(Clone, Copy, Debug)]
+pub struct Applicant<'a> {
+    /// The common name of the certificate.
+    pub name: &'a str,
+    /// What the certificate is for, in the words of rows: the profile.
+    pub kind: &'a str,
+    /// The invitation; without one an operator's word is all the proof that there is.
+    pub invitation: Option<i64>,
+    /// `est` or `scep`.
+    pub protocol: &'static str,
+    /// SCEP's transaction; empty for EST.
+    pub transaction: &'a str,
+}
+
+impl<'a> Applicant<'a> {
+    /// Whom an operator invited.
+    pub fn invited(
+        invitation: &'a Invitation,
+        protocol: &'static str,
+        transaction: &'a str,
+    ) -> Self {
+        let Invitation { id, name, kind, .. } = invitation;
+        Self { name, kind, invitation: Some(*id), protocol, transaction }
+    }
+}
+
+/// The key that a certificate is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'a> {
+    /// `SubjectPublicKeyInfo`; empty where it is made here, once that is decided.
+    pub spki: &'a [u8],
+    /// Its kind, as certificates describe it.
+    pub kind: &'a str,
+}
+
+/// Whether the applicant may have a certificate, if an operator has to agree to that.
+pub async fn admit(
+    authority: &Authority,
+    store: &Store,
+    applicant: &Applicant<'_>,
+    key: Key<'_>,
+) -> Result<Way, NotIssued> {
+    let profile = authority.needs_profile(kind(applicant.kind).name())?;
+    let spki_sha256 = if key.spki.is_empty() { String::new() } else { sha256_hex(key.spki) };
+    let new = NewEnrolment {
+        profile: profile.name.clone(),
+        protocol: applicant.protocol,
+        device: None,
+        invitation: applicant.invitation,
+        subject: applicant.name.to_owned(),
+        names: Vec::new(),
+        key_kind: key.kind.to_owned(),
+        spki_sha256,
+        transaction: applicant.transaction.to_owned(),
+        lasts: profile.approval_lasts,
+    };
+    judge::admitted(store, profile, new, clock::now()).await
+}
+
+/// A certificate for somebody who may have it; `None` if the invitation was used for another key.
 pub async fn issue(
     authority: &Authority,
     store: &Store,
-    invitation: &Invitation,
+    applicant: &Applicant<'_>,
+    way: Way,
     spki: &[u8],
 ) -> Result<Option<Certificate>, Error> {
-    let issued = sign(authority, &invitation.kind, &invitation.name, spki).await?;
-    let (new, id) = (issued.row(None), invitation.id);
+    let approved = match way {
+        Way::Before(certificate) => return Ok(Some(*certificate)),
+        Way::Approved(id) => Some(id),
+        Way::Free => None,
+    };
+    let Some((approved, id)) =
+        approved.map(|id| (true, id)).or(applicant.invitation.map(|id| (false, id)))
+    else {
+        return Ok(None);
+    };
+    let issued = sign(authority, applicant.kind, applicant.name, spki).await?;
+    let new = issued.row(None);
+    let redeemed = store.call(move |db| match approved {
+        true => db.redeem_approved(id, &new, clock::now()),
+        false => db.redeem(id, &new, clock::now()),
+    });
     // What is not recorded does not count, and is forgotten here.
-    match store.call(move |db| db.redeem(id, &new, clock::now())).await? {
+    match redeemed.await? {
         Redeemed::Now => Ok(Some(issued.certificate)),
         Redeemed::Before(der) => Ok(Certificate::decode(&der).ok()),
         Redeemed::Not => Ok(None),
@@ -132,6 +208,12 @@ pub fn kind(word: &str) -> For {
     if word == For::Server.name() { For::Server } else { For::Client }
 }
 
+/// Whether somebody may have that name.
+pub fn is_plain(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    (1..=64).contains(&name.len()) && name.chars().all(plain)
+}
+
 /// An invitation, good once, and its challenge, which is kept nowhere.
 pub fn invitation(
     name: &str,
@@ -139,8 +221,7 @@ pub fn invitation(
     minutes: u64,
     operator: &str,
 ) -> Result<(NewInvitation, String), Error> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if name.is_empty() || name.len() > 64 || !name.chars().all(plain) {
+    if !is_plain(name) {
         return Err(Error::Conflict("a name has letters, digits, `-`, `_` and `.`".into()));
     }
     let challenge = touchstone_enroll::scep::draw_challenge(&AwsLc)

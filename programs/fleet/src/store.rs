@@ -14,6 +14,7 @@ mod connection;
 mod device_logs;
 mod devices;
 mod dialect;
+mod enrolments;
 mod events;
 mod feed;
 mod history;
@@ -35,6 +36,7 @@ pub use certificates::{Added, CertificateRow, NewCertificate, Status};
 pub use claims::StoredClaims;
 pub use device_logs::{DeviceLog, Owner, TakenOver};
 pub use devices::{DeviceRow, Enrolled, NewDevice, Rules};
+pub use enrolments::{Admission, NewEnrolment, Polled};
 pub use events::NewEvent;
 pub use holds::{NewHold, ResponseLimit};
 pub use invitations::{Invitation, NewInvitation, Redeemed};
@@ -67,6 +69,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("store/issuer_serial.sql"),
     include_str!("store/ek_public.sql"),
     include_str!("store/checkpoint_logs.sql"),
+    include_str!("store/enrolments.sql"),
 ];
 
 /// Calls that may wait for the database; more callers wait in line themselves.

@@ -6,6 +6,7 @@ mod ca;
 mod cert;
 mod cms;
 mod element;
+mod enrolment;
 mod est;
 mod log;
 mod reference;
@@ -18,6 +19,7 @@ pub(crate) use ca::{Ca, IssueCa};
 pub(crate) use cert::{Cert, Ocsp, VerifyCert};
 pub(crate) use cms::{Cipher, Cms, Held};
 pub(crate) use element::{Authorization, Element, ElementVerb, Keys, Lock, Lockout, Nv, Pcr};
+pub(crate) use enrolment::Enrolment;
 pub(crate) use est::{Est, EstRequest, EstServer};
 pub(crate) use log::{BootLog, ImaLog, Log};
 pub(crate) use reference::{
@@ -50,6 +52,9 @@ pub(crate) enum Noun {
     /// Devices of a fleet, and why each is trusted or not
     #[command(subcommand)]
     Device(Device),
+    /// Enrolments that an operator of a fleet has to agree to: list, approve, refuse
+    #[command(subcommand)]
+    Enrolment(Enrolment),
     /// Trust policies: what a device has to prove
     #[command(subcommand)]
     Policy(Policy),

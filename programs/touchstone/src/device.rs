@@ -222,7 +222,7 @@ impl Finding {
     }
 }
 
-fn read<T: for<'de> Deserialize<'de>>(body: &Value, member: &str) -> Result<T, Failure> {
+pub(crate) fn read<T: for<'de> Deserialize<'de>>(body: &Value, member: &str) -> Result<T, Failure> {
     let member = body.get(member).cloned().unwrap_or_default();
     serde_json::from_value(member).map_err(|error| {
         let message = format!("the fleet's answer has another form: {error}");
@@ -298,7 +298,7 @@ fn show(body: Value) -> Answered {
 }
 
 /// The body of an answer without the name of its schema, which is ours to say.
-fn members(body: Value) -> Map<String, Value> {
+pub(crate) fn members(body: Value) -> Map<String, Value> {
     match body {
         Value::Object(mut members) => {
             members.remove("schema");

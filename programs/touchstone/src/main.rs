@@ -18,6 +18,7 @@ mod cli;
 mod cms;
 mod device;
 mod element;
+mod enrolment;
 mod est;
 mod files;
 mod fleet;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let answered = match cli.noun {
         Noun::Device(verb) => device::run(&verb),
+        Noun::Enrolment(verb) => enrolment::run(&verb),
         Noun::Policy(verb) => policy::run(&verb),
         Noun::Audit(verb) => audit::run(&verb),
         Noun::Update(verb) => update::run(&verb),

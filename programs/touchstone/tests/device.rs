@@ -59,6 +59,38 @@ fn a_device_is_good_only_by_a_result_that_counts() {
 }
 
 #[test]
+fn an_operator_sees_who_waits_to_enrol_and_decides() {
+    let here = folder(&[("op.token", "t")]);
+    let enrolment = |state: &str| {
+        json!({
+            "id": 4, "profile": "client", "protocol": "scep", "device": null, "invited": false,
+            "subject": "pump-3", "names": ["dns:a.b"], "key": "rsa-2048", "key_sha256": "c0ffee",
+            "since": 10, "expires": 99, "state": state, "decided": null, "operator": "anna",
+            "reason": null, "serial": null,
+        })
+    };
+    let asked = |verb: &[&str], body: &Value, code: i32| {
+        let (url, asked) = fleet("200 OK", &body.to_string());
+        let more = ["--fleet", url.as_str(), "--token", "file:op.token"];
+        let all: Vec<&str> = ["enrolment"].iter().chain(verb).chain(&more).copied().collect();
+        let ran = run(here.path(), &all).expect(code);
+        (asked.join().unwrap(), ran.out)
+    };
+    let (head, out) = asked(&["list"], &json!({ "enrolments": [enrolment("waiting")] }), 1);
+    assert!(head.starts_with("GET /api/v1/enrolments "), "{head}");
+    assert!(out.contains("nothing but a key") && out.contains("pump-3 dns:a.b"), "{out}");
+    let (_, out) = asked(&["list"], &json!({ "enrolments": [enrolment("issued")] }), 0);
+    assert!(out.contains("issued, by anna"), "{out}");
+    let (head, out) = asked(&["approve", "4"], &json!({ "enrolment": enrolment("approved") }), 0);
+    assert!(head.starts_with("POST /api/v1/enrolments/4/approve "), "{head}");
+    assert!(out.contains("4: pump-3 by the profile client is approved, by anna"), "{out}");
+    let refuse = ["refuse", "4", "--reason", "not ours", "--json"];
+    let (head, out) = asked(&refuse, &json!({ "enrolment": enrolment("refused") }), 0);
+    assert!(head.starts_with("POST /api/v1/enrolments/4/refuse "), "{head}");
+    assert!(out.contains("touchstone.enrolment.show/1"), "{out}");
+}
+
+#[test]
 fn an_operator_sees_who_is_held_back_and_releases_a_device() {
     let here = folder(&[("op.token", "t")]);
     let hold = |held: bool| {

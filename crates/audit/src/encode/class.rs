@@ -66,6 +66,7 @@ impl Class {
             C::ResponseRefused | C::ResponseFailed => REMEDIATION.did(99, "Apply", false),
             C::DeviceOnboarded => ENTITY.did(6, "Enroll", true),
             C::CertInvited => ENTITY.does(99, "Invite"),
+            C::CertWaiting | C::CertApproved | C::CertDeclined => ENTITY.does(99, "Decide"),
             C::CertIssued => ENTITY.did(1, "Create", true),
             C::CertRefused => ENTITY.did(1, "Create", false),
             C::CertRevoked | C::CertRevokedHere => ENTITY.did(11, "Deactivate", true),

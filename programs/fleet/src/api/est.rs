@@ -3,8 +3,8 @@
 
 use crate::authority::DEVICE;
 use crate::fleet::Fleet;
-use crate::judge::NotIssued;
-use crate::registration::{self, REALM};
+use crate::judge::{NotIssued, Way};
+use crate::registration::{self, Applicant, Key, REALM};
 use crate::serve::Peer;
 use crate::store::Invitation;
 use crate::{Error, clock};
@@ -289,7 +289,10 @@ impl Desk {
             }
             (Some(invitation), _) => {
                 named(&request, &invitation.name)?;
-                let issued = self.issue_to(invitation, request.spki_der()).await?;
+                let kind = request.key_description();
+                let key = Key { spki: request.spki_der(), kind: &kind };
+                let way = self.may(invitation, key).await?;
+                let issued = self.issue_to(invitation, way, key.spki).await?;
                 Ok(Decision::Certificates(vec![issued]))
             }
             (None, Operation::ServerKeygen) => {
@@ -304,14 +307,23 @@ impl Desk {
         }
     }
 
+    async fn may(&self, invitation: &Invitation, key: Key<'_>) -> Result<Way, NotIssued> {
+        let Fleet { authority, store, .. } = &*self.fleet;
+        let applicant = Applicant::invited(invitation, "est", "");
+        registration::admit(authority, store, &applicant, key).await
+    }
+
     async fn issue_to(
         &self,
         invitation: &Invitation,
+        way: Way,
         spki: &[u8],
     ) -> Result<Certificate, NotIssued> {
         let Fleet { authority, store, .. } = &*self.fleet;
-        let issued = registration::issue(authority, store, invitation, spki).await?;
-        issued.ok_or_else(|| NotIssued::Judged {
+        let applicant = Applicant::invited(invitation, "est", "");
+        let issued = registration::issue(authority, store, &applicant, way, spki).await?;
+        // A certificate for another key can only be one of before, whose key is gone.
+        issued.filter(|it| it.spki_der() == spki).ok_or_else(|| NotIssued::Judged {
             code: "est.challenge.used",
             text: "this password was used for another key; ask the operator for a new one".into(),
         })
@@ -324,8 +336,9 @@ impl Desk {
         encrypt_to: Option<&[u8]>,
     ) -> Result<Decision, NotIssued> {
         let to = encrypt_to.map(|id| self.recipient(id)).transpose()?;
+        let way = self.may(invitation, Key { spki: &[], kind: "made by the fleet" }).await?;
         let key = SoftSigner::generate(MADE).map_err(Error::crypto("a new key"))?;
-        let certificate = self.issue_to(invitation, key.spki_der()).await?;
+        let certificate = self.issue_to(invitation, way, key.spki_der()).await?;
         let given = match to {
             None => Given::Plain(key.pkcs8_der().to_vec().into()),
             Some(to) => {

@@ -89,6 +89,33 @@ pub(crate) const ENDPOINTS: &[Endpoint] = &[
         )
     },
     read(
+        "/api/v1/enrolments",
+        "Enrolments that wait for an operator, and those that were decided lately",
+        &[],
+        "EnrolmentList",
+    ),
+    Endpoint {
+        method: "post",
+        role: Some("operator"),
+        ..read(
+            "/api/v1/enrolments/{id}/approve",
+            "Let whoever asks have a certificate, once",
+            &[],
+            "EnrolmentShow",
+        )
+    },
+    Endpoint {
+        method: "post",
+        role: Some("operator"),
+        body: Some("application/json"),
+        ..read(
+            "/api/v1/enrolments/{id}/refuse",
+            "Refuse whoever asks a certificate, for a reason",
+            &[],
+            "EnrolmentShow",
+        )
+    },
+    read(
         "/api/v1/holds",
         "Devices that their verdicts tell to act, and those that are held back from it",
         &[],
@@ -216,6 +243,9 @@ fn register(generator: &mut SchemaGenerator) {
     add::<types::HoldList>(generator);
     add::<types::OverrideOrder>(generator);
     add::<types::InvitationOrder>(generator);
+    add::<types::EnrolmentOrder>(generator);
+    add::<types::EnrolmentShow>(generator);
+    add::<types::EnrolmentList>(generator);
     add::<types::InvitationShow>(generator);
     add::<types::UpdateOrder>(generator);
     add::<types::UpdateList>(generator);

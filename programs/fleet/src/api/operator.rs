@@ -3,9 +3,10 @@
 use super::auth::{Hand, Viewer};
 use super::problem::{Good, Refusal};
 use super::types::{
-    AuditHead, ConsoleLink, DeviceClaims, DeviceList, DeviceShow, EventList, HoldList, HoldShow,
-    InvitationOrder, InvitationShow, OverrideList, OverrideOrder, OverrideShow, ReferenceImport,
-    ReferenceList, Update, UpdateList, UpdateOrder, WhoAmI,
+    AuditHead, ConsoleLink, DeviceClaims, DeviceList, DeviceShow, EnrolmentList, EnrolmentOrder,
+    EnrolmentShow, EventList, HoldList, HoldShow, InvitationOrder, InvitationShow, OverrideList,
+    OverrideOrder, OverrideShow, ReferenceImport, ReferenceList, Update, UpdateList, UpdateOrder,
+    WhoAmI,
 };
 use super::{detail, openapi, stream};
 use crate::authority::sha256_hex;
@@ -42,6 +43,9 @@ pub fn router() -> Router<Arc<Fleet>> {
         .route("/api/v1/devices/{id}/override", get(overrides).post(decide).delete(end_override))
         .route("/api/v1/overrides", get(all_overrides))
         .route("/api/v1/invitations", post(invite))
+        .route("/api/v1/enrolments", get(enrolments))
+        .route("/api/v1/enrolments/{id}/approve", post(approve))
+        .route("/api/v1/enrolments/{id}/refuse", post(refuse))
         .route("/api/v1/holds", get(holds))
         .route("/api/v1/devices/{id}/hold/release", post(release_hold))
         .route("/api/v1/updates", get(updates).post(hand_in_update))
@@ -204,6 +208,45 @@ async fn invite(
     let (name, kind, expires) = (order.name, order.kind, new.expires);
     fleet.store.call(move |db| db.invite(&new, clock::now())).await?;
     Ok(Good(InvitationShow { name, kind, challenge, expires }))
+}
+
+async fn enrolments(
+    State(fleet): State<Arc<Fleet>>,
+    _: Viewer,
+) -> Result<Good<EnrolmentList>, Refusal> {
+    let enrolments = fleet.store.call(|db| db.enrolments(clock::now())).await?;
+    Ok(Good(EnrolmentList { enrolments }))
+}
+
+async fn approve(
+    State(fleet): State<Arc<Fleet>>,
+    Hand(operator): Hand,
+    Path(id): Path<i64>,
+) -> Result<Good<EnrolmentShow>, Refusal> {
+    let decide = move |db: &mut Db| db.decide_enrolment(id, None, &operator.name, clock::now());
+    Ok(Good(EnrolmentShow { enrolment: fleet.store.call(decide).await? }))
+}
+
+async fn refuse(
+    State(fleet): State<Arc<Fleet>>,
+    Hand(operator): Hand,
+    Path(id): Path<i64>,
+    request: Request,
+) -> Result<Good<EnrolmentShow>, Refusal> {
+    let body = fleet.bodies.read(request, LARGEST_ORDER).await?;
+    let bad = |words: String| {
+        let next = "send a reason of 4 to 400 characters: whoever asked is told";
+        Refusal::new(StatusCode::BAD_REQUEST, "api.enrolment", words, next)
+    };
+    let order: EnrolmentOrder =
+        serde_json::from_slice(&body).map_err(|error| bad(format!("not a decision: {error}")))?;
+    let reason = order.reason.trim().to_owned();
+    if !(4..=400).contains(&reason.chars().count()) || reason.chars().any(char::is_control) {
+        return Err(bad("the reason is empty, too long, or not plain text".to_owned()));
+    }
+    let decide =
+        move |db: &mut Db| db.decide_enrolment(id, Some(&reason), &operator.name, clock::now());
+    Ok(Good(EnrolmentShow { enrolment: fleet.store.call(decide).await? }))
 }
 
 async fn holds(State(fleet): State<Arc<Fleet>>, _: Viewer) -> Result<Good<HoldList>, Refusal> {

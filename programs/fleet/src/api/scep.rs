@@ -2,10 +2,13 @@
 //! renewal by whoever holds a certificate.
 
 use super::est::{Owner, answer, heard, named, told};
-use crate::authority::sha256_hex;
+use crate::authority::{For, sha256_hex};
+use crate::config::Approval;
 use crate::fleet::Fleet;
-use crate::store::Status;
-use crate::{Error, clock, registration};
+use crate::judge::{self, NotIssued};
+use crate::registration::{self, Applicant, Key};
+use crate::store::{Polled, Status};
+use crate::{Error, clock};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
@@ -79,10 +82,14 @@ async fn message(fleet: &Fleet, message: &[u8]) -> Answer {
     };
     let reply = match decide(fleet, &asked).await {
         Ok(reply) => reply,
-        Err(error) => {
-            tracing::error!(code = error.code(), %error, "a SCEP message was not answered");
-            return Answer::Failed;
-        }
+        // Somebody has yet to decide (RFC 8894 §3.2.1.3).
+        Err(NotIssued::Later(_)) => Reply::Pending,
+        Err(
+            NotIssued::Judged { text, .. }
+            | NotIssued::Malformed { text, .. }
+            | NotIssued::Unavailable { text, .. },
+        ) => no(FailInfo::BadRequest, &text),
+        Err(NotIssued::Failed | NotIssued::NoCertificate) => return Answer::Failed,
     };
     if let Reply::Failed { info, text } = &reply {
         let words = text.as_deref().unwrap_or_default();
@@ -95,7 +102,7 @@ async fn message(fleet: &Fleet, message: &[u8]) -> Answer {
     }
 }
 
-async fn decide(fleet: &Fleet, asked: &Asked) -> Result<Reply, Error> {
+async fn decide(fleet: &Fleet, asked: &Asked) -> Result<Reply, NotIssued> {
     match &asked.body {
         Body::Enrol(request) => enrol(fleet, asked, request).await,
         Body::Renew(request) => renew(fleet, asked, request).await,
@@ -106,8 +113,16 @@ async fn decide(fleet: &Fleet, asked: &Asked) -> Result<Reply, Error> {
     }
 }
 
-async fn enrol(fleet: &Fleet, asked: &Asked, request: &CertificateRequest) -> Result<Reply, Error> {
-    let challenge = asked.challenge().unwrap_or_default();
+async fn enrol(
+    fleet: &Fleet,
+    asked: &Asked,
+    request: &CertificateRequest,
+) -> Result<Reply, NotIssued> {
+    let transaction = asked.transaction.as_str();
+    let challenge = match asked.challenge().filter(|challenge| !challenge.is_empty()) {
+        Some(challenge) => challenge,
+        None => return uninvited(fleet, transaction, request).await,
+    };
     let (sha256, now) = (sha256_hex(challenge.as_bytes()), clock::now());
     let found = fleet.store.call(move |db| db.invitation(&sha256, now)).await?;
     let Some(invitation) = found else {
@@ -117,8 +132,41 @@ async fn enrol(fleet: &Fleet, asked: &Asked, request: &CertificateRequest) -> Re
         let words = format!("the challenge is for CN={}", invitation.name);
         return Ok(no(FailInfo::BadRequest, &words));
     }
-    let (authority, store) = (&fleet.authority, &fleet.store);
-    let issued = registration::issue(authority, store, &invitation, request.spki_der()).await?;
+    let applicant = Applicant::invited(&invitation, "scep", transaction);
+    issue(fleet, &applicant, request).await
+}
+
+/// RFC 8894 §7.3: whoever has no challenge waits for an operator, where the configuration says so.
+async fn uninvited(
+    fleet: &Fleet,
+    transaction: &str,
+    request: &CertificateRequest,
+) -> Result<Reply, NotIssued> {
+    let kind = For::Client.name();
+    if fleet.authority.needs_profile(kind)?.approval != Approval::OperatorAlone {
+        let words = "the request has no challenge; ask the operator for one";
+        return Ok(no(FailInfo::BadRequest, words));
+    }
+    let name = request.subject().common_name_text().unwrap_or_default();
+    if !registration::is_plain(&name) || named(request, &name).is_err() {
+        let words = "without a challenge the subject is `CN=NAME`: letters, digits, `-`, `_`, `.`";
+        return Ok(no(FailInfo::BadRequest, words));
+    }
+    let applicant =
+        Applicant { name: &name, kind, invitation: None, protocol: "scep", transaction };
+    issue(fleet, &applicant, request).await
+}
+
+async fn issue(
+    fleet: &Fleet,
+    applicant: &Applicant<'_>,
+    request: &CertificateRequest,
+) -> Result<Reply, NotIssued> {
+    let Fleet { authority, store, .. } = fleet;
+    let kind = request.key_description();
+    let key = Key { spki: request.spki_der(), kind: &kind };
+    let way = registration::admit(authority, store, applicant, key).await?;
+    let issued = registration::issue(authority, store, applicant, way, key.spki).await?;
     Ok(match issued {
         Some(certificate) => brought(fleet, certificate),
         None => no(FailInfo::BadRequest, "the challenge was used for another key"),
@@ -126,7 +174,11 @@ async fn enrol(fleet: &Fleet, asked: &Asked, request: &CertificateRequest) -> Re
 }
 
 /// RFC 8894 §3.3.1.2: whoever holds a certificate of ours, which is in force.
-async fn renew(fleet: &Fleet, asked: &Asked, request: &CertificateRequest) -> Result<Reply, Error> {
+async fn renew(
+    fleet: &Fleet,
+    asked: &Asked,
+    request: &CertificateRequest,
+) -> Result<Reply, NotIssued> {
     let (held, now) = (&asked.certificate, clock::now());
     let shown = held.clone();
     let row = fleet.store.call(move |db| db.recorded(&shown, now)).await?;
@@ -160,16 +212,37 @@ async fn again(fleet: &Fleet, spki: &[u8]) -> Result<Option<Certificate>, Error>
     Ok(found.and_then(|der| Certificate::decode(&der).ok()))
 }
 
-/// RFC 8894 §3.3.3: nobody waits here, so that it can only be about a reply that did not arrive.
-async fn poll(fleet: &Fleet, asked: &Asked) -> Result<Reply, Error> {
-    let found = again(fleet, asked.certificate.spki_der()).await?;
-    Ok(found.map_or_else(
-        || no(FailInfo::BadCertId, "nothing is pending for this key"),
-        |certificate| brought(fleet, certificate),
-    ))
+/// RFC 8894 §3.3.3: about what waits for an operator, or a reply that did not arrive. Whoever asks has
+/// the key of the request, and says its transaction.
+async fn poll(fleet: &Fleet, asked: &Asked) -> Result<Reply, NotIssued> {
+    let spki = asked.certificate.spki_der();
+    let (sha256, transaction) = (sha256_hex(spki), asked.transaction.as_str().to_owned());
+    let now = clock::now();
+    let polled = fleet.store.call(move |db| db.polled(&sha256, &transaction, now)).await?;
+    let Some(Polled { subject, profile, approval }) = polled else {
+        let found = again(fleet, spki).await?;
+        return Ok(found.map_or_else(
+            || no(FailInfo::BadCertId, "nothing is pending for this key and transaction"),
+            |certificate| brought(fleet, certificate),
+        ));
+    };
+    let Some(admission) = approval else {
+        let words = "the request has waited too long, or was answered; ask anew";
+        return Ok(no(FailInfo::BadRequest, words));
+    };
+    let way = judge::way(admission, now)?;
+    let (name, kind) = (subject.as_str(), profile.as_str());
+    let transaction = asked.transaction.as_str();
+    let applicant = Applicant { name, kind, invitation: None, protocol: "scep", transaction };
+    let Fleet { authority, store, .. } = fleet;
+    let issued = registration::issue(authority, store, &applicant, way, spki).await?;
+    Ok(match issued {
+        Some(certificate) => brought(fleet, certificate),
+        None => no(FailInfo::BadRequest, "the approval was used, or taken back"),
+    })
 }
 
-async fn known(fleet: &Fleet, issuer_der: &[u8], serial: &[u8]) -> Result<Reply, Error> {
+async fn known(fleet: &Fleet, issuer_der: &[u8], serial: &[u8]) -> Result<Reply, NotIssued> {
     let serial = hex(serial);
     let now = clock::now();
     let rows = fleet.store.call(move |db| db.numbered(&serial, now)).await?;
@@ -182,7 +255,7 @@ async fn known(fleet: &Fleet, issuer_der: &[u8], serial: &[u8]) -> Result<Reply,
 
 /// RFC 8894 §3.3.5: the list in which that certificate would stand. One that nobody has issued could
 /// stand in none.
-async fn list(fleet: &Fleet, issuer_der: &[u8], serial: &[u8]) -> Result<Reply, Error> {
+async fn list(fleet: &Fleet, issuer_der: &[u8], serial: &[u8]) -> Result<Reply, NotIssued> {
     let issuing = fleet.authority.issuing().iter();
     let Some(ca) = issuing.into_iter().find(|ca| ca.certificate.subject_der() == issuer_der) else {
         return Ok(no(FailInfo::BadCertId, "no CA of that name is here"));

@@ -36,6 +36,8 @@ bodies! {
     OverrideShow = "touchstone.device.override.show/1";
     OverrideList = "touchstone.device.override.list/1";
     InvitationShow = "touchstone.invitation.show/1";
+    EnrolmentShow = "touchstone.enrolment.show/1";
+    EnrolmentList = "touchstone.enrolment.list/1";
     HoldShow = "touchstone.device.hold.show/1";
     HoldList = "touchstone.device.hold.list/1";
     UpdateOrder = "touchstone.update.order/1";
@@ -187,6 +189,66 @@ pub struct InvitationShow {
     pub challenge: String,
     /// Until when, in Unix seconds.
     pub expires: u64,
+}
+
+/// An operator refuses an enrolment.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EnrolmentOrder {
+    /// Why, of 4 to 400 characters: whoever asked is told, and the audit log keeps it.
+    pub reason: String,
+}
+
+/// Somebody who asks for a first certificate that an operator has to agree to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Enrolment {
+    /// Its number.
+    pub id: i64,
+    /// The profile.
+    pub profile: String,
+    /// `est` or `scep`.
+    pub protocol: String,
+    /// The device that asks, if it is one.
+    pub device: Option<String>,
+    /// Whether an operator had invited whoever asks.
+    pub invited: bool,
+    /// The subject that the certificate would have; without a device its common name.
+    pub subject: String,
+    /// Its other names.
+    pub names: Vec<String>,
+    /// The kind of its key.
+    pub key: String,
+    /// SHA-256 of its key (`SubjectPublicKeyInfo`), hexadecimal: compare it with the device's; empty
+    /// where the fleet makes the key.
+    pub key_sha256: String,
+    /// Since when it waits, in Unix seconds.
+    pub since: u64,
+    /// Until when it waits, or its decision is kept for whoever asked.
+    pub expires: u64,
+    /// `waiting`, `approved`, `refused`, `issued` or `expired`.
+    pub state: String,
+    /// When it was decided.
+    pub decided: Option<u64>,
+    /// Who decided.
+    pub operator: Option<String>,
+    /// Why it was refused.
+    pub reason: Option<String>,
+    /// The certificate's serial number, once it was fetched.
+    pub serial: Option<String>,
+}
+
+/// One enrolment.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct EnrolmentShow {
+    /// The enrolment.
+    pub enrolment: Enrolment,
+}
+
+/// Enrolments, those that wait first, at most 1000.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct EnrolmentList {
+    /// The enrolments.
+    pub enrolments: Vec<Enrolment>,
 }
 
 /// One decision.

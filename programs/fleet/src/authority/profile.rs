@@ -2,7 +2,7 @@
 
 use super::For;
 use crate::Error;
-use crate::config::{AuthoritySettings, NamePattern, ProfileSettings, Proof};
+use crate::config::{Approval, AuthoritySettings, NamePattern, ProfileSettings, Proof};
 use std::net::IpAddr;
 use touchstone_certs::issue::{self, Kind};
 use touchstone_certs::{AlternativeName, Certificate, CertificateRequest, Name};
@@ -33,6 +33,10 @@ pub struct Profile {
     pub proof: Proof,
     /// Whether a certificate depends on the verdict on its device.
     pub verdict: bool,
+    /// Who has to agree to a first certificate.
+    pub approval: Approval,
+    /// For how long a request waits for that, in seconds.
+    pub approval_lasts: u64,
     names: Vec<NamePattern>,
     keys: Vec<KeyAlgorithm>,
 }
@@ -107,6 +111,8 @@ pub(super) fn all(settings: &AuthoritySettings) -> Result<Vec<Profile>, Error> {
         issuing: None,
         proof,
         verdict,
+        approval: Approval::None,
+        approval_lasts: 0,
         names: Vec::new(),
         keys: Vec::new(),
     };
@@ -149,6 +155,8 @@ impl Profile {
             issuing: settings.issuing.clone(),
             proof: settings.proof,
             verdict: settings.verdict,
+            approval: settings.approval,
+            approval_lasts: settings.approval_lasts.as_secs(),
             names: settings.names.clone(),
             keys: settings.keys.clone(),
         })
@@ -322,7 +330,8 @@ fn within(network: IpAddr, bits: u8, address: IpAddr) -> bool {
     four == also && network & mask == address & mask
 }
 
-pub(super) fn told(name: &AlternativeName) -> String {
+/// A name in words.
+pub fn told(name: &AlternativeName) -> String {
     match name {
         AlternativeName::Dns(text) => format!("dns:{text}"),
         AlternativeName::Uri(text) => format!("uri:{text}"),

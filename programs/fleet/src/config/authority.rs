@@ -83,6 +83,10 @@ pub struct ProfileSettings {
     pub proof: Proof,
     /// Whether a certificate depends on the verdict on its device.
     pub verdict: bool,
+    /// Who has to agree to a first certificate.
+    pub approval: Approval,
+    /// For how long a request waits for that, and a decision for whoever asked.
+    pub approval_lasts: Duration,
     /// Names that may be asked for; the fleet names its device itself where there are none.
     pub names: Vec<NamePattern>,
     /// The kinds of keys that are certified.
@@ -107,6 +111,18 @@ pub enum Proof {
     None,
     /// Nobody asks for it: an operator has it issued by hand.
     ByHand,
+}
+
+/// Who has to agree to a first certificate; a renewal of what there is needs nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Approval {
+    /// Nobody: whoever proves what the profile wants gets one.
+    None,
+    /// An operator, beside that proof.
+    Operator,
+    /// An operator, and nothing else where nobody was invited: for clients of SCEP that can be given no
+    /// challenge.
+    OperatorAlone,
 }
 
 /// A name that a request may ask for.
@@ -180,6 +196,19 @@ impl FromStr for Proof {
             "none" => Ok(Self::None),
             "by-hand" => Ok(Self::ByHand),
             _ => Err("a proof is `tpm`, `challenge`, `idevid`, `none` or `by-hand`"),
+        }
+    }
+}
+
+impl FromStr for Approval {
+    type Err = &'static str;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        match word {
+            "none" => Ok(Self::None),
+            "operator" => Ok(Self::Operator),
+            "operator-alone" => Ok(Self::OperatorAlone),
+            _ => Err("an approval is `none`, `operator` or `operator-alone`"),
         }
     }
 }
@@ -367,6 +396,20 @@ fn consistent(section: &Section<'_>, settings: &AuthoritySettings) -> bool {
         }
     }
     for profile in &settings.profiles {
+        let invited = matches!(profile.name.as_str(), "client" | "server");
+        let fault = match profile.approval {
+            Approval::OperatorAlone if profile.name != "client" => {
+                "approval = \"operator-alone\" is for the profile `client` alone"
+            }
+            Approval::Operator if profile.proof == Proof::ByHand && !invited => {
+                "nobody asks for what is issued by hand, so that there is nothing to approve"
+            }
+            _ => "",
+        };
+        if !fault.is_empty() {
+            section.fault(format!("profile `{}`: {fault}", profile.name));
+            return false;
+        }
         let Some(name) = &profile.issuing else { continue };
         let elsewhere = others().any(|other| other == name);
         if elsewhere && !sent_on(profile) {
@@ -423,6 +466,10 @@ fn profile(section: &Section<'_>) -> Option<ProfileSettings> {
     let issuing: Option<Option<String>> = section.optional("issuing");
     let proof = section.or("proof", Proof::Tpm);
     let verdict = section.flag("verdict", true);
+    let approval = section.or("approval", Approval::None);
+    let approval_lasts = section
+        .duration("approval_lasts", Duration::from_hours(7 * 24))
+        .and_then(|lasts| within(section, "approval_lasts", lasts, 60, 366 * 86400));
     let names: Option<Vec<NamePattern>> = section.list("names");
     let keys: Option<Vec<Algorithm>> = section.list("keys");
     let must_staple = section.flag("must_staple", false);
@@ -434,6 +481,8 @@ fn profile(section: &Section<'_>) -> Option<ProfileSettings> {
         issuing: issuing?,
         proof: proof?,
         verdict: verdict?,
+        approval: approval?,
+        approval_lasts: approval_lasts?,
         names: names?,
         keys: keys?.into_iter().map(|one| one.0).collect(),
         must_staple: must_staple?,

@@ -2,7 +2,8 @@
 
 use super::vector;
 use crate::api::types::{
-    Certificate, Control, DeviceDetail, DeviceSummary, Event, Fact, OrderState, VectorEntry,
+    Certificate, Control, DeviceDetail, DeviceSummary, Enrolment, Event, Fact, OrderState,
+    VectorEntry,
 };
 use askama::Template;
 
@@ -19,6 +20,7 @@ pub(super) struct DevicesPage<'p> {
     pub(super) frame: Frame<'p>,
     pub(super) tiles: Vec<Tile>,
     pub(super) devices: Vec<Row>,
+    pub(super) enrolments: Vec<EnrolmentLine>,
     pub(super) events: Vec<Line>,
 }
 
@@ -95,6 +97,18 @@ pub(super) struct CertificateLine {
     pub(super) note: String,
 }
 
+/// An enrolment that waits.
+pub(super) struct EnrolmentLine {
+    pub(super) id: i64,
+    pub(super) subject: String,
+    pub(super) profile: String,
+    pub(super) protocol: String,
+    pub(super) shown: String,
+    pub(super) since: String,
+    pub(super) key: String,
+    pub(super) key_sha256: String,
+}
+
 /// An order in the table.
 pub(super) struct OrderLine {
     pub(super) id: u64,
@@ -102,6 +116,27 @@ pub(super) struct OrderLine {
     pub(super) outcome: String,
     pub(super) note: String,
     pub(super) time: String,
+}
+
+impl From<Enrolment> for EnrolmentLine {
+    fn from(one: Enrolment) -> Self {
+        let shown = match (one.device, one.invited) {
+            (Some(device), _) => format!("the device {device}"),
+            (None, true) => "a challenge".to_owned(),
+            (None, false) => "nothing but a key".to_owned(),
+        };
+        let names = one.names.iter().map(|name| format!(" {name}")).collect::<String>();
+        Self {
+            id: one.id,
+            subject: format!("{}{names}", one.subject),
+            profile: one.profile,
+            protocol: one.protocol,
+            shown,
+            since: utc(one.since),
+            key: one.key,
+            key_sha256: one.key_sha256,
+        }
+    }
 }
 
 impl Tile {

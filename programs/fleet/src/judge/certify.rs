@@ -1,15 +1,16 @@
 //! Who gets a certificate: whoever the profile is for. A device's LDevID is for one whose last verdict
 //! is affirming and fresh, and for a key that its TPM vouches for.
 
+use super::approval::{self, Way};
 use super::identify::Person;
 use super::{Judge, No};
 use crate::authority::{
     self, Claimant, DEVICE, Declined, Issued, Misfit, Profile, Upstream, WARNED, alternative_name,
-    sha256_hex,
+    sha256_hex, told,
 };
 use crate::config::Proof;
 use crate::serve::Peer;
-use crate::store::{Added, CertificateRow, DeviceRow, NewEvent, Standing};
+use crate::store::{Added, CertificateRow, DeviceRow, NewEnrolment, NewEvent, Standing};
 use crate::{Error, clock};
 use touchstone_audit::Code;
 use touchstone_certs::{AlternativeName, Certificate, CertificateRequest, Name};
@@ -137,7 +138,8 @@ impl Judge {
         };
         let (subject, names) = profile.subject(&request, &claimant).map_err(misfit)?;
         let (spki, der) = (request.spki_der(), request.der());
-        let wanted = Wanted { subject, names, spki, sha256, der };
+        let asks = asker.held.is_none().then(|| request.key_description());
+        let wanted = Wanted { subject, names, spki, sha256, der, asks };
         self.issue(profile, asker.device.map(|device| device.id), wanted).await
     }
 
@@ -232,6 +234,11 @@ impl Judge {
         {
             return Certificate::decode(&row.der).map_err(|_| NotIssued::Failed);
         }
+        let approved = match self.admitted(profile, device.as_deref(), &wanted, now).await? {
+            Way::Before(certificate) => return Ok(*certificate),
+            Way::Approved(id) => Some(id),
+            Way::Free => None,
+        };
         let issued = if let Some(upstream) = self.authority.upstream_of(profile) {
             self.sent_on(upstream, profile, device.as_deref(), &wanted, warned).await?
         } else {
@@ -243,7 +250,10 @@ impl Judge {
         };
         let (row, bound) = (issued.row(device.as_deref()), profile.verdict);
         let (serial, ca) = (row.serial.clone(), row.issuer.clone());
-        let added = self.store.call(move |db| db.add_requested(&row, bound, since, clock::now()));
+        let added = self.store.call(move |db| match approved {
+            Some(id) => db.add_approved(id, &row, bound, since, clock::now()),
+            None => db.add_requested(&row, bound, since, clock::now()),
+        });
         let added = added.await.inspect_err(|error| {
             // The next request is signed anew; whoever looks for this one finds it here.
             tracing::error!(%error, serial, ca, "signed, and neither recorded nor handed out");
@@ -258,6 +268,30 @@ impl Judge {
 }
 
 impl Judge {
+    /// Whether an operator agrees, where the profile wants that.
+    async fn admitted(
+        &self,
+        profile: &Profile,
+        device: Option<&str>,
+        wanted: &Wanted<'_>,
+        now: u64,
+    ) -> Result<Way, NotIssued> {
+        let Some(key_kind) = wanted.asks.clone() else { return Ok(Way::Free) };
+        let new = NewEnrolment {
+            profile: profile.name.clone(),
+            protocol: "est",
+            device: device.map(str::to_owned),
+            invitation: None,
+            subject: wanted.subject.to_string(),
+            names: wanted.names.iter().map(told).collect(),
+            key_kind,
+            spki_sha256: wanted.sha256.clone(),
+            transaction: String::new(),
+            lasts: profile.approval_lasts,
+        };
+        approval::admitted(&self.store, profile, new, now).await
+    }
+
     /// Another CA signs. What it signed and is not accepted is in nobody's hands, but it is signed.
     async fn sent_on(
         &self,
@@ -295,6 +329,8 @@ struct Wanted<'a> {
     sha256: String,
     /// The request, in DER.
     der: &'a [u8],
+    /// The kind of its key where it is no renewal.
+    asks: Option<String>,
 }
 
 pub(super) fn judged(code: &'static str, text: impl Into<String>) -> NotIssued {

@@ -160,32 +160,7 @@ impl Db {
         since: u64,
         now: u64,
     ) -> Result<Added, Error> {
-        self.write(|write| {
-            if write.is_taken(new)? {
-                write.told_of_signed(new, "est.upstream.serial", TAKEN, now)?;
-                return Ok(Added::Taken);
-            }
-            if let (true, Some(device)) = (bound, &new.device)
-                && let Standing::No { code, words } = write.standing(device, now)?
-            {
-                if write.told_of_signed(new, code, &words, now)? {
-                    write.add_revoked(new, now)?;
-                }
-                return Ok(Added::Not { code, words });
-            }
-            if let Some(row) = write.recorded_since(&new.profile, &new.spki_sha256, since, now)?
-                && row.device == new.device
-                && row.subject == new.subject
-            {
-                write.told_of_signed(new, "est.upstream.twice", TWICE, now)?;
-                return Ok(Added::Before(Box::new(row)));
-            }
-            write.add_certificate(new, now)?;
-            if bound {
-                write.supersede(new, now)?;
-            }
-            Ok(Added::Now)
-        })
+        self.write(|write| write.add_requested(new, bound, since, now))
     }
 
     /// Records a certificate of the CA itself, unless it is recorded.
@@ -397,6 +372,39 @@ impl Db {
 }
 
 impl Write<'_> {
+    pub(super) fn add_requested(
+        &self,
+        new: &NewCertificate,
+        bound: bool,
+        since: u64,
+        now: u64,
+    ) -> Result<Added, Error> {
+        if self.is_taken(new)? {
+            self.told_of_signed(new, "est.upstream.serial", TAKEN, now)?;
+            return Ok(Added::Taken);
+        }
+        if let (true, Some(device)) = (bound, &new.device)
+            && let Standing::No { code, words } = self.standing(device, now)?
+        {
+            if self.told_of_signed(new, code, &words, now)? {
+                self.add_revoked(new, now)?;
+            }
+            return Ok(Added::Not { code, words });
+        }
+        if let Some(row) = self.recorded_since(&new.profile, &new.spki_sha256, since, now)?
+            && row.device == new.device
+            && row.subject == new.subject
+        {
+            self.told_of_signed(new, "est.upstream.twice", TWICE, now)?;
+            return Ok(Added::Before(Box::new(row)));
+        }
+        self.add_certificate(new, now)?;
+        if bound {
+            self.supersede(new, now)?;
+        }
+        Ok(Added::Now)
+    }
+
     fn recorded_since(
         &self,
         profile: &str,
@@ -423,7 +431,7 @@ impl Write<'_> {
 
     /// Another CA has signed what is not handed out: that is an event, and true is the answer. What a
     /// CA of ours signed and nobody saw is forgotten.
-    fn told_of_signed(
+    pub(super) fn told_of_signed(
         &self,
         new: &NewCertificate,
         code: &'static str,

@@ -14,6 +14,8 @@ fn profile(names: &[&str]) -> Profile {
         verdict: false,
         names: names.iter().map(|name| name.parse().unwrap()).collect(),
         keys: Vec::new(),
+        approval: crate::config::Approval::None,
+        approval_lasts: std::time::Duration::from_secs(60),
         must_staple: false,
         policies: Vec::new(),
     };
