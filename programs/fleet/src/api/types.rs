@@ -626,6 +626,10 @@ pub struct Certificate {
     pub kind: String,
     /// RFC 4514.
     pub subject: String,
+    /// Who issued it, RFC 4514. With the serial number it tells certificates apart.
+    pub issuer: String,
+    /// The other CA that issued it, by its name in the configuration; none for the fleet's own.
+    pub upstream: Option<String>,
     /// The start of its validity.
     pub not_before: u64,
     /// The end of its validity.

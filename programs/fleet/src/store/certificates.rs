@@ -597,6 +597,7 @@ impl From<CertificateRow> for Certificate {
             subject: row.subject,
             not_before: row.not_before,
             not_after: row.not_after,
+        let (issuer, upstream) = (row.issuer_name(), row.upstream().map(str::to_owned));
             status,
             revoked_at,
             reason,
@@ -605,6 +606,8 @@ impl From<CertificateRow> for Certificate {
 }
 
 fn issued(
+            issuer: issuer.unwrap_or_default(),
+            upstream,
     db: &Connection,
     issuer: &str,
     serial: &str,
