@@ -6,7 +6,8 @@
 mod value;
 
 pub use value::{
-    Absolute, ElementAt, HostPort, Identifier, OnContraindicated, OnExec, Scope, Signal, User,
+    Absolute, ElementAt, HostPort, Identifier, OnContraindicated, OnExec, RenewKey, Scope, Signal,
+    User,
 };
 
 use crate::respond::action::Action;
@@ -27,6 +28,8 @@ pub struct Config {
     pub fleet: Fleet,
     /// The secure element.
     pub element: ElementAt,
+    /// For which key of it the certificate is renewed.
+    pub renew_key: RenewKey,
     /// What is measured.
     pub collect: Collect,
     /// What happens on a bad verdict.
@@ -184,7 +187,10 @@ impl Config {
         read(file, text, |root| {
             let state_dir = root.required::<Absolute>("state_dir");
             let fleet = root.section("fleet").and_then(|section| fleet(&section));
-            let element = root.section("element").and_then(|s| s.required("use"));
+            let element = root.section("element").and_then(|section| {
+                let renew_key = section.or("renew_key", RenewKey::default());
+                Some((section.required("use")?, renew_key?))
+            });
             let collect = root.section("collect").and_then(|section| collect(&section));
             let respond = match root.optional_section("respond") {
                 Some(section) => respond(&section, fleet.as_ref()),
@@ -199,10 +205,12 @@ impl Config {
                 Some(section) => update(&section),
                 None => Some(Update { inbox: None, roles: Vec::new(), components: Vec::new() }),
             };
+            let (element, renew_key) = element?;
             Some(Self {
                 state_dir: state_dir?.0,
                 fleet: fleet?,
-                element: element?,
+                element,
+                renew_key,
                 collect: collect?,
                 respond: respond?,
                 network: network?,

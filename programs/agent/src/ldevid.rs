@@ -7,6 +7,7 @@
 #[cfg(test)]
 mod tests;
 
+use crate::config::RenewKey;
 use crate::keys::Error;
 use serde::{Deserialize, Serialize};
 use touchstone_certs::{Certificate, CertificateRequest};
@@ -14,7 +15,7 @@ use touchstone_crypto::{Crypto, HashAlgorithm};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_enroll::TpmCertify;
 
-/// The names that the key may have: a new one has the first, one of an older agent may have the second.
+/// The names that the key may have: the key of a renewal has the one that the key before it has not.
 const NAMES: [&str; 2] = ["ldevid-a", "ldevid-b"];
 
 /// The fleet's certificate for a key of this device. One file holds all of it, so that key and
@@ -59,7 +60,7 @@ impl Ldevid {
 pub struct Requested {
     /// For whom.
     pub device: String,
-    /// For the key that has a certificate.
+    /// Whether the certificate that there is asks for it: for its own key, or for a new one.
     pub renew: bool,
     /// The key's name in the element.
     pub key: String,
@@ -116,8 +117,12 @@ pub fn resume(vault: &impl Vault) -> Result<Option<Ldevid>, Error> {
     let held = usable(vault)?;
     let mut under_way = requested(vault)?;
     if let Some(requested) = &under_way {
-        // Beside a certificate it was answered, or is one that the same key can sign again at any time.
-        if held.is_some() || requested.renew || !is_of_its_key(vault, requested)? {
+        let goes_on = match &held {
+            // It was answered, or is one that the same key can sign again at any time.
+            Some(held) => requested.renew && held.key != requested.key,
+            None => !requested.renew,
+        };
+        if !goes_on || !is_of_its_key(vault, requested)? {
             vault.forget_request()?;
             under_way = None;
         }
@@ -169,34 +174,39 @@ fn is_of_its_key(vault: &impl Vault, requested: &Requested) -> Result<bool, Erro
     Ok(requested.decode().is_ok_and(|(_, spki)| key == Some(spki)))
 }
 
-/// A request for a certificate: for the key that has one, or for a new key. As long as it was neither
-/// answered nor given up it is the same one as before; with a `challenge` the key is the same.
+/// A request for a certificate: a first one for a new key, or with `renew` another one for the key that
+/// has one, or for a new key. As long as it was neither answered nor given up it is the same one as before;
+/// with a `challenge` the key is the same. What there is stays as it is until the answer is kept.
 pub fn request(
     vault: &impl Vault,
     device: &str,
-    renew: bool,
+    renew: Option<RenewKey>,
     challenge: &[u8],
 ) -> Result<Requested, Error> {
     let held = vault.certificate()?.map(|held| held.key);
+    let fits = |before: &Requested| {
+        let same = held.as_ref() == Some(&before.key);
+        before.device == device
+            && before.renew == renew.is_some()
+            && match renew {
+                None => held.is_none(),
+                Some(RenewKey::Same) => same,
+                Some(RenewKey::New) => held.is_some() && !same,
+            }
+    };
     let before = match requested(vault)? {
-        Some(before)
-            if before.device == device
-                && before.renew == renew
-                && held.as_ref() == Some(&before.key).filter(|_| renew)
-                && is_of_its_key(vault, &before)? =>
-        {
-            Some(before)
-        }
+        Some(before) if fits(&before) && is_of_its_key(vault, &before)? => Some(before),
         _ => None,
     };
     let key = match (held, before) {
-        (Some(_), _) if !renew => return Err(Error::Certified),
-        (None, _) if renew => return Err(Error::NoCertificate),
+        (Some(_), _) if renew.is_none() => return Err(Error::Certified),
+        (None, _) if renew.is_some() => return Err(Error::NoCertificate),
         (_, Some(before)) if challenge.is_empty() => return Ok(before),
         (_, Some(before)) => before.key,
-        (Some(held), None) => held,
-        (None, None) => {
-            let key = NAMES[0].to_owned();
+        (Some(held), None) if renew == Some(RenewKey::Same) => held,
+        (held, None) => {
+            let free = NAMES.into_iter().find(|name| held.as_deref() != Some(name));
+            let key = free.unwrap_or(NAMES[0]).to_owned();
             // What was asked for by the key before this one is not asked for any more.
             vault.forget_request()?;
             vault.make_key(&key)?;
@@ -204,7 +214,7 @@ pub fn request(
         }
     };
     // RFC 7030 §4.2.2: where the key that is kept lives has been proven, unless it is to be shown anew.
-    let certify = if renew && challenge.is_empty() {
+    let certify = if renew == Some(RenewKey::Same) && challenge.is_empty() {
         None
     } else {
         Some(vault.certify(&key, device, challenge)?)
@@ -212,7 +222,8 @@ pub fn request(
     let der = vault.sign(&key, device, certify.as_ref())?;
     let pem = pem_rfc7468::encode_string("CERTIFICATE REQUEST", pem_rfc7468::LineEnding::LF, &der)
         .map_err(|error| Error::request(&key, &error))?;
-    let requested = Requested { device: device.to_owned(), renew, key, request: pem };
+    let (device, renew) = (device.to_owned(), renew.is_some());
+    let requested = Requested { device, renew, key, request: pem };
     vault.keep_request(&requested)?;
     Ok(requested)
 }

@@ -47,7 +47,7 @@ fn main() {
             let mut row = issue(round).row(None);
             // Each is for a key of its own, as devices' are.
             row.spki_sha256 = format!("{round:064x}");
-            assert_eq!(db.add_requested(&row, false, 0, 1).unwrap(), Added::Now);
+            assert_eq!(db.add_requested(&row, None, false, 0, 1).unwrap(), Added::Now);
         })
     };
     let sqlite = recorded(Db::open(&state.database(), "default").unwrap());

@@ -199,6 +199,28 @@ impl FromStr for OnContraindicated {
     }
 }
 
+/// For which key a certificate is renewed (RFC 7030 §4.2.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RenewKey {
+    /// The one that it is for.
+    #[default]
+    Same,
+    /// A new one each time: what was learned of the one before is worth nothing then.
+    New,
+}
+
+impl FromStr for RenewKey {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "same" => Ok(Self::Same),
+            "new" => Ok(Self::New),
+            _ => Err("choose \"same\" or \"new\""),
+        }
+    }
+}
+
 /// Whose code is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {

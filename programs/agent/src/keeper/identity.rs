@@ -55,12 +55,13 @@ impl Keeper {
     }
 
     /// Makes a certificate request: for the key that is certified, or for a new one that the
-    /// attestation key vouches for. The one that is under way, if there is one.
+    /// attestation key vouches for, as the configuration says. The one that is under way, if there is one.
     pub(super) fn request(&self, renew: bool, challenge: &[u8]) -> Result<Reply, Error> {
         let known = lock(&self.known);
         let Some(device) = known.welcome.as_ref().map(|welcome| welcome.device.clone()) else {
             return Err(Error::Forbidden("a certificate comes after onboarding"));
         };
+        let renew = renew.then_some(self.config.renew_key);
         let requested =
             ldevid::request(&self.keys, &device, renew, challenge).map_err(forbidden)?;
         let (request, spki_der) = requested.decode()?;

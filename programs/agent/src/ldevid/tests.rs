@@ -33,6 +33,7 @@ struct Disk {
     keys: BTreeMap<String, Arc<SoftSigner>>,
     certificate: Option<Ldevid>,
     requested: Option<Requested>,
+    renew_key: RenewKey,
     done: Vec<&'static str>,
     kill_after: Option<usize>,
 }
@@ -234,7 +235,8 @@ enum Came {
 /// The way to a certificate: the agent's client, the vault, the fleet.
 fn enrol(vault: &Memory, fleet: &mut Fleet, now: u64) -> Came {
     let renew = vault.0.borrow().certificate.is_some();
-    let want = if renew { Want::Reenroll } else { Want::Enroll };
+    let renew = renew.then(|| vault.0.borrow().renew_key);
+    let want = if renew.is_some() { Want::Reenroll } else { Want::Enroll };
     let mut client = Client::of(want, setup(ORIGIN, now), [7; 16], Limits::default());
     let (at, mut buf, mut event) = (Time::from_millis(0), vec![0; 1 << 16], None);
     loop {
@@ -290,7 +292,16 @@ fn is_usable(vault: &Memory, now: u64) -> bool {
 enum From {
     Nothing,
     AGoodCertificate,
+    /// It is renewed for a new key.
+    AGoodCertificateAndTheKeyIsReplaced,
     ACertificateThatIsGivenUp,
+}
+
+impl From {
+    /// Something that counts is there all the time.
+    fn is_good(self) -> bool {
+        matches!(self, Self::AGoodCertificate | Self::AGoodCertificateAndTheKeyIsReplaced)
+    }
 }
 
 fn prepared(from: From) -> (Memory, Fleet) {
@@ -299,6 +310,9 @@ fn prepared(from: From) -> (Memory, Fleet) {
         assert_eq!(enrol(&vault, &mut fleet, START), Came::Certificate);
     }
     vault.restart();
+    if from == From::AGoodCertificateAndTheKeyIsReplaced {
+        vault.0.borrow_mut().renew_key = RenewKey::New;
+    }
     (vault, fleet)
 }
 
@@ -324,6 +338,16 @@ fn steps(from: From) -> &'static [&'static str] {
         From::AGoodCertificate => {
             &["request signed", "request kept", "certificate kept", "request forgotten"]
         }
+        From::AGoodCertificateAndTheKeyIsReplaced => &[
+            "request forgotten",
+            "key made",
+            "key certified",
+            "request signed",
+            "request kept",
+            "certificate kept",
+            "request forgotten",
+            "key deleted",
+        ],
         From::ACertificateThatIsGivenUp => &[
             "certificate forgotten",
             "key deleted",
@@ -341,7 +365,12 @@ fn steps(from: From) -> &'static [&'static str] {
 #[test]
 fn killed_after_any_step_the_device_has_an_identity_and_goes_on() {
     let now = START + 7 * DAY;
-    for from in [From::Nothing, From::AGoodCertificate, From::ACertificateThatIsGivenUp] {
+    for from in [
+        From::Nothing,
+        From::AGoodCertificate,
+        From::AGoodCertificateAndTheKeyIsReplaced,
+        From::ACertificateThatIsGivenUp,
+    ] {
         let (vault, mut fleet) = prepared(from);
         assert_eq!(goes(&vault, &mut fleet, from, now), Came::Certificate);
         assert_eq!(vault.0.borrow().done, steps(from), "{from:?}");
@@ -355,7 +384,7 @@ fn killed_after_any_step_the_device_has_an_identity_and_goes_on() {
             let held = vault.restart();
             // The maker's identity is not touched by any of this; a certificate that was good still is.
             assert_eq!(held.is_some(), is_usable(&vault, now), "{from:?}: {step}");
-            assert!(from != From::AGoodCertificate || held.is_some(), "{step}");
+            assert!(!from.is_good() || held.is_some(), "{step}");
             if held.is_none_or(|held| held.is_due(now)) {
                 assert_eq!(enrol(&vault, &mut fleet, now), Came::Certificate, "{from:?}: {step}");
             }
@@ -370,7 +399,7 @@ fn killed_after_any_step_the_device_has_an_identity_and_goes_on() {
 #[test]
 fn what_the_network_loses_is_asked_for_again_by_the_same_request() {
     let now = START + 7 * DAY;
-    for from in [From::Nothing, From::AGoodCertificate] {
+    for from in [From::Nothing, From::AGoodCertificate, From::AGoodCertificateAndTheKeyIsReplaced] {
         for lost in [Lost::Request, Lost::Response, Lost::Certificate] {
             let (vault, mut fleet) = prepared(from);
             let before = fleet.issued.len();
@@ -379,7 +408,7 @@ fn what_the_network_loses_is_asked_for_again_by_the_same_request() {
             let asked = vault.0.borrow().requested.clone().unwrap();
             fleet.lost = Lost::Nothing;
             let held = vault.restart();
-            assert_eq!(held.is_some(), from == From::AGoodCertificate, "{lost:?}");
+            assert_eq!(held.is_some(), from.is_good(), "{lost:?}");
             assert_eq!(
                 enrol(&vault, &mut fleet, now + 60),
                 Came::Certificate,
@@ -407,17 +436,45 @@ fn a_request_that_is_put_off_is_sent_again_as_it_was_also_after_a_restart() {
 #[test]
 fn a_new_challenge_is_answered_for_the_same_key() {
     let (vault, mut fleet) = prepared(From::Nothing);
-    let first = request(&vault, "dev-1", false, b"first").unwrap();
+    let first = request(&vault, "dev-1", None, b"first").unwrap();
     let made = vault.names();
-    let second = request(&vault, "dev-1", false, b"second").unwrap();
+    let second = request(&vault, "dev-1", None, b"second").unwrap();
     assert_eq!(first.decode().unwrap().1, second.decode().unwrap().1);
     assert_eq!(vault.names(), made);
-    assert_eq!(request(&vault, "dev-1", false, b"").unwrap(), second, "without one as before");
-    assert_ne!(request(&vault, "dev-2", false, b"").unwrap().request, second.request);
+    assert_eq!(request(&vault, "dev-1", None, b"").unwrap(), second, "without one as before");
+    assert_ne!(request(&vault, "dev-2", None, b"").unwrap().request, second.request);
     assert_eq!(enrol(&vault, &mut fleet, START), Came::Certificate);
     vault.restart();
-    request(&vault, "dev-1", true, b"third").unwrap();
+    request(&vault, "dev-1", Some(RenewKey::Same), b"third").unwrap();
     assert_eq!(vault.0.borrow().done, ["key certified", "request signed", "request kept"]);
+}
+
+#[test]
+fn a_renewal_for_a_new_key_leaves_the_key_before_until_it_is_answered() {
+    let now = START + 7 * DAY;
+    let (vault, mut fleet) = prepared(From::AGoodCertificateAndTheKeyIsReplaced);
+    let before = vault.0.borrow().certificate.clone().unwrap();
+    fleet.later = (2, 900);
+    assert_eq!(enrol(&vault, &mut fleet, now), Came::Later(Duration::from_mins(15)));
+    let asked = vault.0.borrow().requested.clone();
+    assert_eq!(vault.names().len(), 2);
+    // The agent before is gone; the request goes on, and what counts is as it was.
+    assert_eq!(vault.restart().unwrap(), before);
+    assert_eq!(vault.0.borrow().requested, asked);
+    assert!(is_usable(&vault, now));
+    assert_eq!(enrol(&vault, &mut fleet, now + 900), Came::Later(Duration::from_mins(15)));
+    assert_eq!(vault.0.borrow().requested, asked, "the same one");
+    // Whoever takes the configuration back renews by the key that there is.
+    let same = request(&vault, "dev-1", Some(RenewKey::Same), &[]).unwrap();
+    assert_eq!(same.key, before.key);
+    assert_eq!(vault.restart().unwrap(), before);
+    assert_eq!(vault.names(), [before.key.clone()], "the key that nobody asks for is gone");
+    assert_eq!(enrol(&vault, &mut fleet, now + 1800), Came::Certificate);
+    let held = vault.0.borrow().certificate.clone().unwrap();
+    assert_ne!(held.key, before.key);
+    assert_eq!(vault.names(), [held.key.clone()]);
+    assert_eq!(enrol(&vault, &mut fleet, now + 7 * DAY), Came::Certificate);
+    assert_eq!(vault.names(), [before.key], "back and forth");
 }
 
 #[test]

@@ -101,8 +101,8 @@ pub(crate) fn setup(origin: &str, now: u64) -> ClientSetup {
 }
 
 /// A certificate for a new key, for which the client must show the IDevID and the verdict be
-/// affirming; or with `renew` a new one for the same key, for which the client must show the
-/// certificate that is renewed.
+/// affirming; or with `renew` a new one, for the same key or as the keeper decides for a new one, for which the
+/// client must show the certificate that is renewed.
 pub async fn enroll(
     client: &mut Client,
     line: &Line,

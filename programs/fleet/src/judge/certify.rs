@@ -139,7 +139,8 @@ impl Judge {
         let (subject, names) = profile.subject(&request, &claimant).map_err(misfit)?;
         let (spki, der) = (request.spki_der(), request.der());
         let asks = asker.held.is_none().then(|| request.key_description());
-        let wanted = Wanted { subject, names, spki, sha256, der, asks };
+        let renewed = asker.held.as_ref().map(|(_, key)| key.clone());
+        let wanted = Wanted { subject, names, spki, sha256, der, asks, renewed };
         self.issue(profile, asker.device.map(|device| device.id), wanted).await
     }
 
@@ -250,9 +251,10 @@ impl Judge {
         };
         let (row, bound) = (issued.row(device.as_deref()), profile.verdict);
         let (serial, ca) = (row.serial.clone(), row.issuer.clone());
+        let renewed = wanted.renewed.clone();
         let added = self.store.call(move |db| match approved {
             Some(id) => db.add_approved(id, &row, bound, since, clock::now()),
-            None => db.add_requested(&row, bound, since, clock::now()),
+            None => db.add_requested(&row, renewed.as_deref(), bound, since, clock::now()),
         });
         let added = added.await.inspect_err(|error| {
             // The next request is signed anew; whoever looks for this one finds it here.
@@ -331,6 +333,8 @@ struct Wanted<'a> {
     der: &'a [u8],
     /// The kind of its key where it is no renewal.
     asks: Option<String>,
+    /// The key that asks for a renewal.
+    renewed: Option<String>,
 }
 
 pub(super) fn judged(code: &'static str, text: impl Into<String>) -> NotIssued {

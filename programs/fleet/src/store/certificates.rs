@@ -152,15 +152,17 @@ impl Db {
     }
 
     /// Records a certificate that somebody asked for: a device's only while its verdict allows one.
-    /// Whoever asked for the same key a moment ago, after `since`, gets what was recorded then.
+    /// Whoever asked for the same key a moment ago, after `since`, gets what was recorded then. `renewed` is
+    /// the key that asks for a renewal: it counts on, since the answer may not arrive.
     pub fn add_requested(
         &mut self,
         new: &NewCertificate,
+        renewed: Option<&str>,
         bound: bool,
         since: u64,
         now: u64,
     ) -> Result<Added, Error> {
-        self.write(|write| write.add_requested(new, bound, since, now))
+        self.write(|write| write.add_requested(new, renewed, bound, since, now))
     }
 
     /// Records a certificate of the CA itself, unless it is recorded.
@@ -375,6 +377,7 @@ impl Write<'_> {
     pub(super) fn add_requested(
         &self,
         new: &NewCertificate,
+        renewed: Option<&str>,
         bound: bool,
         since: u64,
         now: u64,
@@ -400,7 +403,7 @@ impl Write<'_> {
         }
         self.add_certificate(new, now)?;
         if bound {
-            self.supersede(new, now)?;
+            self.supersede(new, renewed, now)?;
         }
         Ok(Added::Now)
     }
@@ -498,18 +501,25 @@ impl Write<'_> {
     }
 
     /// A device has one key by each profile that follows its verdict: certificates for the keys of
-    /// before are worth nothing any more.
-    fn supersede(&self, new: &NewCertificate, now: u64) -> Result<(), Error> {
+    /// before are worth nothing any more. The key that asked for a renewal is the device's until the next one,
+    /// or its certificate ends (RFC 7030 §4.2.2): the device may not have heard of the new one.
+    fn supersede(
+        &self,
+        new: &NewCertificate,
+        renewed: Option<&str>,
+        now: u64,
+    ) -> Result<(), Error> {
         let Some(device) = new.device.as_deref().filter(|_| new.kind == "device") else {
             return Ok(());
         };
         let before: Vec<CertificateRow> = {
             let sql = format!(
                 "{COLUMNS} WHERE device = ?1 AND profile = ?2 AND spki_sha256 <> ?3
-                                 AND revoked_at IS NULL AND not_after > ?4"
+                                 AND spki_sha256 <> ?5 AND revoked_at IS NULL AND not_after > ?4"
             );
             let mut select = self.tx.prepare_cached(&sql)?;
-            let known = params![device, new.profile, new.spki_sha256, now];
+            let renewed = renewed.unwrap_or(&new.spki_sha256);
+            let known = params![device, new.profile, new.spki_sha256, now, renewed];
             let rows = select.query_map(known, |row| certificate(row, now))?;
             rows.collect::<Result<_, _>>()?
         };
@@ -587,6 +597,7 @@ impl Write<'_> {
 impl From<CertificateRow> for Certificate {
     fn from(row: CertificateRow) -> Self {
         let status = row.status.name().to_owned();
+        let (issuer, upstream) = (row.issuer_name(), row.upstream().map(str::to_owned));
         let (revoked_at, reason) = match row.status {
             Status::Revoked { at, reason } => (Some(at), Some(reason)),
             Status::Good | Status::Expired => (None, None),
@@ -595,9 +606,10 @@ impl From<CertificateRow> for Certificate {
             serial: row.serial,
             kind: row.kind,
             subject: row.subject,
+            issuer: issuer.unwrap_or_default(),
+            upstream,
             not_before: row.not_before,
             not_after: row.not_after,
-        let (issuer, upstream) = (row.issuer_name(), row.upstream().map(str::to_owned));
             status,
             revoked_at,
             reason,
@@ -606,8 +618,6 @@ impl From<CertificateRow> for Certificate {
 }
 
 fn issued(
-            issuer: issuer.unwrap_or_default(),
-            upstream,
     db: &Connection,
     issuer: &str,
     serial: &str,
@@ -687,6 +697,7 @@ pub(crate) mod tests {
         two_cas_may_give_the_same_number
         a_number_that_another_ca_gives_twice_is_told_and_not_handed_out
         what_another_ca_signed_while_the_verdict_turned_is_recorded_revoked_and_told
+        what_another_ca_signed_twice_for_a_key_is_told_and_the_first_counts
         a_new_key_of_a_device_supersedes_the_one_before_and_nothing_else
     }
 
@@ -738,10 +749,15 @@ pub(crate) mod tests {
         let status =
             |db: &mut Db, serial: &str| db.certificate("ca", serial, 20).unwrap().unwrap().status;
         // A renewal for the same key leaves what is there.
-        db.write(|w| w.supersede(&keyed(&id, "0D", "first", 15), 15)).unwrap();
+        db.write(|w| w.supersede(&keyed(&id, "0D", "first", 15), None, 15)).unwrap();
         assert_eq!(status(&mut db, "0A"), Status::Good);
 
-        db.write(|w| w.supersede(&keyed(&id, "0E", "fourth", 20), 20)).unwrap();
+        // Nor does one that the key itself has asked for.
+        let rekeyed = keyed(&id, "0F", "fifth", 16);
+        db.write(|w| w.supersede(&rekeyed, Some("first"), 16)).unwrap();
+        assert_eq!(status(&mut db, "0A"), Status::Good);
+
+        db.write(|w| w.supersede(&keyed(&id, "0E", "fourth", 20), None, 20)).unwrap();
         let superseded = Status::Revoked { at: 20, reason: "superseded".into() };
         assert_eq!(status(&mut db, "0A"), superseded);
         for serial in ["0B", "0C"] {
@@ -777,7 +793,11 @@ pub(crate) mod tests {
     fn two_cas_may_give_the_same_number(mut db: Db) {
         for (device, upstream) in [("dev-1", "north"), ("dev-2", "south")] {
             let new = elsewhere(device, upstream, "01");
-            assert_eq!(db.add_requested(&new, false, 0, 10).unwrap(), Added::Now, "{upstream}");
+            assert_eq!(
+                db.add_requested(&new, None, false, 0, 10).unwrap(),
+                Added::Now,
+                "{upstream}"
+            );
         }
         assert_eq!(db.numbered("01", 11).unwrap().len(), 2);
         let refused = db.revoke_certificate("01", None, "superseded", 12).unwrap_err();
@@ -800,7 +820,7 @@ pub(crate) mod tests {
 
     fn a_number_that_another_ca_gives_twice_is_told_and_not_handed_out(mut db: Db) {
         let add = |db: &mut Db, device: &str| {
-            db.add_requested(&elsewhere(device, "north", "01"), false, 0, 10).unwrap()
+            db.add_requested(&elsewhere(device, "north", "01"), None, false, 0, 10).unwrap()
         };
         assert_eq!(add(&mut db, "dev-1"), Added::Now);
         assert_eq!(add(&mut db, "dev-2"), Added::Taken);
@@ -808,6 +828,31 @@ pub(crate) mod tests {
         let codes: Vec<&str> = told.iter().map(|event| event.code.as_str()).collect();
         assert_eq!(codes, ["cert.issued", "cert.refused"]);
         assert!(told[1].message.contains("serial number before"), "{}", told[1].message);
+        assert_eq!(told[1].detail["code"], "est.upstream.serial");
+    }
+
+    fn what_another_ca_signed_twice_for_a_key_is_told_and_the_first_counts(mut db: Db) {
+        let add = |db: &mut Db, serial: &str, now| {
+            db.add_requested(&elsewhere("dev-1", "north", serial), None, false, 5, now).unwrap()
+        };
+        assert_eq!(add(&mut db, "01", 10), Added::Now);
+        let Added::Before(row) = add(&mut db, "02", 11) else { panic!() };
+        assert_eq!(row.serial, "01");
+        assert!(db.numbered("02", 12).unwrap().is_empty(), "nobody gets it");
+        let told = db.newest_events(None, 1).unwrap();
+        assert_eq!(
+            (told[0].code.as_str(), &told[0].detail["code"], &told[0].detail["serial"]),
+            ("cert.refused", &"est.upstream.twice".into(), &"02".into())
+        );
+        // What a CA of ours signed twice is forgotten: it is in nobody's hands.
+        let own = |serial: &str| NewCertificate {
+            spki_sha256: "key".into(),
+            ..ldevid("dev-2", serial, 10)
+        };
+        assert_eq!(db.add_requested(&own("03"), None, false, 5, 10).unwrap(), Added::Now);
+        let again = db.add_requested(&own("04"), None, false, 5, 11).unwrap();
+        assert!(matches!(again, Added::Before(row) if row.serial == "03"));
+        assert_eq!(db.newest_events(None, 1).unwrap()[0].code, "cert.issued");
     }
 
     fn what_another_ca_signed_while_the_verdict_turned_is_recorded_revoked_and_told(mut db: Db) {
@@ -815,7 +860,7 @@ pub(crate) mod tests {
         let before = db.last_event().unwrap();
         // No verdict counts any more when it comes back from the other CA.
         let new = elsewhere(&id, "north", "01");
-        let Added::Not { code, .. } = db.add_requested(&new, true, 0, 10).unwrap() else {
+        let Added::Not { code, .. } = db.add_requested(&new, None, true, 0, 10).unwrap() else {
             panic!()
         };
         assert_eq!(code, "est.verdict.not-affirming");
@@ -828,7 +873,7 @@ pub(crate) mod tests {
         assert!(matches!(&feed[..], [Feed::Revoked { jkt, .. }] if *jkt == new.jkt), "{feed:?}");
         // What a CA of ours signed is in nobody's hands and needs no record.
         let own = ldevid(&id, "02", 10);
-        assert!(matches!(db.add_requested(&own, true, 0, 12).unwrap(), Added::Not { .. }));
+        assert!(matches!(db.add_requested(&own, None, true, 0, 12).unwrap(), Added::Not { .. }));
         assert_eq!(db.certificate("ca", "02", 13).unwrap(), None);
     }
 }

@@ -161,10 +161,8 @@ impl Db {
             let Some(found) = found.filter(|it| it.transaction == transaction) else {
                 return Ok(None);
             };
-            let approval = match found.shown.expires > now {
-                true => write.stands(&found, now)?,
-                false => None,
-            };
+            // One whose time is over stands nowhere.
+            let approval = write.stands(&found, now)?;
             let Enrolment { subject, profile, .. } = found.shown;
             Ok(Some(Polled { subject, profile, approval }))
         })
@@ -178,7 +176,7 @@ impl Db {
         );
         let mut select = self.connection.prepare_cached(&sql)?;
         let rows = select.query_map(params![self.tenant, now], kept)?;
-        rows.map(|row| Ok(row?.as_of(now))).collect()
+        rows.map(|row| Ok(row?.shown_at(now))).collect()
     }
 
     /// An operator decides. A decision can be turned round until the certificate is issued.
@@ -190,7 +188,7 @@ impl Db {
         now: u64,
     ) -> Result<Enrolment, Error> {
         self.write(|write| {
-            let known = write.enrolment(id)?.map(|it| it.as_of(now));
+            let known = write.enrolment(id)?.map(|it| it.shown_at(now));
             let Some(known) = known else {
                 return Err(Error::Unknown { what: "enrolment", name: id.to_string() });
             };
@@ -220,7 +218,7 @@ impl Db {
             write.event(now, &event)?;
             let (operator, reason) = (Some(by.to_owned()), refused.map(str::to_owned));
             let (state, decided) = (state.to_owned(), Some(now));
-            Ok(Enrolment { state, decided, operator, reason, expires, ..known })
+            Ok(Enrolment { expires, state, decided, operator, reason, ..known })
         })
     }
 
@@ -274,7 +272,7 @@ impl Db {
                 write.told_of_signed(new, "est.approval.used", &words, now)?;
                 return Ok(Added::Not { code: "est.approval.used", words });
             }
-            let added = write.add_requested(new, bound, since, now)?;
+            let added = write.add_requested(new, None, bound, since, now)?;
             if added == Added::Now {
                 write.issued_for(id, new)?;
             }
@@ -285,7 +283,7 @@ impl Db {
 
 impl Kept {
     /// As it is shown: one whose time is over says so.
-    fn as_of(self, now: u64) -> Enrolment {
+    fn shown_at(self, now: u64) -> Enrolment {
         let over = self.shown.expires <= now && self.shown.state != "issued";
         let state = if over { "expired".to_owned() } else { self.shown.state.clone() };
         Enrolment { state, ..self.shown }
@@ -513,6 +511,13 @@ mod tests {
         assert_eq!(
             (told[0].code.as_str(), &told[0].detail["reason"]),
             ("cert.declined", &"after all".into())
+        );
+        assert_eq!(
+            db.add_approved(id, &certificate(1, "0A"), false, 0, 26).unwrap(),
+            Added::Not {
+                code: "est.approval.used",
+                words: "the approval was used, or taken back; ask again".into()
+            }
         );
         assert_eq!(only(&mut db, 999).state, "expired");
         assert_eq!(db.ask_approval(&new, 999).unwrap(), Admission::Waits { since: 999 }, "anew");

@@ -380,11 +380,11 @@ mod tests {
         assert!(matches!(status, Status::Revoked { at: 15, .. }), "{status:?}");
         db.record_result(&result(&id, "affirming", 17)).unwrap();
         let new = ldevid(&id, "0B", 18);
-        let refused = db.add_requested(&new, true, 18, 18).unwrap();
+        let refused = db.add_requested(&new, None, true, 18, 18).unwrap();
         assert!(matches!(refused, Added::Not { code: "est.override.denied", .. }));
         assert!(!db.end_override(&id, "bert", 19).unwrap().in_force);
         assert_eq!(db.end_override(&id, "bert", 20).unwrap_err().code(), "fleet.unknown");
-        assert_eq!(db.add_requested(&new, true, 18, 21).unwrap(), Added::Now);
+        assert_eq!(db.add_requested(&new, None, true, 18, 21).unwrap(), Added::Now);
         let listed = db.overrides(Some(&id), 22).unwrap();
         let told: Vec<_> =
             listed.iter().map(|one| (one.effect.as_str(), one.ended, one.in_force)).collect();
@@ -400,12 +400,18 @@ mod tests {
         let (mut db, id) = fleet(db, VerdictRules::default());
         db.record_result(&result(&id, "affirming", 10)).unwrap();
         let first = ldevid(&id, "0A", 11);
-        assert_eq!(db.add_requested(&first, true, 0, 11).unwrap(), Added::Now);
+        assert_eq!(db.add_requested(&first, None, true, 0, 11).unwrap(), Added::Now);
         let mut again = ldevid(&id, "0B", 11);
         again.spki_sha256.clone_from(&first.spki_sha256);
-        let Added::Before(row) = db.add_requested(&again, true, 5, 12).unwrap() else { panic!() };
+        let Added::Before(row) = db.add_requested(&again, None, true, 5, 12).unwrap() else {
+            panic!()
+        };
         assert_eq!(row.serial, "0A");
         assert_eq!(db.certificate("ca", "0B", 12).unwrap(), None);
-        assert_eq!(db.add_requested(&again, true, 12, 12).unwrap(), Added::Now, "later: a new one");
+        assert_eq!(
+            db.add_requested(&again, None, true, 12, 12).unwrap(),
+            Added::Now,
+            "later: a new one"
+        );
     }
 }
