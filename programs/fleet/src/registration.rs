@@ -170,9 +170,9 @@ pub async fn issue(
     };
     let issued = sign(authority, applicant.kind, applicant.name, spki).await?;
     let new = issued.row(None);
-    let redeemed = store.call(move |db| match approved {
-        true => db.redeem_approved(id, &new, clock::now()),
-        false => db.redeem(id, &new, clock::now()),
+    let redeemed = store.call(move |db| {
+        let now = clock::now();
+        if approved { db.redeem_approved(id, &new, now) } else { db.redeem(id, &new, now) }
     });
     // What is not recorded does not count, and is forgotten here.
     match redeemed.await? {

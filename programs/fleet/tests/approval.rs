@@ -221,7 +221,30 @@ fn what_waits_survives_a_kill_and_is_nobody_elses() {
 }
 
 #[test]
-fn whoever_was_invited_or_names_itself_otherwise_is_told_so() {
+fn whoever_asks_otherwise_than_est_has_it_is_told_so() {
+    let lab = lab();
+    let (key, name) = (SoftSigner::generate(P256).unwrap(), Name::common_name("plc-7").unwrap());
+    let plain = request::build(&name, &[], &[], &key).unwrap();
+    let code = |path: &str, csr: &[u8], more: &[&str]| {
+        let (status, code, ..) = est(&lab, path, csr, more);
+        (status, code)
+    };
+    assert_eq!(code("simplyenroll", &plain, &[]), (404, "est.not-found".into()));
+    assert_eq!(code("simpleenroll", &plain, &[]), (401, "est.certificate.none".into()));
+    let output = lab.fleet(&["invite", "--name", "plc-7"]);
+    let user = format!("plc-7:{}", String::from_utf8(output.stdout).unwrap().trim());
+    let value = keygen::encrypt_to_attribute(&[9; 20]);
+    let asked = request::Attribute { oid: keygen::DECRYPT_KEY_ID.into(), value };
+    let csr = request::build(&name, &[], &[asked], &key).unwrap();
+    let output = lab.fleet(&["invite", "--name", "plc-8", "--kind", "server"]);
+    let server = format!("plc-8:{}", String::from_utf8(output.stdout).unwrap().trim());
+    let refused = code("serverkeygen", &csr, &["-u", &server]);
+    assert_eq!(refused, (403, "est.key.recipient".into()), "nobody showed that key in TLS");
+    assert_eq!(code("site/simpleenroll", &plain, &["-u", &user]).1, "est.profile.unknown");
+}
+
+#[test]
+fn whoever_names_itself_otherwise_by_scep_is_told_so() {
     let lab = lab();
     let strange = Client::new("plc 4");
     let reply = strange.ask(&lab, false, &strange.transaction());

@@ -16,9 +16,9 @@ mod tpm_device;
 use std::sync::Arc;
 use support::Lab;
 use touchstone_certs::{Certificate, Name};
-use touchstone_crypto_awslc::AwsLc;
+use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_element::{
-    Attesting, Credential, Element, ElementSigner, KeyAlgorithm, KeySpec, KeyUse,
+    Attesting, Credential, Element, ElementSigner, KeyAlgorithm, KeySpec, KeyUse, Secret,
 };
 use touchstone_enroll::est::attributes::Attributes;
 use touchstone_enroll::{Activation, AttestedRequest, TpmCertify, est};
@@ -133,6 +133,19 @@ async fn a_profile_may_want_it_proven_anew_that_attestation_key_and_endorsement_
         code, "evidence.attest.signature",
         "signed by a key that is not the attestation key"
     );
+
+    // A key that was elsewhere before.
+    {
+        let outside = SoftSigner::generate(support::P256).unwrap();
+        let secret = Secret::new(outside.pkcs8_der().to_vec());
+        let mut tpm = device.tpm.lock().unwrap();
+        let importing = tpm.importing().unwrap();
+        importing.import_key("outside", KeyUse::Sign, KeyAlgorithm::P256, &secret).unwrap();
+    }
+    let other = csr(&device, &id, ("lak", "outside", "outside"), &of(&given));
+    assert_eq!(refused("simpleenroll", "outside", &other).await, "est.key.attributes");
+    // Nor does the fleet make a device's key.
+    assert_eq!(refused("serverkeygen", "ldevid-1", &plain).await, "est.key.made");
 
     // The answer; again, as it was; by another request.
     let good = csr(&device, &id, usual, &of(&given));

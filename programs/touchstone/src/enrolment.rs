@@ -67,11 +67,12 @@ fn list(body: Value) -> Answered {
     let head = ["ID", "STATE", "SUBJECT", "PROFILE", "BY", "SHOWN", "SINCE", "KEY", "SHA-256"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for one in &all {
-        let names = one.names.iter().map(|name| format!(" {name}")).collect::<String>();
+        let named: Vec<&str> =
+            std::iter::once(&one.subject).chain(&one.names).map(String::as_str).collect();
         rows.push(vec![
             one.id.to_string(),
             one.state(),
-            format!("{}{names}", one.subject),
+            named.join(" "),
             one.profile.clone(),
             one.protocol.clone(),
             one.shown(),

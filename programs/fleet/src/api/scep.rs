@@ -119,9 +119,9 @@ async fn enrol(
     request: &CertificateRequest,
 ) -> Result<Reply, NotIssued> {
     let transaction = asked.transaction.as_str();
-    let challenge = match asked.challenge().filter(|challenge| !challenge.is_empty()) {
-        Some(challenge) => challenge,
-        None => return uninvited(fleet, transaction, request).await,
+    let challenge = asked.challenge().filter(|challenge| !challenge.is_empty());
+    let Some(challenge) = challenge else {
+        return uninvited(fleet, transaction, request).await;
     };
     let (sha256, now) = (sha256_hex(challenge.as_bytes()), clock::now());
     let found = fleet.store.call(move |db| db.invitation(&sha256, now)).await?;

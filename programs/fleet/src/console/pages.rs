@@ -125,10 +125,10 @@ impl From<Enrolment> for EnrolmentLine {
             (None, true) => "a challenge".to_owned(),
             (None, false) => "nothing but a key".to_owned(),
         };
-        let names = one.names.iter().map(|name| format!(" {name}")).collect::<String>();
+        let named = std::iter::once(one.subject).chain(one.names).collect::<Vec<_>>();
         Self {
             id: one.id,
-            subject: format!("{}{names}", one.subject),
+            subject: named.join(" "),
             profile: one.profile,
             protocol: one.protocol,
             shown,

@@ -56,19 +56,13 @@ impl Challenges {
                 "the device was onboarded before its endorsement key was kept; onboard it again";
             return Err(judged("est.challenge.endorsement-key", words));
         };
+        self.has_room_for(&device.id, now)?;
         let mut secret = Zeroizing::new([0; SECRET]);
         AwsLc.random(secret.as_mut()).map_err(|_| NotIssued::Failed)?;
         let name = name_of(&AwsLc, &device.lak_public).map_err(|_| NotIssued::Failed)?;
         let made = credential::make(ek, &name, secret.as_ref(), &AwsLc)
             .map_err(|error| judged("est.challenge.endorsement-key", error.to_string()))?;
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= MOST && !all.contains_key(&device.id) {
-            all.retain(|_, open| open.iter().any(|it| it.until > now));
-        }
-        if all.len() >= MOST && !all.contains_key(&device.id) {
-            let text = "too many devices have a challenge; come back in a moment".to_owned();
-            return Err(NotIssued::Unavailable { code: "est.challenge.busy", text, after: LATER });
-        }
         let open = all.entry(device.id.clone()).or_default();
         open.retain(|it| it.until > now);
         // The oldest goes: whoever asks for more than it answers hurts itself alone.
@@ -78,6 +72,19 @@ impl Challenges {
         let (profile, until) = (profile.to_owned(), now.saturating_add(HOLDS));
         open.push(Open { profile, secret, until, answered: None });
         Ok(Activation { blob: made.blob, secret: made.secret })
+    }
+
+    /// Looked at first: a credential costs more than this. Who comes at the same moment takes a place more.
+    fn has_room_for(&self, device: &str, now: u64) -> Result<(), NotIssued> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= MOST && !all.contains_key(device) {
+            all.retain(|_, open| open.iter().any(|it| it.until > now));
+        }
+        if all.len() >= MOST && !all.contains_key(device) {
+            let text = "too many devices have a challenge; come back in a moment".to_owned();
+            return Err(NotIssued::Unavailable { code: "est.challenge.busy", text, after: LATER });
+        }
+        Ok(())
     }
 
     /// Whether a statement with this qualifying data answers one, which is then used up.
@@ -210,5 +217,46 @@ mod tests {
         assert_eq!(answer("dev-1", "device", &binding, &first, 99), "good");
         assert_eq!(answer("dev-1", "device", &binding, &first, 99), "good", "its answer was lost");
         assert_eq!(answer("dev-1", "device", &binding, &second, 99), "est.challenge.used");
+    }
+
+    fn device(ek_public: Option<Vec<u8>>) -> DeviceRow {
+        DeviceRow {
+            id: "dev-1".into(),
+            name: "gateway-1".into(),
+            idevid_spki: Vec::new(),
+            lak_public: vec![0, 35, 0, 11],
+            lak_spki: Vec::new(),
+            ek_public,
+            last_seen: None,
+            tier: "none".into(),
+            identity: crate::api::types::Identity::default(),
+        }
+    }
+
+    #[test]
+    fn a_device_whose_endorsement_key_is_not_known_gets_no_challenge() {
+        let challenges = Challenges::default();
+        for ek in [None, Some(vec![0xFF; 40])] {
+            let made = challenges.make(&device(ek), "device", 1).unwrap_err();
+            let NotIssued::Judged { code, .. } = made else { panic!("{made:?}") };
+            assert_eq!(code, "est.challenge.endorsement-key");
+        }
+    }
+
+    #[test]
+    fn there_are_so_many_challenges_and_no_more_until_some_are_over() {
+        let challenges = Challenges::default();
+        for number in 0..MOST {
+            let (profile, secret) = ("device".to_owned(), Zeroizing::new([0; SECRET]));
+            let open = Open { profile, secret, until: 100, answered: None };
+            challenges.0.lock().unwrap().insert(format!("other-{number}"), vec![open]);
+        }
+        let made = |now| challenges.make(&device(Some(vec![0xFF; 40])), "device", now).unwrap_err();
+        let NotIssued::Unavailable { code, after, .. } = made(99) else { panic!() };
+        assert_eq!((code, after), ("est.challenge.busy", LATER));
+        assert!(challenges.has_room_for("other-7", 99).is_ok(), "who has one may have another");
+        // Those of before are over: there is room, and it fails for another reason.
+        assert!(matches!(made(101), NotIssued::Judged { .. }));
+        assert!(challenges.0.lock().unwrap().is_empty());
     }
 }

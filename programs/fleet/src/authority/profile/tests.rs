@@ -5,7 +5,11 @@ use touchstone_crypto::SignatureAlgorithm;
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 
 fn profile(names: &[&str]) -> Profile {
-    let settings = ProfileSettings {
+    Profile::configured(&settings(names)).unwrap()
+}
+
+fn settings(names: &[&str]) -> ProfileSettings {
+    ProfileSettings {
         name: "p".into(),
         kind: Kind::Server,
         lifetime: Duration::from_hours(1),
@@ -15,11 +19,10 @@ fn profile(names: &[&str]) -> Profile {
         names: names.iter().map(|name| name.parse().unwrap()).collect(),
         keys: Vec::new(),
         approval: crate::config::Approval::None,
-        approval_lasts: std::time::Duration::from_secs(60),
+        approval_lasts: Duration::from_mins(1),
         must_staple: false,
         policies: Vec::new(),
-    };
-    Profile::configured(&settings).unwrap()
+    }
 }
 
 fn request(subject: &str, names: &[AlternativeName]) -> CertificateRequest {
@@ -115,6 +118,18 @@ fn the_fleet_names_its_devices_and_nobody_else_does() {
     }
     let unknown = profile.subject(&request("", &[]), &Claimant::default()).unwrap_err();
     assert_eq!(unknown.code(), "est.device.unknown");
+}
+
+#[test]
+fn an_ldevid_takes_over_the_hardware_module_of_the_idevid_or_is_refused() {
+    let settings = ProfileSettings { kind: Kind::LDevId, ..settings(&[]) };
+    let ldevid = Profile::configured(&settings).unwrap();
+    let maker = idevid("pump-3");
+    let who = Claimant { device: Some("dev-1"), idevid: Some(&maker), held: None };
+    let misfit = ldevid.subject(&request("CN=dev-1", &[]), &who).unwrap_err();
+    assert_eq!(misfit.code(), "est.subject.hardware-module");
+    let nobody = ldevid.subject(&request("CN=dev-1", &[]), &Claimant::default()).unwrap_err();
+    assert_eq!(nobody.code(), "est.device.unknown");
 }
 
 #[test]
