@@ -62,23 +62,13 @@ struct Certify {
     public: Option<OctetString>,
 }
 
-impl AttestedRequest {
-    /// Makes a request for `signer`'s key with a statement about it. `certificates` help the
-    /// verifier (the attestation key's, if it has one).
-    pub fn build(
-        subject: &Name,
-        names: &[AlternativeName],
-        certify: &TpmCertify,
-        certificates: &[Certificate],
-        signer: &dyn Signer,
-    ) -> Result<Vec<u8>, Error> {
+impl TpmCertify {
+    /// The attribute of a request in which this stands. `certificates` help the verifier.
+    pub fn to_attribute(&self, certificates: &[Certificate]) -> Result<Attribute, Error> {
         let octets = |part: &[u8]| OctetString::new(part).map_err(Error::attestation);
-        let public = if certify.public.is_empty() { None } else { Some(octets(&certify.public)?) };
-        let statement = Certify {
-            attest: octets(&certify.attest)?,
-            signature: octets(&certify.signature)?,
-            public,
-        };
+        let public = if self.public.is_empty() { None } else { Some(octets(&self.public)?) };
+        let statement =
+            Certify { attest: octets(&self.attest)?, signature: octets(&self.signature)?, public };
         let certificates = certificates
             .iter()
             .map(|certificate| Any::from_der(certificate.der()).map_err(Error::attestation))
@@ -93,7 +83,21 @@ impl AttestedRequest {
             certificates: (!certificates.is_empty()).then_some(certificates),
         };
         let value = bundle.to_der().map_err(Error::attestation)?;
-        let attribute = Attribute { oid: ATTESTATION.into(), value };
+        Ok(Attribute { oid: ATTESTATION.into(), value })
+    }
+}
+
+impl AttestedRequest {
+    /// Makes a request for `signer`'s key with a statement about it. `certificates` help the
+    /// verifier (the attestation key's, if it has one).
+    pub fn build(
+        subject: &Name,
+        names: &[AlternativeName],
+        certify: &TpmCertify,
+        certificates: &[Certificate],
+        signer: &dyn Signer,
+    ) -> Result<Vec<u8>, Error> {
+        let attribute = certify.to_attribute(certificates)?;
         Ok(request::build(subject, names, &[attribute], signer)?)
     }
 

@@ -20,7 +20,7 @@ pub(crate) use cert::{Cert, Ocsp, VerifyCert};
 pub(crate) use cms::{Cipher, Cms, Held};
 pub(crate) use element::{Authorization, Element, ElementVerb, Keys, Lock, Lockout, Nv, Pcr};
 pub(crate) use enrolment::Enrolment;
-pub(crate) use est::{Est, EstRequest, EstServer};
+pub(crate) use est::{Est, EstProof, EstRequest, EstServer};
 pub(crate) use log::{BootLog, ImaLog, Log};
 pub(crate) use reference::{
     About, AssignReference, BuildReference, ExportReference, Format, Images, ImportReference,

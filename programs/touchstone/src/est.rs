@@ -1,5 +1,6 @@
 //! `touchstone est`: a client of anybody's EST server.
 
+mod proof;
 mod request;
 
 use crate::answer::{Answer, Answered, Failure};
@@ -57,18 +58,19 @@ pub(crate) fn run(verb: &Est) -> Answered {
                 other => other.no("touchstone.est.csrattrs/1"),
             }
         }
-        Est::Enroll { server, new_key, request } => {
-            let key = request::key(new_key, &server.held)?;
-            let asker = Asker::new(request, key)?;
+        Est::Enroll { server, new_key, proof, request } => {
+            let (key, prover) = proof::key(new_key, proof, &server.held)?;
+            let asker = Asker::new(request, key)?.proving(prover);
             issue("touchstone.est.enroll/1", server, Want::Enroll, request, asker, None)
         }
-        Est::Renew { server, new_key, request } => {
+        Est::Renew { server, new_key, proof, request } => {
             let Some(cert) = &server.cert else {
                 return Err(Failure::usage("renewal shows the certificate", "give --cert, --key"));
             };
             let held = signing::certificates(cert)?.swap_remove(0);
             let key = new_key.as_ref().or(server.key.as_ref()).map_or("", String::as_str);
-            let asker = Asker::after(&held, request::key(key, &server.held)?)?;
+            let (key, prover) = proof::key(key, proof, &server.held)?;
+            let asker = Asker::after(&held, key)?.proving(prover);
             issue("touchstone.est.renew/1", server, Want::Reenroll, request, asker, None)
         }
         Est::Serverkeygen { server, request, key_out, encrypted } => {

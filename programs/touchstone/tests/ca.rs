@@ -69,6 +69,47 @@ fn what_is_issued_is_believed_until_it_is_revoked() {
 }
 
 #[test]
+fn what_is_issued_says_where_its_issuer_and_its_lists_are() {
+    let folder = plant();
+    let dir = folder.path();
+    let line = "ca issue ca --request a.csr --profile server --days 9 --out a.pem \
+                --crl-url http://ca.example/full.crl --delta-crl-url http://ca.example/delta.crl \
+                --issuer-url http://ca.example/ca.cer";
+    ran(dir, line).expect(0);
+    let text = openssl(dir, &words("x509 -in a.pem -noout -text"));
+    let (_, lists) = text.split_once("X509v3 CRL Distribution Points").unwrap();
+    assert!(lists.contains("URI:http://ca.example/full.crl"), "{text}");
+    let (_, freshest) = text.split_once("X509v3 Freshest CRL").unwrap();
+    assert!(freshest.contains("URI:http://ca.example/delta.crl"), "{text}");
+    assert!(text.contains("CA Issuers - URI:http://ca.example/ca.cer"), "{text}");
+    assert!(text.contains("URI:http://ca.example/full.crl"), "{text}");
+    ran(dir, "cert verify a.pem --roots ca/ca.pem --purpose tls-server").expect(0);
+}
+
+#[test]
+fn each_no_of_the_ca_has_its_code() {
+    let folder = plant();
+    let dir = folder.path();
+    let a = serial(&issue(dir, "a"));
+    let code = |line: &str, status: i32| {
+        let ran = ran(dir, &format!("{line} --json")).expect(status);
+        let said: Value = serde_json::from_str(&ran.out).unwrap();
+        said["code"].as_str().unwrap().to_owned()
+    };
+    let revoke = |more: &str| format!("ca revoke ca --serial {more}");
+    assert_eq!(code(&revoke("1234"), 1), "touchstone.ca.not-issued");
+    let release = revoke(&format!("{a} --reason removeFromCRL"));
+    assert_eq!(code(&release, 1), "touchstone.ca.not-held");
+    ran(dir, &revoke(&format!("{a} --reason keyCompromise"))).expect(0);
+    assert_eq!(code(&revoke(&a), 1), "touchstone.ca.revoked");
+    std::fs::write(dir.join("ca/records.jsonl"), "nonsense\n").unwrap();
+    let issue = "ca issue ca --request a.csr --profile server --out c.pem";
+    assert!(ran(dir, issue).expect(3).err.contains("touchstone.ca.records"));
+    let twice = ran(dir, "ca init ca --subject CN=x").expect(3);
+    assert!(twice.err.contains("touchstone.ca.folder"), "{}", twice.err);
+}
+
+#[test]
 fn a_delta_holds_what_changed_since_the_full_list() {
     let folder = plant();
     let dir = folder.path();

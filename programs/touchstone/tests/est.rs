@@ -7,23 +7,29 @@ mod support;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use support::{Ran, folder, now, run};
 use touchstone_certs::issue::{Issuer, Kind, Template};
 use touchstone_certs::{AlternativeName, Certificate, CertificateRequest, Name};
 use touchstone_crypto::{SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_drive::blocking::TlsStream;
+use touchstone_drive::element::Location;
+use touchstone_element::{Attesting, Element, KeyAlgorithm, KeySpec, KeyUse};
 use touchstone_engine::{Answer, AskKind, Engine, Instant, Output, Path as Way};
 use touchstone_enroll::est::attributes::{Attributes, Template as Form, Wanted};
 use touchstone_enroll::est::{
     Binding, CHALLENGE_PASSWORD, Decision, Given, Operation, Question, Server, ServerSetup, keygen,
 };
 use touchstone_enroll::exchange::{Headers, Limits, Message, Method, Request, Response};
+use touchstone_enroll::{Activation, AttestedRequest};
+use touchstone_evidence::endorse::{challenge_binding, ldevid_binding};
+use touchstone_evidence::tpm::{LakPublic, verify_certify};
 use touchstone_httpauth::{Digest, Nonces, secret};
-use touchstone_peers::BouncyCastle;
+use touchstone_peers::{BouncyCastle, Swtpm};
 use touchstone_peers::{corpus, openssl};
 use touchstone_tls::{ClientAuth, Identity, ServerSetup as TlsSetup};
+use touchstone_tpm2::{credential, name_of};
 
 const P256: SignatureAlgorithm = SignatureAlgorithm::EcdsaP256Sha256;
 
@@ -38,6 +44,8 @@ struct Manner {
     later: usize,
     /// Responses that are sent whatever is asked, by the end of the path.
     fixed: Vec<(&'static str, Response)>,
+    /// Requests that came.
+    asked: Arc<Mutex<Vec<CertificateRequest>>>,
 }
 
 struct Ca {
@@ -143,6 +151,7 @@ impl Ca {
             }
             AskKind::Issue => {
                 let request = CertificateRequest::decode(&question.request).unwrap();
+                self.manner.asked.lock().unwrap().push(request.clone());
                 let issuer = Issuer::new(&self.certificate, &self.key).unwrap();
                 let mut template = template(Kind::Client, "x");
                 template.subject = request.subject().clone();
@@ -219,6 +228,10 @@ fn a_device_is_enrolled_renewed_and_given_a_key() {
     );
     let ran = touchstone(here, &enroll).expect(3);
     assert!(ran.err.contains("the server wants to know who asks"), "{}", ran.err);
+    assert!(ran.err.contains("touchstone.est.unauthorized"), "{}", ran.err);
+    let away = enroll.replace(&url, "https://127.0.0.1:1");
+    let ran = touchstone(here, &away).expect(3);
+    assert!(ran.err.contains("touchstone.est.unreachable"), "{}", ran.err);
     let ran = touchstone(here, &format!("{enroll} --user pump-3 --password file:wrong")).expect(1);
     assert_eq!(ran.json("touchstone.est.enroll/1")["code"], "est.refused.unauthorized");
     assert!(!here.join("pump.pem").exists());
@@ -352,4 +365,66 @@ fn bouncy_castle_s_ca_is_known_by_its_fingerprint_and_then_certifies() {
     let other = BouncyCastle::new().authority(here);
     let line = enroll.replace(&ca.est, &other.est);
     touchstone(here, &format!("{line} {password}")).expect(3);
+}
+
+#[test]
+fn a_credential_of_the_server_is_opened_by_the_tpm_and_its_attestation_key_says_so() {
+    let swtpm = Swtpm::blank_tcp();
+    let here = swtpm.dir.path();
+    std::fs::write(here.join("password"), "open sesame\n").unwrap();
+    let at = format!("tpm-tcp:{}", swtpm.address());
+    let (endorsement, lak, ldevid) = {
+        let location: Location = at.parse().unwrap();
+        let mut tpm = location.open_tpm(&here.join("keys")).unwrap();
+        for (name, is_for) in [("lak", KeyUse::Attest), ("ldevid", KeyUse::Sign)] {
+            tpm.create_key(name, &KeySpec::new(is_for, KeyAlgorithm::P256)).unwrap();
+        }
+        let mut native = |name| tpm.public_key(name).unwrap().unwrap().native;
+        let keys = (native("lak"), native("ldevid"));
+        (tpm.endorsement().unwrap().native_public, keys.0, keys.1)
+    };
+    let key = name_of(&AwsLc, &lak).unwrap();
+    let made = credential::make(&endorsement, &key, &[7; 32], &AwsLc).unwrap();
+    let activation = Activation { blob: made.blob, secret: made.secret };
+    let valued = vec![activation.to_attribute().unwrap()];
+    let attributes = Attributes { valued, ..Attributes::default() }.encode().unwrap();
+    let asked = Arc::<Mutex<Vec<CertificateRequest>>>::default();
+    let manner = Manner { attributes, asked: Arc::clone(&asked), ..Manner::default() };
+    let url = ca(here, manner);
+    let line = format!(
+        "--json est enroll --url {url} --trust ca.pem --subject CN=dev-17 --new-key \
+         element:tpm/ldevid --element {at} --state keys --out dev.pem --user pump-3 \
+         --password file:password"
+    );
+    // Without the attestation key there is no answer to it.
+    let ran = touchstone(here, &line).expect(3);
+    assert!(ran.err.contains("touchstone.est.attestation"), "{}", ran.err);
+    let line = format!("{line} --attest-key element:tpm/lak");
+    touchstone(here, &line).expect(0).json("touchstone.est.enroll/1");
+    let proven = |binding: &[u8]| {
+        let request = asked.lock().unwrap().pop().unwrap();
+        let request = AttestedRequest::from_request(request).unwrap();
+        let said = request.certify();
+        assert_eq!(said.public, ldevid);
+        let by = LakPublic::from_native(&lak).unwrap();
+        verify_certify(&AwsLc, &said.attest, &said.signature, &by, &said.public, binding).unwrap();
+    };
+    proven(&challenge_binding(&AwsLc, "dev-17", &[7; 32]));
+    touchstone(here, &format!("{line} --device gateway-9")).expect(0);
+    proven(&challenge_binding(&AwsLc, "gateway-9", &[7; 32]));
+    // Where no credential is asked for, it says where the key lives all the same.
+    touchstone(here, &format!("{line} --no-csrattrs")).expect(0);
+    proven(&ldevid_binding(&AwsLc, "dev-17"));
+
+    // A credential for another TPM, or for another of its keys.
+    let other = credential::make(&endorsement, &[0; 34], &[7; 32], &AwsLc).unwrap();
+    let activation = Activation { blob: other.blob, secret: other.secret };
+    let valued = vec![activation.to_attribute().unwrap()];
+    let attributes = Attributes { valued, ..Attributes::default() }.encode().unwrap();
+    let elsewhere = ca(here, Manner { attributes, ..Manner::default() });
+    let ran = touchstone(here, &line.replace(&url, &elsewhere)).expect(3);
+    assert!(ran.err.contains("credential does not open"), "{}", ran.err);
+    let two = line.replace("element:tpm/ldevid", "file:pump.key");
+    touchstone(here, &two).expect(2);
+    swtpm.assert_nothing_is_loaded();
 }

@@ -204,6 +204,7 @@ fn a_ca_that_is_weak_or_away_is_told() {
     let url = ca("DES3\nSHA-1\n");
     let json = touchstone(here.path(), &format!("--json scep caps --url {url}")).expect(1);
     assert_eq!(json.json("touchstone.scep.caps/1")["code"], "scep.refused.weak-ca");
-    touchstone(here.path(), "scep caps --url http://127.0.0.1:1/scep").expect(3);
+    let ran = touchstone(here.path(), "scep caps --url http://127.0.0.1:1/scep").expect(3);
+    assert!(ran.err.contains("touchstone.scep.unreachable"), "{}", ran.err);
     touchstone(here.path(), "scep caps --url https://127.0.0.1/scep").expect(2);
 }

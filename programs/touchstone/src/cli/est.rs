@@ -53,6 +53,18 @@ pub(crate) struct EstRequest {
     pub(crate) out: PathBuf,
 }
 
+/// By what the TPM of this device says that the key to be certified lives in it.
+#[derive(Args, Debug)]
+pub(crate) struct EstProof {
+    /// The attestation key of the element that has the key to be certified: `element:tpm/NAME`. It certifies
+    /// that key in the request, and opens the credential by which a server has the TPM proven
+    #[arg(long = "attest-key", value_name = "KEY")]
+    pub(crate) attest_key: Option<String>,
+    /// The id by which the server knows this device; the common name that is asked for otherwise
+    #[arg(long = "device", value_name = "ID", requires = "attest_key")]
+    pub(crate) device: Option<String>,
+}
+
 #[derive(Subcommand, Debug)]
 pub(crate) enum Est {
     /// The certificates of an EST server's CA
@@ -89,6 +101,9 @@ Examples:
       --new-key file:pump-3.key --user pump-3 --password file:password --out pump-3.pem
   touchstone est enroll --url https://ca.plant.example --trust roots.pem --subject CN=pump-3 \\
       --cert idevid.pem --key element:tpm/idevid --new-key element:tpm/ldevid --out pump-3.pem
+  touchstone est enroll --url https://ca.plant.example --trust roots.pem --subject CN=dev-17 \\
+      --cert idevid.pem --key file:idevid.key --new-key element:tpm/ldevid \\
+      --attest-key element:tpm/lak --element tpm:/dev/tpmrm0 --out dev-17.pem
 
 The request contains what the server asks for, and is bound to the connection where it asks for that.
 Redirects to other hosts are not followed.")]
@@ -98,6 +113,8 @@ Redirects to other hosts are not followed.")]
         /// The key to be certified: `file:PATH`, `element:tpm/NAME`, `pkcs11:...`
         #[arg(long = "new-key", value_name = "KEY")]
         new_key: String,
+        #[command(flatten)]
+        proof: EstProof,
         #[command(flatten)]
         request: EstRequest,
     },
@@ -114,6 +131,8 @@ Subject and names are those of the certificate. With --new-key it is for another
         /// The key to be certified, if not the same
         #[arg(long = "new-key", value_name = "KEY")]
         new_key: Option<String>,
+        #[command(flatten)]
+        proof: EstProof,
         #[command(flatten)]
         request: EstRequest,
     },

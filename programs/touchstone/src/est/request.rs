@@ -1,5 +1,6 @@
 //! What a client's owner answers: the request, and who asks.
 
+use super::proof::Prover;
 use crate::answer::Failure;
 use crate::cli::{EstRequest, Held};
 use crate::files;
@@ -10,10 +11,11 @@ use touchstone_certs::{AlternativeName, Certificate, Name, request};
 use touchstone_crypto::{SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_drive::Reply;
-use touchstone_drive::element::{Elements, OpenKey};
+use touchstone_drive::element::{Elements, Location, LocationError, OpenKey};
 use touchstone_element::ElementSigner;
 use touchstone_element::reference::Reference;
 use touchstone_engine::AskKind;
+use touchstone_enroll::Activation;
 use touchstone_enroll::est::attributes::{Attributes, KeyKind};
 use touchstone_enroll::est::{CHALLENGE_PASSWORD, keygen};
 use touchstone_httpauth::{Basic, Challenge};
@@ -21,16 +23,17 @@ use zeroize::Zeroizing;
 
 const SUBJECT_ALT_NAME: &str = "2.5.29.17";
 
+pub(super) fn location(at: &str) -> Result<Location, Failure> {
+    at.parse().map_err(|error: LocationError| {
+        Failure::usage(format!("`{at}` is not an element"), format!("{error}"))
+    })
+}
+
 /// A key by its reference: a file, or an element's.
 pub(super) fn key(reference: &str, held: &Held) -> Result<Arc<dyn Signer>, Failure> {
     if Reference::is_meant(reference) {
-        let at = match &held.at {
-            Some(at) => vec![at.parse().map_err(|error| {
-                Failure::usage(format!("`{at}` is not an element"), format!("{error}"))
-            })?],
-            None => Vec::new(),
-        };
-        let elements = Elements { at, state: held.state.clone() };
+        let at = held.at.as_deref().map(location).transpose()?;
+        let elements = Elements { at: at.into_iter().collect(), state: held.state.clone() };
         let unusable = |error: touchstone_element::Error| {
             let next = "give the element with --element; `touchstone element keys list` shows keys";
             Failure::unknown(error.code(), format!("{reference}: {error}"), next)
@@ -51,6 +54,7 @@ pub(super) fn key(reference: &str, held: &Held) -> Result<Arc<dyn Signer>, Failu
 pub(super) struct Asker {
     wanted: Option<Wanted>,
     attributes: Vec<request::Attribute>,
+    prover: Option<Prover>,
     /// Who asks, and the password.
     pub(super) password: Option<(String, Zeroizing<String>)>,
     /// Why there is no answer, which says more than the engine can.
@@ -67,7 +71,8 @@ struct Wanted {
 impl Asker {
     /// For what asks for no certificate.
     pub(super) fn none() -> Self {
-        Self { wanted: None, attributes: Vec::new(), password: None, failure: None }
+        let (wanted, attributes, prover) = (None, Vec::new(), None);
+        Self { wanted, attributes, prover, password: None, failure: None }
     }
 
     pub(super) fn new(asked: &EstRequest, key: Arc<dyn Signer>) -> Result<Self, Failure> {
@@ -83,6 +88,12 @@ impl Asker {
             .map_err(|error| Failure::unknown(error.code(), error, "give another --cert"))?;
         let names = held.alternative_names().to_vec();
         Ok(Self { wanted: Some(Wanted { subject, names, key }), ..Self::none() })
+    }
+
+    /// With what an element says of the key.
+    pub(super) fn proving(mut self, prover: Option<Prover>) -> Self {
+        self.prover = prover;
+        self
     }
 
     /// Has a key that the server makes encrypted to this certificate's key.
@@ -163,6 +174,17 @@ impl Asker {
             }
         }
         let mut attributes = self.attributes.clone();
+        let activation = Activation::of(&server)
+            .map_err(|it| Failure::unknown(it.code(), it, "ask the server's operator"))?;
+        match (&self.prover, &activation) {
+            (Some(prover), _) => attributes.push(prover.attribute(&subject, activation.as_ref())?),
+            (None, Some(_)) => {
+                let message = "the server wants it proven that the key lives in this device's TPM";
+                let next = "give --attest-key and --element, and a key of that element";
+                return Err(Failure::unknown("touchstone.est.attestation", message, next));
+            }
+            (None, None) => {}
+        }
         if server.wants(CHALLENGE_PASSWORD) {
             let binding = binding.ok_or_else(|| {
                 unfit("the server wants the request bound to TLS 1.3, which this is not".into())
