@@ -468,11 +468,15 @@ fn a_renewal_for_a_new_key_leaves_the_key_before_until_it_is_answered() {
     let same = request(&vault, "dev-1", Some(RenewKey::Same), &[]).unwrap();
     assert_eq!(same.key, before.key);
     assert_eq!(vault.restart().unwrap(), before);
-    assert_eq!(vault.names(), [before.key.clone()], "the key that nobody asks for is gone");
+    assert_eq!(
+        vault.names(),
+        std::slice::from_ref(&before.key),
+        "the key that nobody asks for is gone"
+    );
     assert_eq!(enrol(&vault, &mut fleet, now + 1800), Came::Certificate);
     let held = vault.0.borrow().certificate.clone().unwrap();
     assert_ne!(held.key, before.key);
-    assert_eq!(vault.names(), [held.key.clone()]);
+    assert_eq!(vault.names(), std::slice::from_ref(&held.key));
     assert_eq!(enrol(&vault, &mut fleet, now + 7 * DAY), Came::Certificate);
     assert_eq!(vault.names(), [before.key], "back and forth");
 }
