@@ -28,8 +28,8 @@ pub fn files(config: &Config, trust: &Trust) -> Vec<Error> {
     faults
 }
 
-/// The database and the other CAs: whether they are there, and what they say. Of another CA no certificate is
-/// asked for, so that whether it knows the fleet's password shows at the first one.
+/// The database and the other CAs: whether they are there, what they say, and whether they know the fleet. Of
+/// another CA no certificate is asked for: an empty request shows whether it lets the fleet in.
 pub async fn connections(config: &Config) -> Vec<Error> {
     let (database, path) = (config.database.clone(), config.state_dir.join("fleet.db"));
     let looked = tokio::task::spawn_blocking(move || store::look(&database, &path)).await;

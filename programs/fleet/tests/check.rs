@@ -54,6 +54,12 @@ fn a_check_says_which_database_and_which_ca_do_not_answer_and_changes_nothing() 
     let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
     assert_eq!(server.psql("fleet", tables).trim(), "0");
 
+    // Whom the CA does not know.
+    std::fs::write(lab.path("other.password"), "close sesame\n").unwrap();
+    let unknown = good.replace("file:ra.password", "file:other.password");
+    let (status, words) = checked(&lab, &unknown, &["--check"]);
+    assert!(status == Some(3) && words.contains("does not know the fleet"), "{words}");
+
     // Each by itself, and both at once.
     let (missing, wrong) =
         (server.url("fleets"), upstream(&other.est, "endorsement-roots.pem", "ca.pem"));

@@ -15,12 +15,12 @@ use touchstone_certs::{AlternativeName, Certificate, CertificateRequest, Name};
 use touchstone_crypto::{Crypto, Signer};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_drive::element::Elements;
-use touchstone_drive::http::{Address, HttpClient, converse};
+use touchstone_drive::http::{Address, HttpClient, HttpError, converse};
 use touchstone_drive::{Reply, StapledStatus};
 use touchstone_element::ElementSigner;
 use touchstone_engine::{AskKind, Fault as _};
 use touchstone_enroll::est::{self, Client, ClientSetup, Event, Want};
-use touchstone_enroll::exchange::Limits;
+use touchstone_enroll::exchange::{Headers, Limits, Request};
 use touchstone_httpauth::{Basic, Challenge};
 use touchstone_tls::{ClientConfig, Identity};
 use zeroize::Zeroizing;
@@ -253,9 +253,40 @@ impl Upstream {
         &self.anchors
     }
 
-    /// Whether it is there, by its name, and its certificates lead to the anchors.
+    /// Whether it is there, by its name, its certificates lead to the anchors, and it knows the fleet.
     pub async fn check(&self) -> Result<(), Declined> {
-        self.ask(Want::CaCerts, None).await.map(drop)
+        self.ask(Want::CaCerts, None).await?;
+        self.knows_us().await
+    }
+
+    /// RFC 7030 §3.2.3: who asks is looked at before what is asked, so that nothing at all is asked for, and
+    /// only a no to whoever asks counts.
+    async fn knows_us(&self) -> Result<(), Declined> {
+        let unreachable = |error: HttpError| Declined::Unreachable(error.to_string());
+        let operation = est::Operation::SimpleEnroll;
+        let path = est::path_with(operation, self.label.as_deref());
+        let headers = Headers::new().with("content-type", est::REQUEST_TYPE);
+        let mut request = Request { method: operation.method(), path, headers, body: Vec::new() };
+        let (mut link, _) = self.link()?;
+        let mut answer = link.request(&request).await.map_err(unreachable)?;
+        if answer.status == 401 {
+            let challenges: Vec<&str> = answer.headers.all("www-authenticate").collect();
+            let (method, path) = (request.method.name(), &request.path);
+            let question = format!("{method} {path}\n{}", challenges.join("\n"));
+            let Reply::Bytes(header) = self.secret(question.as_bytes()) else {
+                return Err(Declined::Unauthorized);
+            };
+            let header = String::from_utf8(header).map_err(|_| Declined::Unauthorized)?;
+            request.headers = request.headers.with("authorization", &header);
+            // It may have closed behind its no.
+            let (mut link, _) = self.link()?;
+            answer = link.request(&request).await.map_err(unreachable)?;
+        }
+        match answer.status {
+            401 | 403 => Err(Declined::Unauthorized),
+            404 => Err(Declined::Failed(404)),
+            _ => Ok(()),
+        }
     }
 
     /// Its certificates: what it says they are, or what is known of them while it is not there.
