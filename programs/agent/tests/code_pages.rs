@@ -5,6 +5,8 @@
 
 #[path = "code_pages/changes.rs"]
 mod changes;
+#[path = "code_pages/soak.rs"]
+mod soak;
 
 use std::fs::{self, OpenOptions};
 use std::io::Read;
@@ -345,7 +347,11 @@ fn a_hostile_name_breaks_no_line_and_steers_no_terminal() {
 }
 
 /// A uprobe of the kernel's on the start of `main`, for as long as this lives.
-struct Probe(PathBuf);
+struct Probe {
+    tracing: PathBuf,
+    /// Its own: several tests may have one at a time.
+    name: String,
+}
 
 impl Probe {
     fn on_main_of(program: &Path) -> Self {
@@ -358,24 +364,28 @@ impl Probe {
         let symbols = Command::new("nm").arg(program).output().expect("nm reads symbols").stdout;
         let symbols = String::from_utf8(symbols).unwrap();
         let main = symbols.lines().find_map(|line| line.strip_suffix(" T main")).unwrap();
-        let probe = format!("p:touchstone/main {}:0x{main}\n", program.display());
+        let own =
+            program.metadata().map(|found| std::os::unix::fs::MetadataExt::ino(&found)).unwrap();
+        let name = format!("touchstone/main_{}_{own}", std::process::id());
+        let probe = format!("p:{name} {}:0x{main}\n", program.display());
         let events = OpenOptions::new().append(true).open(tracing.join("uprobe_events"));
         std::io::Write::write_all(&mut events.unwrap(), probe.as_bytes()).unwrap();
-        let probe = Self(tracing.to_owned());
+        let probe = Self { tracing: tracing.to_owned(), name };
         probe.enable("1");
         probe
     }
 
     fn enable(&self, how: &str) {
-        fs::write(self.0.join("events/touchstone/main/enable"), how).unwrap();
+        fs::write(self.tracing.join("events").join(&self.name).join("enable"), how).unwrap();
     }
 }
 
 impl Drop for Probe {
     fn drop(&mut self) {
         self.enable("0");
-        let events = OpenOptions::new().append(true).open(self.0.join("uprobe_events"));
-        std::io::Write::write_all(&mut events.unwrap(), b"-:touchstone/main\n").unwrap();
+        let events = OpenOptions::new().append(true).open(self.tracing.join("uprobe_events"));
+        let gone = format!("-:{}\n", self.name);
+        std::io::Write::write_all(&mut events.unwrap(), gone.as_bytes()).unwrap();
     }
 }
 
@@ -432,25 +442,6 @@ fn processes_that_come_and_go_while_they_are_looked_at_are_not_accused() {
 /// Programs that the poking test beside this one changes.
 fn is_victim(process: &str) -> bool {
     ["java", "python", "node", "/program"].iter().any(|name| process.contains(name))
-}
-
-/// A longer look at everything that this machine does: `cargo test -- --ignored`, with a build beside.
-#[test]
-#[ignore = "takes ten minutes; run it by hand, alone, with a build beside it"]
-fn nobody_is_accused_while_programs_are_built() {
-    let mut scanner = Scanner::new(Scope::All, Duration::from_mins(1), 4);
-    let begun = Instant::now();
-    let mut looks = 0;
-    while begun.elapsed() < Duration::from_mins(10) {
-        let look = scanner.look().unwrap();
-        for kind in [Kind::Patched, Kind::Breakpoint, Kind::Relro] {
-            let wrong: Vec<_> = look.of(kind).collect();
-            assert!(wrong.is_empty(), "after {looks} looks: {wrong:?}");
-        }
-        looks += 1;
-        std::thread::sleep(Duration::from_secs(1));
-    }
-    println!("{looks} looks");
 }
 
 /// Copies by another program: a process that forks here meanwhile would hold the file open for

@@ -26,12 +26,12 @@ fn functions_that_are_bound_late_are_no_finding() {
 }
 
 /// A package with one library, that `dpkg` installs in a folder.
-struct Package {
+pub(super) struct Package {
     folder: tempfile::TempDir,
 }
 
 impl Package {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         for name in ["root", "admin/updates", "admin/info", "admin/triggers"] {
             fs::create_dir_all(folder.path().join(name)).unwrap();
@@ -42,11 +42,11 @@ impl Package {
         Self { folder }
     }
 
-    fn library(&self) -> PathBuf {
+    pub(super) fn library(&self) -> PathBuf {
         self.folder.path().join("root/usr/lib/libvictim.so")
     }
 
-    fn install(&self, version: u32) {
+    pub(super) fn install(&self, version: u32) {
         let tree = self.folder.path().join(format!("tree-{version}"));
         fs::create_dir_all(tree.join("DEBIAN")).unwrap();
         fs::create_dir_all(tree.join("usr/lib")).unwrap();
