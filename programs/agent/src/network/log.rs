@@ -31,6 +31,13 @@ struct Taken {
     acknowledged: u64,
 }
 
+/// Whether the fleet wants to see another identity, which the next attestation comes with: what was
+/// found on a device whose certificate was revoked for it is not to wait.
+fn is_of_identity(error: &fleet::Error) -> bool {
+    let fleet::Error::Refused { code, .. } = error else { return false };
+    matches!(code.as_str(), "attest.certificate.revoked" | "attest.certificate.expired")
+}
+
 impl Network {
     /// Brings the fleet what is new. A no is no reason not to attest: it is told, and tried again later.
     pub(super) async fn deliver_log(&mut self) -> Result<(), Error> {
@@ -41,8 +48,9 @@ impl Network {
         match self.deliver_pages().await {
             Err(Error::Fleet(error @ fleet::Error::Refused { .. })) => {
                 tracing::warn!(code = error.code(), "{error}");
+                let pause = if is_of_identity(&error) { Duration::ZERO } else { PAUSE };
                 // What the fleet has may be another thing than what is known here.
-                self.taken = Place { known: None, not_before: Instant::now().checked_add(PAUSE) };
+                self.taken = Place { known: None, not_before: Instant::now().checked_add(pause) };
                 Ok(())
             }
             delivered => delivered,
@@ -71,5 +79,24 @@ impl Network {
         let kind = Some("application/octet-stream");
         let answer = self.client.request(method, PATH, kind, body, ANSWER).await?;
         Ok(answer.good("the audit log")?.json("the audit log")?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_waits_for_another_answer_but_not_for_another_identity() {
+        let no = |code: &str| fleet::Error::Refused {
+            what: "the audit log",
+            status: 403,
+            code: code.to_owned(),
+            message: String::new(),
+        };
+        assert!(is_of_identity(&no("attest.certificate.revoked")));
+        assert!(is_of_identity(&no("attest.certificate.expired")));
+        assert!(!is_of_identity(&no("device.log.foreign")));
+        assert!(!is_of_identity(&fleet::Error::Broken(String::new())));
     }
 }
