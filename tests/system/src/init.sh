@@ -16,6 +16,7 @@ while read -r module; do
 done </lib/modules/order
 
 mount -t securityfs security /sys/kernel/security
+mount -t bpf bpf /sys/fs/bpf
 mount -t efivarfs efivars /sys/firmware/efi/efivars
 mount -t ext4 -o noatime /dev/vdb /data || echo "rig: no data disk"
 

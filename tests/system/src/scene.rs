@@ -2,6 +2,7 @@
 //! boot to its healing, and a second one that is refused.
 //! Every line that is reported was observed, at the device, the fleet or a peer.
 
+mod attacks;
 mod command_line;
 pub mod factory;
 mod gateway;
@@ -74,7 +75,13 @@ impl Scene {
 
         report.begin("starting fleet, checkpoint, broker and SIEM");
         let references = [
-            factory.boot_references(&std::fs::read(image.path())?, image.command_line(), &keys)?,
+            factory.image_references(
+                &programs.join("touchstone"),
+                image.path(),
+                &keys,
+                &folder.join("publishing"),
+            )?,
+            factory.key_references(&keys)?,
             factory.sensor_references(1, &sensors[0])?,
         ];
         let chain = authority.chain_pem()?;

@@ -147,7 +147,7 @@ fn array<const N: usize>(image: &[u8], at: usize) -> Result<[u8; N], Error> {
 }
 
 /// One `EFI_SIGNATURE_LIST` with one certificate (UEFI §32.4.1).
-fn signature_list(certificate: &[u8]) -> Result<Vec<u8>, Error> {
+pub fn signature_list(certificate: &[u8]) -> Result<Vec<u8>, Error> {
     let entry = u32::try_from(OWNER.len() + certificate.len()).map_err(|_| Error::Full)?;
     let list = entry.checked_add(28).ok_or(Error::Full)?;
     Ok([

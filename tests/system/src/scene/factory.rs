@@ -2,9 +2,10 @@
 //! publisher of its software, its operator, and a stranger.
 
 use crate::tools;
-use crate::varstore::SecureBootKeys;
+use crate::varstore::{SecureBootKeys, signature_list};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 use touchstone_appraise::references::{Database, Document};
 use touchstone_certs::issue::{Issuer, Kind, Template};
@@ -62,15 +63,45 @@ impl Factory {
         Ok(template.issue(&AwsLc, &issuer, spki_der)?.der().to_vec())
     }
 
-    /// The reference values of a boot image, signed by the publisher.
-    pub fn boot_references(
+    /// The reference values of a signed boot image, as the command line works them out before anything
+    /// boots: what is measured of it, and the registers that this leads to; signed by the publisher.
+    pub fn image_references(
         &self,
-        image: &[u8],
-        command_line: &str,
+        touchstone: &Path,
+        image: &Path,
         keys: &SecureBootKeys,
+        folder: &Path,
     ) -> Result<Vec<u8>> {
-        let mut document = Document::new(TENANT, "boot", 1);
-        document.boot_image(&AwsLc, "gateway image 1", image)?.command_line(command_line);
+        std::fs::create_dir_all(folder)?;
+        let file = |name: &str, content: &[u8]| -> Result<PathBuf> {
+            let path = folder.join(name);
+            write(&path, content).map(|()| path)
+        };
+        let mut build = Command::new(touchstone);
+        build.args(["reference", "build", "--tenant", TENANT, "--component", "boot-image"]);
+        build.args(["--version", "1", "--uki"]).arg(image);
+        build.arg("--signed-by").arg(file("db.pem", keys.db_pem.as_bytes())?);
+        // No device has a dbx.
+        for (name, lists) in [
+            ("pk", signature_list(&keys.pk)?),
+            ("kek", signature_list(&keys.kek)?),
+            ("db", signature_list(&keys.db)?),
+            ("dbx", Vec::new()),
+        ] {
+            let variable = file(&format!("{name}.esl"), &lists)?;
+            build.arg("--efi-variable").arg(format!("{name}={}", variable.display()));
+        }
+        let key = self.publisher.write_key(folder, "publisher")?;
+        build.arg("--cert").arg(self.publisher.write_certificate(folder, "publisher")?);
+        build.arg("--key").arg(format!("file:{}", key.display()));
+        let out = folder.join("image.references");
+        tools::run(build.arg("--out").arg(&out))?;
+        Ok(std::fs::read(&out)?)
+    }
+
+    /// Whose keys Secure Boot may trust, signed by the publisher.
+    pub fn key_references(&self, keys: &SecureBootKeys) -> Result<Vec<u8>> {
+        let mut document = Document::new(TENANT, "secure-boot", 1);
         document.secure_boot_key(&AwsLc, Database::Pk, &keys.pk);
         document.secure_boot_key(&AwsLc, Database::Kek, &keys.kek);
         document.secure_boot_key(&AwsLc, Database::Db, &keys.db);

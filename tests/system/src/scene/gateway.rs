@@ -3,6 +3,7 @@
 
 use super::factory::{AGENT_FOLDER, Factory, SENSOR_PATH, write};
 use super::plant::{BROKER_NAME, BROKER_ROUTE, CHECKPOINT_NAME, FLEET_NAME, Plant};
+use crate::bpf;
 use crate::device::{HOST, Hardware, SecureBoot};
 use crate::image::{BootImage, Recipe};
 use crate::initramfs::{Initramfs, Service};
@@ -16,6 +17,9 @@ use touchstone_element_tpm2::manufacture;
 /// The file in [`AGENT_FOLDER`] that the agent is started with.
 pub(super) const AGENT_CONFIG: &str = "agent.toml";
 
+/// What the kernel is told beside the rig's own: BPF programs may listen to its security hooks.
+const COMMAND_LINE: &str = "gateway.mode=plant lsm=lockdown,yama,integrity,bpf";
+
 /// Builds the boot image, not signed yet. The agent's configuration is on the data disk, so that
 /// one image serves every plant; the agent is measured with the image, and IMA measures what it
 /// reads from the disk.
@@ -23,16 +27,20 @@ pub(super) fn build_image(programs: &Path, sensor: &Path, folder: &Path) -> Resu
     let kernel = Kernel::find()?;
     let mut root = Initramfs::new(&kernel)?;
     root.program(&programs.join("touchstone-agent"), "/bin/touchstone-agent")?;
+    root.program(&programs.join("touchstone-agent-watch"), "/bin/touchstone-agent-watch")?;
+    root.file(bpf::INSTALLED, &std::fs::read(programs.join("watch.bpf.o"))?);
     root.libraries_of(sensor)?;
+    // What systemd does elsewhere: packaging/systemd/touchstone-agent-watch.service.
+    let agent = format!("exec /bin/touchstone-agent --config {AGENT_FOLDER}{AGENT_CONFIG}");
     root.service(&Service {
         name: "agent",
-        command: &format!("/bin/touchstone-agent --config {AGENT_FOLDER}{AGENT_CONFIG}"),
+        command: &format!("sh -c '/bin/touchstone-agent-watch; {agent}'"),
     })?;
     root.service(&Service { name: "sensor", command: SENSOR_PATH })?;
     let initramfs = folder.join("initramfs.zst");
     root.write(&initramfs)?;
     BootImage::build(
-        &Recipe { kernel: &kernel, initramfs: &initramfs, more_command_line: "gateway.mode=plant" },
+        &Recipe { kernel: &kernel, initramfs: &initramfs, more_command_line: COMMAND_LINE },
         &folder.join("gateway.efi"),
     )
 }
@@ -108,7 +116,8 @@ event_log = "/sys/kernel/security/tpm0/binary_bios_measurements"
 ima_log = "/sys/kernel/security/ima/binary_runtime_measurements"
 watch = ["{SENSOR_PATH}"]
 interval = "2s"
-scan = "1s"
+# The kernel tells when to look; without it this would be too seldom.
+scan = "30s"
 
 [respond]
 contraindicated = "quarantine"

@@ -294,6 +294,7 @@ certificate = "{0}/checkpoint.pem"
 key = "file:{0}/checkpoint.key"
 device_roots = "{0}/roots.pem"
 verifier = "{0}/verifier.pem"
+state_dir = "{1}"
 max_age = "10s"
 
 [fleet]
@@ -306,7 +307,8 @@ silence = "3s"
 name = "{BROKER_ROUTE}"
 to = "{broker}"
 "#,
-        certificates.display()
+        certificates.display(),
+        folder.join("checkpoint-state").display()
     );
     write(&config, text.as_bytes())?;
     let program = programs.join("touchstone-checkpoint");

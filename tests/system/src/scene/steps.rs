@@ -4,7 +4,7 @@ use super::factory::{AGENT_FOLDER, Signatory};
 use super::gateway::{self, AGENT_CONFIG};
 use super::{Options, Report, Scene, until};
 use crate::device::SecureBoot;
-use crate::sensor::{CALIBRATION, TOPIC};
+use crate::sensor::TOPIC;
 use crate::tools::{self, run};
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -17,6 +17,8 @@ const SECURE_BOOT: &str =
 // How long to wait before giving up, on a machine that is busy with other things as well.
 const BOOT: Duration = Duration::from_mins(4);
 const SOON: Duration = Duration::from_mins(2);
+/// Where systemd's stub measures extensions of the system, of which the scene's image has none.
+const EXTENDED: u8 = 13;
 
 /// What the agent takes of the device's memory at its peak, in kilobytes.
 #[derive(Clone, Copy, Debug)]
@@ -247,6 +249,14 @@ impl Scene {
             Ok(messages.into_iter().rfind(|line| line.contains("contraindicated")))
         })?;
         ensure!(message.starts_with('<') && message.contains(">1 "), "not RFC 5424: {message}");
+        // Only the kernel's hooks see who takes hold of whom: the whole way from one of them.
+        for code in ["process.traced", "code.changed"] {
+            self.wait_for_event(code)?;
+        }
+        report.proven(
+            "told",
+            "the kernel's hooks saw who took hold of the application; that, and what was found, is at rsyslog",
+        );
         let audit = self.plant.audit_log().display().to_string();
         self.asked(&["audit", "verify", &audit, "--ask-fleet"], 0)?;
         self.asked(&["device", "show", &self.id], 1)?;
@@ -336,6 +346,19 @@ impl Scene {
         ensure!(reason.contains(&file), "the reason does not name {file}: {reason}");
         report.proven("caught", &reason);
 
+        report.begin("extending a register that nothing of the image is measured into");
+        let seen = self.events()?.len();
+        self.extend_register(EXTENDED)?;
+        let reason = until("evidence that is not believed", SOON, || {
+            let told = self.events()?.split_off(seen).into_iter();
+            let mut told = told.filter(|event| text(event, "/code") == "attest.evidence.refused");
+            Ok(told.find_map(|event| {
+                let why = text(&event, "/message");
+                why.contains(&format!("PCR {EXTENDED} ")).then_some(why)
+            }))
+        })?;
+        report.proven("refused", &reason);
+
         report.begin("putting it back, and starting the device anew");
         let stands = |(name, _): &&(String, Vec<u8>)| name == AGENT_CONFIG;
         let (_, content) = self.configuration.iter().find(stands).context("no configuration")?;
@@ -349,6 +372,10 @@ impl Scene {
         self.wait_for_tier("affirming", SOON)?;
         until("readings after the restart", SOON, || Ok(self.watch.since(start).pop()))?;
         report.proven("healed", "after a new start the verdict is affirming and readings flow");
+        for code in ["flow.admitted", "flow.cut"] {
+            self.wait_for_event(code)?;
+        }
+        report.proven("told", "what the checkpoint admitted and cut is at rsyslog");
         Ok(())
     }
 
@@ -403,7 +430,7 @@ impl Scene {
             report.proven("refused", &format!("{control}: {why}"));
         }
         let failed = failed_controls(&shown);
-        for wanted in ["secure-boot", "boot-image", "kernel-command-line"] {
+        for wanted in ["secure-boot", "boot-image", "kernel-command-line", "registers"] {
             ensure!(
                 failed.iter().any(|(control, _)| control == wanted),
                 "{wanted} did not fail: {failed:?}"
@@ -417,6 +444,14 @@ impl Scene {
         report.proven("refused", &format!("{id} gets no certificate, and so no flow"));
         self.second = Some(second);
         Ok(())
+    }
+
+    /// An event's way to the SIEM.
+    fn wait_for_event(&self, code: &str) -> Result<()> {
+        until(&format!("{code} at rsyslog"), SOON, || {
+            let messages = self.plant.collector.received()?;
+            Ok(messages.iter().any(|line| line.contains(&format!(" {code} "))).then_some(()))
+        })
     }
 
     /// A picture of the console, if pictures are wanted.
@@ -497,38 +532,6 @@ impl Scene {
         let list = self.plant.api("/api/v1/events?after=0&limit=1000")?;
         list.get("events").and_then(Value::as_array).cloned().context("no list of events")
     }
-
-    /// Writes one changed constant into the running sensor's code, as a debugger would.
-    fn patch_sensor(&self, program: &[u8]) -> Result<()> {
-        let pattern = CALIBRATION.to_le_bytes();
-        let offset = program
-            .windows(pattern.len())
-            .position(|window| window == pattern)
-            .context("the constant is not in the program")?;
-        let device = self.device()?;
-        let id = device.ask(
-            "for p in /proc/[0-9]*; do [ \"$(readlink $p/exe)\" = /data/app/sensor ] && echo ${p#/proc/}; done | tail -n 1",
-        )?;
-        let maps = device.ask(&format!("grep r-xp /proc/{id}/maps | grep /data/app/sensor"))?;
-        let mut address = None;
-        for line in maps.lines() {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            let [range, _, file_offset, ..] = words.as_slice() else { continue };
-            let (start, end) = range.split_once('-').context("a line of maps without range")?;
-            let hex = |text: &str| usize::from_str_radix(text, 16);
-            let (start, end, file_offset) = (hex(start)?, hex(end)?, hex(file_offset)?);
-            if (file_offset..file_offset + (end - start)).contains(&offset) {
-                address = Some(start + (offset - file_offset));
-            }
-        }
-        let address = address.context("the constant is not in the program's code")?;
-        let lie = CALIBRATION.wrapping_add(80_000).to_le_bytes();
-        let [a, b, c, d] = lie;
-        let script = format!(
-            "printf '\\x{a:02x}\\x{b:02x}\\x{c:02x}\\x{d:02x}' | dd of=/proc/{id}/mem bs=1 seek={address} conv=notrunc 2>&1"
-        );
-        device.ask(&script).map(drop)
-    }
 }
 
 pub(super) fn text(value: &Value, pointer: &str) -> String {
@@ -548,7 +551,9 @@ fn failed_controls(device: &Value) -> Vec<(String, String)> {
 /// The reason in an event that says that an update was refused.
 fn refusal_of(event: &Value) -> Option<String> {
     let code = text(event, "/code");
-    (code.contains("update") && code.contains("refused")).then(|| {
+    // What the device's own log tells of it comes later, maybe only when the next is offered.
+    let own_log = text(event, "/detail/origin") == "device";
+    (code.contains("update") && code.contains("refused") && !own_log).then(|| {
         let reason = text(event, "/detail/reason");
         if reason.is_empty() { text(event, "/message") } else { reason }
     })
