@@ -20,10 +20,7 @@ impl Attesting for Tpm {
     }
 
     fn device_identity(&mut self) -> Result<Option<DeviceIdentity>, Error> {
-        if self.identity.is_none() {
-            self.identity = self.maker_key(DeviceKey::IDevId)?;
-        }
-        Ok(self.identity.clone())
+        self.maker_key(DeviceKey::IDevId)
     }
 
     fn initial_attestation(&mut self) -> Result<Option<DeviceIdentity>, Error> {

@@ -35,6 +35,7 @@ mod endorsement;
 pub mod hostile;
 mod key_files;
 mod kinds;
+mod makers;
 pub mod manufacture;
 mod sealing;
 mod storage;
@@ -42,6 +43,7 @@ mod told;
 mod tpm;
 mod uses;
 
+pub use makers::MakersCertificates;
 pub use tpm::Tpm;
 
 /// A key of a shared TPM as a [`Signer`](touchstone_crypto::Signer): TLS client authentication,

@@ -45,6 +45,6 @@ fn make<E: From<Error>>(
         return Err(Error::TooLarge { limit: usize::from(MAX_CERTIFICATE) }.into());
     }
     tpm.ask(|tpm| storage::store_certificate(tpm, key.certificate(), &stored))?;
-    tpm.forget_identity();
+    tpm.makers.forget();
     Ok(DeviceIdentity { public, certificates })
 }

@@ -5,14 +5,15 @@ use crate::bound;
 use crate::endorsement::Found;
 use crate::key_files::{KeyFiles, StoredKey};
 use crate::kinds::public_key;
+use crate::makers::Makers;
 use crate::told::{local, told, unreachable};
 use std::net::ToSocketAddrs;
 use std::path::Path;
 use touchstone_crypto::HashAlgorithm;
 use touchstone_crypto_awslc::AwsLc;
-use touchstone_element::{DeviceIdentity, Error, KeyUse, PcrSelection, PublicKey, check_name};
-use touchstone_tpm2::nv::split_certificates;
+use touchstone_element::{Error, KeyUse, PcrSelection, PublicKey, check_name};
 use touchstone_tpm2::pem::{KeyFile, PARENT_OWNER, PolicyCommand};
+use touchstone_tpm2::public::attributes::ADMIN_WITH_POLICY;
 use touchstone_tpm2::template::{self, DeviceKey};
 use touchstone_tpm2::transport::{Device, Stream, Transport};
 use touchstone_tpm2::{
@@ -30,7 +31,7 @@ pub struct Tpm {
     at: String,
     pub(crate) keys: KeyFiles,
     pub(crate) endorsement: Option<Found>,
-    pub(crate) identity: Option<DeviceIdentity>,
+    pub(crate) makers: Makers,
 }
 
 impl Tpm {
@@ -69,7 +70,7 @@ impl Tpm {
     ) -> Result<Self, Error> {
         let keys = KeyFiles::open(state)?;
         let talk = tpm2::Tpm::new(transport, &AwsLc);
-        let mut tpm = Self { talk, at, keys, endorsement: None, identity: None };
+        let mut tpm = Self { talk, at, keys, endorsement: None, makers: Makers::default() };
         tpm.ask(tpm2::Tpm::recover)?;
         Ok(tpm)
     }
@@ -94,23 +95,6 @@ impl Tpm {
         })
     }
 
-    pub(crate) fn forget_identity(&mut self) {
-        self.identity = None;
-    }
-
-    pub(crate) fn maker_key(&mut self, key: DeviceKey) -> Result<Option<DeviceIdentity>, Error> {
-        let Some(stored) = self.ask(|tpm| tpm.nv_read_open(key.certificate()))? else {
-            return Ok(None);
-        };
-        let certificates = split_certificates(&stored).map_err(local)?;
-        if certificates.is_empty() {
-            return Err(Error::Malformed("the index of the device identity holds no certificate"));
-        }
-        let public =
-            self.with_device_key(key, |_, loaded| public_key(loaded.object.native.clone()))?;
-        Ok(Some(DeviceIdentity { public, certificates }))
-    }
-
     /// Loads a key by its name, lends it out and unloads it, whatever came of it.
     pub(crate) fn with_key<T>(
         &mut self,
@@ -119,10 +103,7 @@ impl Tpm {
     ) -> Result<T, Error> {
         check_name(name)?;
         if let Some(key) = DeviceKey::from_name(name) {
-            if self.ask(|tpm| tpm.nv_index(key.certificate()))?.is_none() {
-                return Err(Error::UnknownKey(name.to_owned()));
-            }
-            return self.with_device_key(key, serve);
+            return self.with_makers_key(key, serve);
         }
         let stored = self.keys.load(name)?.ok_or_else(|| Error::UnknownKey(name.to_owned()))?;
         let object =
@@ -197,16 +178,7 @@ impl Tpm {
         Ok(public)
     }
 
-    pub(crate) fn with_device_key<T>(
-        &mut self,
-        key: DeviceKey,
-        serve: impl FnOnce(&mut Self, &Loaded) -> Result<T, Error>,
-    ) -> Result<T, Error> {
-        let object = self.primary(Hierarchy::Endorsement, &key.template(&AwsLc))?;
-        self.lend(&Loaded { object, maker: Some(key), policy: Vec::new() }, serve)
-    }
-
-    fn lend<T>(
+    pub(crate) fn lend<T>(
         &mut self,
         loaded: &Loaded,
         serve: impl FnOnce(&mut Self, &Loaded) -> Result<T, Error>,
@@ -225,7 +197,14 @@ impl Tpm {
         command: code::Code,
         serve: impl FnOnce(&mut Self, Auth) -> Result<T, Error>,
     ) -> Result<T, Error> {
-        let Some(maker) = loaded.maker else { return serve(self, Auth::empty()) };
+        let public = &loaded.object.public;
+        let maker = match loaded.maker {
+            Some(maker) if public.attributes & ADMIN_WITH_POLICY != 0 => maker,
+            _ => return serve(self, Auth::empty()),
+        };
+        if public.policy != policy::device_key(&AwsLc, maker) {
+            return Err(Error::Unsupported("the policy that the maker gave its key"));
+        }
         self.with_policy(HashAlgorithm::Sha256, |tpm, session| {
             tpm.ask(|tpm| {
                 tpm.policy_secret(session, Hierarchy::Endorsement)?;
@@ -250,12 +229,12 @@ impl Tpm {
     }
 }
 
-/// A loaded key, whether the maker's template made it, and what it is bound to.
+/// A loaded key, whether it is the maker's, and what it is bound to.
 pub(crate) struct Loaded {
     pub(crate) object: Object,
-    maker: Option<DeviceKey>,
+    pub(crate) maker: Option<DeviceKey>,
     /// What its use takes, from its file.
-    policy: Vec<PolicyCommand>,
+    pub(crate) policy: Vec<PolicyCommand>,
 }
 
 /// A name that a key of ours can have.

@@ -16,7 +16,7 @@ use touchstone_element::{
     Attested, Attesting, Credential, Element, Error, KeyAlgorithm, KeySpec, KeyUse, PcrSelection,
     PublicKey,
 };
-use touchstone_element_tpm2::{Tpm, manufacture};
+use touchstone_element_tpm2::{MakersCertificates, Tpm, manufacture};
 use touchstone_peers::{Swtpm, tool};
 use touchstone_tpm2::{credential, name_of, signature};
 
@@ -31,7 +31,11 @@ fn make_ca(swtpm: &Swtpm) {
 
 /// The maker's CA at work.
 fn certify(swtpm: &Swtpm, key: &PublicKey) -> Vec<u8> {
-    let spki = swtpm.write("spki.der", &key.spki_der);
+    certify_spki(swtpm, &key.spki_der)
+}
+
+fn certify_spki(swtpm: &Swtpm, spki_der: &[u8]) -> Vec<u8> {
+    let spki = swtpm.write("spki.der", spki_der);
     let folder = swtpm.dir.path();
     tool(
         "openssl",
@@ -142,4 +146,61 @@ fn a_maker_without_a_certificate_makes_nothing() {
     let made = manufacture::idevid(&mut tpm, |_| Ok::<_, Error>(long));
     assert!(matches!(made, Err(Error::TooLarge { .. })));
     assert_eq!(tpm.device_identity().unwrap(), None);
+}
+
+/// tpm2-tools make other keys than the TCG's templates do: two of them differ by their attributes alone.
+const IAK: (&str, &str) = ("0x81020001", "|restricted");
+const IDEVID: (&str, &str) = ("0x81020000", "");
+
+#[test]
+fn keys_that_tpm2_tools_made_are_found_by_their_certificates() {
+    let swtpm = Swtpm::blank_tcp();
+    make_ca(&swtpm);
+    for ((handle, more), index) in [(IDEVID, "0x1C90000"), (IAK, "0x1C90008")] {
+        let spki = swtpm.makers_key(handle, more);
+        swtpm.keep_certificate(index, &certify_spki(&swtpm, &spki));
+    }
+    let mut tpm = swtpm.open();
+    let lak = tpm.create_key("lak", &KeySpec::new(KeyUse::Attest, P256)).unwrap();
+    let iak = tpm.initial_attestation().unwrap().unwrap().public;
+    let identity = tpm.device_identity().unwrap().unwrap().public;
+    assert_eq!((iak.key_use, identity.key_use), (KeyUse::Attest, KeyUse::Sign));
+    verify(&tpm.certify("lak", "iak", b"nonce").unwrap(), &iak);
+    verify(&tpm.certify("idevid", "lak", b"nonce").unwrap(), &lak);
+    let signature = tpm.sign("idevid", SignatureAlgorithm::EcdsaP256Sha256, b"hello").unwrap();
+    let by = identity.signature().unwrap();
+    AwsLc.verify(by, &identity.spki_der, b"hello", &signature).unwrap();
+    drop(tpm);
+    swtpm.assert_nothing_is_loaded();
+    let kept = String::from_utf8(swtpm.tool(&["tpm2_getcap", "handles-persistent"])).unwrap();
+    assert_eq!(kept.matches("0x8102000").count(), 2, "{kept}");
+}
+
+#[test]
+fn certificates_may_stand_in_files_and_take_the_place_of_those_in_the_tpm() {
+    let swtpm = Swtpm::blank_tcp();
+    make_ca(&swtpm);
+    let spki = swtpm.makers_key(IAK.0, IAK.1);
+    let iak = vec![certify_spki(&swtpm, &spki)];
+    assert_eq!(swtpm.open().initial_attestation().unwrap(), None);
+    let given = MakersCertificates { iak: iak.clone(), ..MakersCertificates::default() };
+    let mut tpm = swtpm.open().with_makers_certificates(given);
+    let found = tpm.initial_attestation().unwrap().unwrap();
+    assert_eq!((found.public.spki_der, found.certificates), (spki, iak));
+    assert_eq!(tpm.device_identity().unwrap(), None);
+}
+
+#[test]
+fn a_certificate_for_a_key_that_is_not_here_is_no_identity() {
+    let swtpm = Swtpm::blank_tcp();
+    make_ca(&swtpm);
+    // Of a device whose key has gone, or of another one.
+    let spki = swtpm.makers_key(IAK.0, IAK.1);
+    swtpm.keep_certificate("0x1C90008", &certify_spki(&swtpm, &spki));
+    swtpm.tool(&["tpm2_evictcontrol", "-Q", "-C", "o", "-c", IAK.0]);
+    let error = swtpm.open().initial_attestation().unwrap_err();
+    assert_eq!(error.code(), "element.certificate.another");
+    assert!(error.to_string().contains("certificate of the `iak`"), "{error}");
+    swtpm.keep_certificate("0x1C90008", &[0x30, 0x03, 2, 1, 1]);
+    assert_eq!(swtpm.open().initial_attestation().unwrap_err().code(), "element.answer.malformed");
 }

@@ -47,6 +47,8 @@ pub enum Error {
     Foreign,
     /// The key under that reference is not the one that the reference was made for.
     AnotherKey(String),
+    /// The maker's certificate of `idevid` or `iak` is for a key that is not in the element.
+    CertificateOfAnother(&'static str),
     /// A reference to a key does not parse.
     BadReference(ReferenceError),
     /// The element has no room for more.
@@ -99,6 +101,7 @@ impl Error {
             Self::StateMoved => "element.state.moved",
             Self::Foreign => "element.foreign",
             Self::AnotherKey(_) => "element.key.another",
+            Self::CertificateOfAnother(_) => "element.certificate.another",
             Self::BadReference(error) => error.code(),
             Self::Exhausted(_) => "element.exhausted",
             Self::Removed => "element.removed",
@@ -171,6 +174,11 @@ impl fmt::Display for Error {
                 f,
                 "the key at {reference} is not the one that the reference was made for; find out who \
                  replaced it, then make the reference anew"
+            ),
+            Self::CertificateOfAnother(key) => write!(
+                f,
+                "the maker's certificate of the `{key}` is for a key that is not in this element; keep \
+                 that key at a persistent handle, or put in the certificate of the key that is here"
             ),
             Self::BadReference(error) => write!(f, "{error}"),
             Self::Exhausted(what) => write!(f, "the element has no room left: {what}"),

@@ -168,6 +168,32 @@ impl Swtpm {
         command
     }
 
+    /// Makes a P-256 key that signs with SHA-256 as a maker does with tpm2-tools, and keeps it at a
+    /// persistent handle; what else it is, such as `restricted`, is in `more`. Its
+    /// `SubjectPublicKeyInfo` in DER.
+    pub fn makers_key(&self, handle: &str, more: &str) -> Vec<u8> {
+        let attributes =
+            format!("fixedtpm|fixedparent|sensitivedataorigin|userwithauth|sign{more}");
+        let template =
+            ["-C", "e", "-g", "sha256", "-G", "ecc256:ecdsa-sha256:null", "-a", &attributes];
+        let primary = ["tpm2_createprimary", "-Q", "-c", "maker.ctx"];
+        self.tool(&[&primary[..], &template].concat());
+        self.tool(&["tpm2_evictcontrol", "-Q", "-C", "o", "-c", "maker.ctx", handle]);
+        self.tool(&["tpm2_flushcontext", "-t"]);
+        self.tool(&["tpm2_readpublic", "-Q", "-c", handle, "-f", "der", "-o", "maker.der"]);
+        self.read("maker.der")
+    }
+
+    /// Puts a certificate into an index as a maker does with tpm2-tools.
+    pub fn keep_certificate(&self, index: &str, der: &[u8]) {
+        let (file, size) = (self.write("certificate.der", der), der.len().to_string());
+        // 1 if nothing is there.
+        self.attempt(&["tpm2_nvundefine", "-Q", "-C", "p", index]);
+        let open = "ppread|ppwrite|ownerread|authread|no_da|platformcreate";
+        self.tool(&["tpm2_nvdefine", "-Q", "-C", "p", "-s", &size, "-a", open, index]);
+        self.tool(&["tpm2_nvwrite", "-Q", "-C", "p", "-i", &file, index]);
+    }
+
     /// Fails if an object is loaded or a session open.
     pub fn assert_nothing_is_loaded(&self) {
         for kind in ["handles-transient", "handles-loaded-session", "handles-saved-session"] {
