@@ -18,6 +18,11 @@ fn device(catalog: Catalog) -> Catalog {
         .with("device.tenant", Type::Text, "whose device it is")
         .with("device.onboarded", Type::Boolean, "the device is onboarded and its key is known")
         .with("device.endorsed", Type::Boolean, "a trusted maker's certificate names its element")
+        .with(
+            "device.proofs",
+            Type::list(Type::Text),
+            "by what its maker vouches for its element: endorsement-key, iak",
+        )
         .with("element.kind", Type::Text, "the kind of its secure element")
         .with("evidence.age", Type::Duration, "the time since the evidence was asked for")
         .with("agent.version", Type::Version, "the version of its agent")

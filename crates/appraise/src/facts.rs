@@ -180,6 +180,10 @@ impl Source<'_> {
             "device.tenant" => said(&self.device.tenant)?,
             "device.onboarded" => self.device.onboarded?.into(),
             "device.endorsed" => self.device.endorsed?.into(),
+            "device.proofs" => {
+                let proofs = self.device.proofs.as_ref()?.iter();
+                Value::list(proofs.map(|proof| proof.as_str().into()))
+            }
             "element.kind" => self.device.element_kind.as_deref()?.into(),
             // A nonce from the future has no age; the control is not met.
             "evidence.age" => {

@@ -40,6 +40,8 @@ pub struct DeviceFacts {
     pub onboarded: Option<bool>,
     /// The element's certificate chain leads to a trusted maker. `None` if nobody looked.
     pub endorsed: Option<bool>,
+    /// By what its maker vouches for it: `endorsement-key`, `iak`. `None` if nobody says.
+    pub proofs: Option<Vec<String>>,
     /// The kind of element: `tpm2`, `software`.
     pub element_kind: Option<String>,
     /// When the nonce of this evidence was given out, in Unix seconds.

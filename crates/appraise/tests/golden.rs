@@ -216,6 +216,7 @@ fn device() -> DeviceFacts {
         tenant: "acme".into(),
         onboarded: Some(true),
         endorsed: Some(true),
+        proofs: Some(vec!["endorsement-key".into()]),
         element_kind: Some("tpm2".into()),
         evidence_at: Some(NOW - 2),
     }

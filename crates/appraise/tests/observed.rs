@@ -45,6 +45,7 @@ fn judge(requires: &str, observations: &[Observation], document: Option<&Documen
         tenant: "acme".into(),
         onboarded: Some(true),
         endorsed: Some(true),
+        proofs: Some(vec!["endorsement-key".into()]),
         element_kind: Some("tpm2".into()),
         evidence_at: Some(NOW - 2),
     };

@@ -6,12 +6,13 @@ use alloc::vec::Vec;
 use minicbor::{Decoder, Encoder};
 use touchstone_crypto::{Digest, HashAlgorithm};
 
+/// Where an item is written to.
+pub(crate) type Out = Encoder<Vec<u8>>;
+/// That it was.
+pub(crate) type Written = Result<(), minicbor::encode::Error<core::convert::Infallible>>;
+
 /// Encoding into memory cannot fail.
-pub(crate) fn encode(
-    write: impl FnOnce(
-        &mut Encoder<Vec<u8>>,
-    ) -> Result<(), minicbor::encode::Error<core::convert::Infallible>>,
-) -> Vec<u8> {
+pub(crate) fn encode(write: impl FnOnce(&mut Out) -> Written) -> Vec<u8> {
     let mut encoder = Encoder::new(Vec::new());
     match write(&mut encoder) {
         Ok(()) => encoder.into_writer(),

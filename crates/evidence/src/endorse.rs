@@ -2,15 +2,15 @@
 //! certificate of its endorsement key (EK), its attestation key (LAK) and, if it has one, its
 //! IDevID certified by the LAK.
 //!
-//! What verifies here is half of the proof: a genuine TPM has this EK, and whoever holds the LAK
-//! holds the IDevID. That EK and LAK are in the *same* TPM is shown by the device opening a
-//! credential made for both (MakeCredential, ActivateCredential; TPM 2.0 Part 1 §24).
-//!
-//! Where the device's maker has certified its keys, [`MakersKeys`] are the other way.
+//! Why the LAK is to be believed has two proofs. By the EK's certificate, what verifies here is half of
+//! it: a genuine TPM has this EK, and whoever holds the LAK holds the IDevID; that EK and LAK are in the
+//! *same* TPM is shown by the device opening a credential made for both (MakeCredential,
+//! ActivateCredential; TPM 2.0 Part 1 §24). By the device's maker, it is whole: the maker certified an
+//! IAK, and the IAK certifies the LAK, which both never leave their TPM.
 
 mod maker;
 
-pub use maker::{MadeDevice, MakersKeys};
+pub use maker::{MadeDevice, MakersKeys, MakersProof};
 
 use crate::Error;
 use crate::cbor::{Reader, encode};
@@ -27,7 +27,7 @@ use touchstone_crypto::{Crypto, Digest, HashAlgorithm, Verified};
 pub const MAX_CERTIFICATES: usize = 8;
 
 const ITEM: &str = "endorsement bundle";
-const VERSION: u64 = 1;
+const VERSION: u64 = 2;
 
 /// What an Attester hands over at onboarding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,33 @@ pub struct Bundle {
     pub lak_public: Vec<u8>,
     /// The IDevID key, certified by the attestation key.
     pub device_identity: Option<CertifiedKey>,
+    /// The IAK, which certifies the attestation key.
+    pub maker: Option<MakersProof>,
+}
+
+/// Which proof a verifier wants. Whatever is looked at has to be right, also where the other would do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// One of the two; both are looked at.
+    #[default]
+    Either,
+    /// The EK's certificate; an IAK is not looked at.
+    EndorsementKey,
+    /// The maker's certificate of the IAK; that of an EK is not looked at.
+    Iak,
+    /// Both.
+    Both,
+}
+
+/// Whom a verifier believes.
+#[derive(Clone, Copy, Debug)]
+pub struct Believed<'a> {
+    /// Who may have made TPMs, and so certified EKs.
+    pub tpm_makers: &'a TrustStore,
+    /// Who may have made devices, and so certified IAKs and IDevIDs.
+    pub device_makers: &'a TrustStore,
+    /// By which of them.
+    pub wanted: Wanted,
 }
 
 /// A key and what TPM2_Certify says about it.
@@ -60,12 +87,31 @@ pub struct Endorsed {
     pub lak: LakPublic,
     /// TPMT_PUBLIC of the endorsement key: what to make the credential for.
     pub ek_public: Vec<u8>,
-    /// The SHA-256 fingerprint of the EK certificate.
-    pub ek_fingerprint: Digest,
-    /// Who issued the EK certificate (RFC 4514).
-    pub ek_issuer: String,
+    /// What its certificate says, if that is a proof.
+    pub ek: Option<CertifiedEk>,
+    /// What the device's maker says, if that is a proof.
+    pub made: Option<MadeDevice>,
     /// `SubjectPublicKeyInfo` of the IDevID, if it was certified.
     pub identity_spki: Option<Vec<u8>>,
+}
+
+/// The certificate of an endorsement key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertifiedEk {
+    /// Its SHA-256 fingerprint.
+    pub fingerprint: Digest,
+    /// Who issued it (RFC 4514).
+    pub issuer: String,
+}
+
+/// The qualifying data of the LAK's certification by the IAK:
+/// SHA-256("touchstone-lak-v1" || SHA-256(TPMT_PUBLIC of the IAK)).
+pub fn lak_binding(crypto: &dyn Crypto, iak_public: &[u8]) -> [u8; 32] {
+    let sha256 = HashAlgorithm::Sha256;
+    let iak = crypto.hash(sha256, &[iak_public]);
+    let mut out = [0; 32];
+    out.copy_from_slice(crypto.hash(sha256, &[b"touchstone-lak-v1", iak.as_bytes()]).as_bytes());
+    out
 }
 
 /// The qualifying data of the IDevID's certification:
@@ -109,10 +155,11 @@ pub fn log_binding(crypto: &dyn Crypto, log: &str) -> [u8; 32] {
 }
 
 impl Bundle {
-    /// CBOR: `[1, EK public, [* certificate], LAK public, [] / [public, attest, signature]]`.
+    /// CBOR: `[2, EK public, [* certificate], LAK public, [] / [public, attest, signature],
+    /// [] / [IAK public, [* certificate], attest, signature]]`.
     pub fn encode(&self) -> Vec<u8> {
         encode(|out| {
-            out.array(5)?.u64(VERSION)?.bytes(&self.ek_public)?;
+            out.array(6)?.u64(VERSION)?.bytes(&self.ek_public)?;
             out.array(self.ek_certificates.len() as u64)?;
             for certificate in &self.ek_certificates {
                 out.bytes(certificate)?;
@@ -126,6 +173,12 @@ impl Bundle {
                     out.array(0)?;
                 }
             }
+            match &self.maker {
+                Some(proof) => proof.encode(out)?,
+                None => {
+                    out.array(0)?;
+                }
+            }
             Ok(())
         })
     }
@@ -133,7 +186,7 @@ impl Bundle {
     /// Reads what [`encode`](Self::encode) writes.
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(ITEM, bytes);
-        reader.tuple(5)?;
+        reader.tuple(6)?;
         if reader.u64()? != VERSION {
             return Err(reader.malformed());
         }
@@ -151,20 +204,22 @@ impl Bundle {
                 }),
                 _ => return Err(reader.malformed()),
             },
+            maker: MakersProof::read(&mut reader)?,
         };
         reader.end()?;
         Ok(bundle)
     }
 
-    /// Checks what can be checked before the credential: the EK's certificate leads to one of
-    /// `ek_roots` at `now` and is for this EK; the LAK may only sign what the TPM made; the
-    /// IDevID, if there is one, is certified by the LAK. `identity_spki` is the key that the peer
-    /// has proven to hold (in TLS); if given, the certified IDevID must be that key.
+    /// Checks what can be checked before the credential, as `believed` wants it at `now`: the EK's
+    /// certificate leads to a maker of TPMs and is for this EK; the IAK's leads to a maker of devices,
+    /// and the IAK certifies the LAK; the LAK may only sign what the TPM made; the IDevID, if there is
+    /// one, is certified by the LAK. `idevid` are the certificates whose key the peer has proven to hold
+    /// (in TLS), its own first; if there are any, the certified IDevID must be that key.
     pub fn verify(
         self,
         crypto: &dyn Crypto,
-        ek_roots: &TrustStore,
-        identity_spki: Option<&[u8]>,
+        believed: &Believed<'_>,
+        idevid: &[Certificate],
         now: u64,
     ) -> Result<Verified<Endorsed>, Error> {
         let lak = LakPublic::from_native(&self.lak_public)?;
@@ -173,26 +228,52 @@ impl Bundle {
         {
             return Err(Error::KeyAttributes("an endorsement key"));
         }
-        let mut certificates = Vec::new();
-        for der in &self.ek_certificates {
-            certificates.push(Certificate::decode(der)?);
-        }
-        let (leaf, issuers) = certificates.split_first().ok_or(Error::NoEndorsementCertificate)?;
-        ek_roots.validate(crypto, leaf, issuers, now, Purpose::EndorsementKey)?;
-        if !same_key(&ek.spki_der, leaf.spki_der()) {
-            return Err(Error::EndorsementKey);
+        let by_ek = match believed.wanted {
+            Wanted::Iak => None,
+            Wanted::Either if self.ek_certificates.is_empty() => None,
+            _ => Some(self.certified_ek(crypto, &ek, believed.tpm_makers, now)?),
+        };
+        let by_maker = match (believed.wanted, &self.maker) {
+            (Wanted::EndorsementKey, _) | (Wanted::Either, None) => None,
+            (_, None) => return Err(Error::NoIak),
+            (_, Some(proof)) => {
+                let lak_public = &self.lak_public;
+                Some(proof.verify(crypto, believed.device_makers, lak_public, idevid, now)?)
+            }
+        };
+        if by_ek.is_none() && by_maker.is_none() {
+            return Err(Error::NoEndorsement);
         }
         let certified_spki = self.identity(crypto, &lak)?;
-        if identity_spki.is_some() && identity_spki != certified_spki.as_deref() {
+        if let Some(shown) = idevid.first()
+            && certified_spki.as_deref() != Some(shown.spki_der())
+        {
             return Err(Error::WrongName);
         }
         Ok(Verified::vouch(Endorsed {
             lak,
-            ek_fingerprint: leaf.fingerprint_sha256(crypto),
-            ek_issuer: leaf.issuer().to_owned(),
             ek_public: self.ek_public,
+            ek: by_ek,
+            made: by_maker,
             identity_spki: certified_spki,
         }))
+    }
+
+    fn certified_ek(
+        &self,
+        crypto: &dyn Crypto,
+        ek: &PublicArea,
+        makers: &TrustStore,
+        now: u64,
+    ) -> Result<CertifiedEk, Error> {
+        let certificates = decoded(&self.ek_certificates)?;
+        let (leaf, issuers) = certificates.split_first().ok_or(Error::NoEndorsementCertificate)?;
+        makers.validate(crypto, leaf, issuers, now, Purpose::EndorsementKey)?;
+        if !same_key(&ek.spki_der, leaf.spki_der()) {
+            return Err(Error::EndorsementKey);
+        }
+        let issuer = leaf.issuer().to_owned();
+        Ok(CertifiedEk { fingerprint: leaf.fingerprint_sha256(crypto), issuer })
     }
 
     fn identity(&self, crypto: &dyn Crypto, lak: &LakPublic) -> Result<Option<Vec<u8>>, Error> {
@@ -208,6 +289,10 @@ impl Bundle {
         }
         Ok(Some(certified.public.spki_der.clone()))
     }
+}
+
+fn decoded(certificates: &[Vec<u8>]) -> Result<Vec<Certificate>, Error> {
+    certificates.iter().map(|der| Certificate::decode(der).map_err(Error::from)).collect()
 }
 
 /// Whether two `SubjectPublicKeyInfo`s hold the same key: EK certificates may name RSAES-OAEP where

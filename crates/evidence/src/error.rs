@@ -96,6 +96,15 @@ pub enum Error {
     Audit,
     /// The endorsement key and its certificate do not belong together.
     EndorsementKey,
+    /// A certificate of the device's maker does not lead to a known one, or not at this time.
+    MakersCertificate {
+        /// Whose: `IAK`, `IDevID`.
+        what: &'static str,
+        /// Why.
+        error: touchstone_certs::Error,
+    },
+    /// The IAK lacks an attribute that it must have.
+    MakersAttributes(&'static str),
     /// A certificate of the device's maker is for another key.
     MakersKey(&'static str),
     /// A certificate of the device's maker is not of the profile of its kind.
@@ -109,6 +118,10 @@ pub enum Error {
     MakersModule,
     /// No endorsement certificate was sent.
     NoEndorsementCertificate,
+    /// No IAK with its maker's certificate was sent.
+    NoIak,
+    /// Neither was sent.
+    NoEndorsement,
 }
 
 impl Error {
@@ -128,7 +141,7 @@ impl Error {
             Self::TooLarge { .. } => "evidence.too-large",
             Self::Unsupported { .. } => "evidence.unsupported",
             Self::Measure(error) => error.code(),
-            Self::Certificate(error) => error.code(),
+            Self::Certificate(error) | Self::MakersCertificate { error, .. } => error.code(),
             Self::NotGenerated => "evidence.attest.not-generated",
             Self::WrongType { .. } => "evidence.attest.type",
             Self::Signature(_) => "evidence.attest.signature",
@@ -151,10 +164,13 @@ impl Error {
             Self::Contents => "evidence.nv.contents",
             Self::Audit => "evidence.audit.digest",
             Self::EndorsementKey => "evidence.ek.mismatch",
+            Self::MakersAttributes(_) => "evidence.maker.attributes",
             Self::MakersKey(_) => "evidence.maker.key",
             Self::MakersProfile { .. } => "evidence.maker.profile",
             Self::MakersModule => "evidence.maker.module",
             Self::NoEndorsementCertificate => "evidence.ek.no-certificate",
+            Self::NoIak => "evidence.maker.no-iak",
+            Self::NoEndorsement => "evidence.endorsement.none",
         }
     }
 }
@@ -235,6 +251,10 @@ impl fmt::Display for Error {
             Self::EndorsementKey => {
                 f.write_str("the endorsement key is not the one in its certificate")
             }
+            Self::MakersCertificate { what, error } => {
+                write!(f, "the maker's certificate of the {what}: {error}")
+            }
+            Self::MakersAttributes(missing) => write!(f, "the IAK is not {missing}"),
             Self::MakersKey(what) => {
                 write!(f, "the maker's certificate of the {what} is not for that key")
             }
@@ -246,6 +266,14 @@ impl fmt::Display for Error {
             ),
             Self::NoEndorsementCertificate => f.write_str(
                 "no endorsement certificate; read it from NV index 0x01c00002 or add it by hand",
+            ),
+            Self::NoIak => f.write_str(
+                "no IAK that the device's maker certified; its certificate belongs into NV index \
+                 0x01c90008, or into a file that the agent's configuration names",
+            ),
+            Self::NoEndorsement => f.write_str(
+                "neither a certificate of the endorsement key nor an IAK that the device's maker \
+                 certified; one of them has to vouch for the TPM",
             ),
         }
     }

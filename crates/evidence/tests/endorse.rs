@@ -9,11 +9,14 @@
 mod attester;
 
 use attester::{LAK_ATTRIBUTES, SIGN_ATTRIBUTES, certify, ecc_public, key, sized};
-use touchstone_certs::{Certificate, TrustStore};
-use touchstone_crypto::Signer;
+use touchstone_certs::issue::{Kind, Template};
+use touchstone_certs::{Certificate, Name, TrustStore};
+use touchstone_crypto::{Signer, Verified};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_evidence::Error;
-use touchstone_evidence::endorse::{Bundle, CertifiedKey, identity_binding};
+use touchstone_evidence::endorse::{
+    Believed, Bundle, CertifiedKey, Endorsed, Wanted, identity_binding,
+};
 use touchstone_peers::rig;
 
 /// fixedTPM, fixedParent, sensitiveDataOrigin, adminWithPolicy, restricted, decrypt.
@@ -71,14 +74,32 @@ impl Device {
                 attest: certified.attest,
                 signature: certified.signature,
             }),
+            maker: None,
         }
     }
 
     fn refused(&self, bundle: Bundle) -> Error {
-        bundle
-            .verify(&AwsLc, &self.roots(), Some(self.identity.spki_der()), self.now())
-            .unwrap_err()
+        let shown = shown(&self.identity);
+        verify(bundle, &self.roots(), &[shown], self.now()).unwrap_err()
     }
+}
+
+fn verify(
+    bundle: Bundle,
+    tpm_makers: &TrustStore,
+    idevid: &[Certificate],
+    now: u64,
+) -> Result<Verified<Endorsed>, Error> {
+    let device_makers = TrustStore::new(Vec::new());
+    let wanted = Wanted::EndorsementKey;
+    let believed = Believed { tpm_makers, device_makers: &device_makers, wanted };
+    bundle.verify(&AwsLc, &believed, idevid, now)
+}
+
+/// The certificate that a device has shown in TLS.
+fn shown(key: &SoftSigner) -> Certificate {
+    let name = Name::common_name("gateway").unwrap();
+    Template::new(Kind::Device, name, 0, 1).self_sign(&AwsLc, key).unwrap()
 }
 
 #[test]
@@ -86,13 +107,13 @@ fn a_genuine_device_is_endorsed() {
     let device = Device::new();
     let bundle = Bundle::decode(&device.bundle().encode()).unwrap();
     assert_eq!(bundle, device.bundle_like(&bundle));
-    let endorsed = bundle
-        .verify(&AwsLc, &device.roots(), Some(device.identity.spki_der()), device.now())
-        .unwrap();
+    let shown = shown(&device.identity);
+    let endorsed = verify(bundle, &device.roots(), &[shown], device.now()).unwrap();
     assert_eq!(endorsed.lak.spki_der(), device.lak.spki_der());
     assert_eq!(endorsed.identity_spki.as_deref(), Some(device.identity.spki_der()));
-    assert_eq!(endorsed.ek_fingerprint, device.leaf.fingerprint_sha256(&AwsLc));
-    assert_eq!(endorsed.ek_issuer, device.leaf.issuer());
+    let ek = endorsed.ek.as_ref().unwrap();
+    assert_eq!(ek.fingerprint, device.leaf.fingerprint_sha256(&AwsLc));
+    assert_eq!((ek.issuer.as_str(), &endorsed.made), (device.leaf.issuer(), &None));
 }
 
 impl Device {
@@ -105,10 +126,8 @@ impl Device {
 #[test]
 fn an_element_of_an_unknown_maker_is_refused() {
     let device = Device::new();
-    let refused = device
-        .bundle()
-        .verify(&AwsLc, &TrustStore::new(Vec::new()), None, device.now())
-        .unwrap_err();
+    let nobody = TrustStore::new(Vec::new());
+    let refused = verify(device.bundle(), &nobody, &[], device.now()).unwrap_err();
     assert_eq!(refused.code(), "certs.refused.untrusted-issuer");
     let mut alone = device.bundle();
     alone.ek_certificates.truncate(1);
@@ -142,10 +161,8 @@ fn an_endorsement_key_that_signs_or_could_be_moved_is_refused() {
 fn an_identity_that_is_not_in_this_element_is_refused() {
     let device = Device::new();
     // The peer holds another key than the one that was certified.
-    let refused = device
-        .bundle()
-        .verify(&AwsLc, &device.roots(), Some(key().spki_der()), device.now())
-        .unwrap_err();
+    let another = shown(&key());
+    let refused = verify(device.bundle(), &device.roots(), &[another], device.now()).unwrap_err();
     assert_eq!(refused, Error::WrongName);
 
     // It was not certified at all.

@@ -30,6 +30,8 @@ pub struct Config {
     pub element: ElementAt,
     /// For which key of it the certificate is renewed.
     pub renew_key: RenewKey,
+    /// The maker's certificates, where they are not in the element.
+    pub maker: MakersFiles,
     /// What is measured.
     pub collect: Collect,
     /// What happens on a bad verdict.
@@ -54,6 +56,15 @@ pub struct Fleet {
     /// PEM file of the key (`PUBLIC KEY`) that signs attestation results; without one, the key that
     /// the fleet told at onboarding.
     pub verifier: Option<PathBuf>,
+}
+
+/// The maker's certificates, where they are not in the element.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MakersFiles {
+    /// PEM or DER file with those of the IDevID.
+    pub idevid: Option<PathBuf>,
+    /// PEM or DER file with those of the IAK.
+    pub iak: Option<PathBuf>,
 }
 
 /// What is measured.
@@ -187,10 +198,7 @@ impl Config {
         read(file, text, |root| {
             let state_dir = root.required::<Absolute>("state_dir");
             let fleet = root.section("fleet").and_then(|section| fleet(&section));
-            let element = root.section("element").and_then(|section| {
-                let renew_key = section.or("renew_key", RenewKey::default());
-                Some((section.required("use")?, renew_key?))
-            });
+            let element = root.section("element").and_then(|section| element(&section));
             let collect = root.section("collect").and_then(|section| collect(&section));
             let respond = match root.optional_section("respond") {
                 Some(section) => respond(&section, fleet.as_ref()),
@@ -205,12 +213,13 @@ impl Config {
                 Some(section) => update(&section),
                 None => Some(Update { inbox: None, roles: Vec::new(), components: Vec::new() }),
             };
-            let (element, renew_key) = element?;
+            let (element, renew_key, maker) = element?;
             Some(Self {
                 state_dir: state_dir?.0,
                 fleet: fleet?,
                 element,
                 renew_key,
+                maker,
                 collect: collect?,
                 respond: respond?,
                 network: network?,
@@ -371,6 +380,15 @@ fn respond(section: &Section<'_>, fleet: Option<&Fleet>) -> Option<Respond> {
         // 0 holds the firmware and is nobody's to extend.
         lock_pcr: u8::try_from(lock_pcr?).ok().filter(|pcr| *pcr > 0),
     })
+}
+
+fn element(section: &Section<'_>) -> Option<(ElementAt, RenewKey, MakersFiles)> {
+    let at = section.required("use");
+    let renew_key = section.or("renew_key", RenewKey::default());
+    let idevid = section.optional::<Absolute>("idevid_certificates");
+    let iak = section.optional::<Absolute>("iak_certificates");
+    let file = |path: Option<Absolute>| path.map(|path| path.0);
+    Some((at?, renew_key?, MakersFiles { idevid: file(idevid?), iak: file(iak?) }))
 }
 
 fn tunnel(section: &Section<'_>) -> Option<Tunnel> {

@@ -89,7 +89,7 @@ impl Keeper {
     /// Takes up where the agent before left off. May wait for the element.
     pub fn start(config: &Config, board: Board) -> Result<Self, Error> {
         let state = State::open(&config.state_dir)?;
-        let keys = Keys::open(&config.element, &state)?;
+        let keys = Keys::open(&config.element, &config.maker, &state)?;
         let known = Known {
             welcome: state.load_json(WELCOME)?,
             ldevid: ldevid::resume(&keys)?,

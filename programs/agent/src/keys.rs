@@ -1,15 +1,16 @@
 //! The element, and who this device is by its keys: the IDevID of the maker, the attestation key,
 //! the LDevID of the fleet.
 
-use crate::config::ElementAt;
+use crate::config::{ElementAt, MakersFiles};
 use crate::keeper::credential;
 use crate::ldevid::{Ldevid, Requested, Vault};
 use crate::state::{self, State};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
-use touchstone_certs::{Name, request};
+use touchstone_certs::{Certificate, Name, request};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_element::{Attesting, Element, KeyAlgorithm, KeySpec, KeyUse, PublicKey};
-use touchstone_element_tpm2::{Tpm, TpmSigner};
+use touchstone_element_tpm2::{MakersCertificates, Tpm, TpmSigner};
 use touchstone_enroll::{AttestedRequest, TpmCertify};
 use touchstone_evidence::endorse::{challenge_binding, ldevid_binding};
 
@@ -18,6 +19,9 @@ pub const LAK: &str = "lak";
 
 /// The maker's identity.
 pub const IDEVID: &str = "idevid";
+
+/// The maker's attestation key.
+pub const IAK: &str = "iak";
 
 const FILE: &str = "ldevid.json";
 const REQUEST: &str = "request.json";
@@ -33,6 +37,14 @@ pub enum Error {
         "the element holds no IDevID; the maker must put one in before the device is onboarded"
     )]
     NoIdentity,
+    /// A file with certificates of the maker cannot be used.
+    #[error("the maker's certificates in {path}: {reason}", path = .path.display())]
+    MakersFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// The fleet has given no certificate yet.
     #[error("there is no certificate of the fleet")]
     NoCertificate,
@@ -84,6 +96,7 @@ impl Error {
         match self {
             Self::Element(error) => error.code(),
             Self::NoIdentity => "agent.identity.missing",
+            Self::MakersFile { .. } => "agent.identity.maker-file",
             Self::NoCertificate => "agent.identity.none",
             Self::Certificate { .. } => "agent.identity.certificate",
             Self::Request { .. } => "agent.identity.request",
@@ -104,13 +117,18 @@ pub struct Keys {
 
 impl Keys {
     /// Opens the element. May wait.
-    pub fn open(at: &ElementAt, state: &State) -> Result<Self, Error> {
+    pub fn open(at: &ElementAt, maker: &MakersFiles, state: &State) -> Result<Self, Error> {
         let folder = state.path("element");
+        let given = MakersCertificates {
+            idevid: certificates(maker.idevid.as_deref())?,
+            iak: certificates(maker.iak.as_deref())?,
+        };
         let tpm = match at {
             ElementAt::Device(path) => Tpm::open_device(path, folder)?,
             ElementAt::Unix(path) => Tpm::connect_unix(path, folder)?,
             ElementAt::Tcp(address) => Tpm::connect_tcp(*address, folder)?,
         };
+        let tpm = tpm.with_makers_certificates(given);
         Ok(Self { tpm: Arc::new(Mutex::new(tpm)), state: state.clone() })
     }
 
@@ -142,6 +160,23 @@ impl Keys {
     pub fn signer(&self, key: &str) -> Result<TpmSigner, Error> {
         Ok(TpmSigner::new(Arc::clone(&self.tpm), key)?)
     }
+}
+
+/// The certificates of a file, in DER, in their order.
+fn certificates(path: Option<&Path>) -> Result<Vec<Vec<u8>>, Error> {
+    let Some(path) = path else { return Ok(Vec::new()) };
+    let fault = |reason: String| Error::MakersFile { path: path.to_owned(), reason };
+    let found = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
+    let read = if found.starts_with(b"0") {
+        Certificate::decode(&found).map(|certificate| vec![certificate])
+    } else {
+        Certificate::from_pem(&found)
+    };
+    let read = read.map_err(|error| fault(error.to_string()))?;
+    if read.is_empty() {
+        return Err(fault("there is none in it; put the key's own first".to_owned()));
+    }
+    Ok(read.iter().map(|certificate| certificate.der().to_vec()).collect())
 }
 
 impl Vault for Keys {

@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use touchstone_agent::ldevid::{self, Ldevid};
 use touchstone_certs::issue::{Issuer, Kind, Template};
-use touchstone_certs::{Certificate, Name};
+use touchstone_certs::{AlternativeName, Certificate, FOREVER, Name};
 use touchstone_crypto::SignatureAlgorithm;
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_element_tpm2::{Tpm, manufacture};
@@ -39,15 +39,17 @@ fn now() -> u64 {
 struct Fleet {
     folder: PathBuf,
     at: SocketAddr,
+    trust: &'static str,
     running: Option<(run::Running, watch::Sender<bool>)>,
     runtime: Runtime,
 }
 
 impl Fleet {
-    fn new(folder: &Path) -> Self {
+    /// One that believes these `endorsement_roots`, or that wants this proof.
+    fn new(folder: &Path, trust: &'static str) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let at = ([127, 0, 0, 1], 0).into();
-        let mut fleet = Self { folder: folder.to_owned(), at, running: None, runtime };
+        let mut fleet = Self { folder: folder.to_owned(), at, trust, running: None, runtime };
         fs::write(folder.join("policy.txt"), POLICY).unwrap();
         fleet.start();
         fleet
@@ -65,7 +67,7 @@ listen = "127.0.0.1:0"
 [ocsp]
 listen = "127.0.0.1:0"
 [trust]
-endorsement_roots = ["issuercert.pem", "swtpm-localca-rootca-cert.pem"]
+{}
 device_roots = ["maker.pem"]
 reference_signers = ["maker.pem"]
 policy = "policy.txt"
@@ -77,7 +79,7 @@ kind = "device"
 lifetime = "90s"
 proof = "challenge"
 "#,
-            self.at
+            self.at, self.trust
         );
         let config = config::read("fleet.toml", &text, &self.folder).unwrap();
         commands::init(&config).unwrap();
@@ -102,6 +104,39 @@ struct Agent {
 }
 
 impl Agent {
+    /// One with more in its configuration about its element.
+    fn configured(tpm: &Swtpm, fleet: &Fleet, element: &str) -> Self {
+        let folder = tpm.dir.path().to_owned();
+        let config = format!(
+            r#"state_dir = "{0}/agent"
+[fleet]
+address = "{1}"
+name = "fleet.test"
+roots = "{0}/fleet/root.pem"
+[element]
+use = "tpm-tcp:{2}"
+{element}
+[collect]
+interval = "2s"
+event_log = "{0}/event-log"
+watch = []
+scope = "watched"
+[network]
+user = "65534:65534"
+"#,
+            folder.display(),
+            fleet.at,
+            tpm.address()
+        );
+        fs::write(folder.join("agent.toml"), config).unwrap();
+        fs::write(folder.join("event-log"), empty_event_log()).unwrap();
+        Self { child: None, folder }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("agent.log")).unwrap_or_default()
+    }
+
     fn start(&mut self) {
         let path = self.folder.join("agent.log");
         let log = fs::File::options().create(true).append(true).open(path).unwrap();
@@ -166,14 +201,20 @@ fn empty_event_log() -> Vec<u8> {
     [&head[..], &u32::try_from(id.len()).unwrap().to_le_bytes(), &id].concat()
 }
 
-/// A TPM with certificates of its maker and of the device's.
-fn manufactured() -> Swtpm {
-    let tpm = Swtpm::manufactured();
+/// Who makes devices: its CA.
+fn maker(tpm: &Swtpm) -> (SoftSigner, Certificate) {
     let key = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256).unwrap();
     let name = Name::common_name("Device Maker").unwrap();
     let root = Template::new(Kind::Root, name, now() - 60, now() + 86_400);
     let root = root.self_sign(&AwsLc, &key).unwrap();
     fs::write(tpm.dir.path().join("maker.pem"), root.to_pem().unwrap()).unwrap();
+    (key, root)
+}
+
+/// A TPM with certificates of its maker and of the device's.
+fn manufactured() -> Swtpm {
+    let tpm = Swtpm::manufactured();
+    let (key, root) = maker(&tpm);
     let at = tpm.address().to_string();
     let mut element = Tpm::connect_tcp(at, tpm.dir.path().join("maker")).unwrap();
     manufacture::idevid(&mut element, |public| {
@@ -192,30 +233,9 @@ fn manufactured() -> Swtpm {
 fn an_agent_that_is_killed_gets_its_certificate_and_renews_it_after_its_fleet_was_away() {
     let tpm = manufactured();
     let folder = tpm.dir.path().to_owned();
-    let mut fleet = Fleet::new(&folder);
-    let config = format!(
-        r#"state_dir = "{0}/agent"
-[fleet]
-address = "{1}"
-name = "fleet.test"
-roots = "{0}/fleet/root.pem"
-[element]
-use = "tpm-tcp:{2}"
-[collect]
-interval = "2s"
-event_log = "{0}/event-log"
-watch = []
-scope = "watched"
-[network]
-user = "65534:65534"
-"#,
-        folder.display(),
-        fleet.at,
-        tpm.address()
-    );
-    fs::write(folder.join("agent.toml"), config).unwrap();
-    fs::write(folder.join("event-log"), empty_event_log()).unwrap();
-    let mut agent = Agent { child: None, folder };
+    let roots = r#"endorsement_roots = ["issuercert.pem", "swtpm-localca-rootca-cert.pem"]"#;
+    let mut fleet = Fleet::new(&folder, roots);
+    let mut agent = Agent::configured(&tpm, &fleet, "");
     agent.start();
 
     // Killed as soon as there is a request: it goes on by the same key.
@@ -238,6 +258,57 @@ user = "65534:65534"
     assert!(now() < first.not_after(), "early");
     assert_eq!(renewed.spki_der(), first.spki_der(), "for the same key");
     agent.until(5, "end of the request", || agent.file("request.json").is_none().then_some(()));
+    agent.kill();
+    fleet.stop();
+}
+
+/// Keys by tpm2-tools in a TPM without any certificate of an endorsement key. What is signed of the IDevID
+/// goes into the TPM, the IAK's is what comes back.
+fn made(tpm: &Swtpm, iak_is: &str) -> Certificate {
+    let (key, root) = maker(tpm);
+    let issuer = Issuer::new(&root, &key).unwrap();
+    let certify = |kind, spki: &[u8], until| {
+        // 2.23.133.1.2: a TPM 2.0.
+        let (kind_of_module, serial) = ("2.23.133.1.2".into(), b"0007".to_vec());
+        let module = AlternativeName::HardwareModule { kind: kind_of_module, serial };
+        let name = Name::common_name("gateway-7").unwrap();
+        let template = Template::new(kind, name, now() - 60, until).with_names(vec![module]);
+        template.issue(&AwsLc, &issuer, spki).unwrap()
+    };
+    let idevid = tpm.makers_key("0x81020000", "");
+    let idevid = certify(Kind::IDevId, &idevid, FOREVER);
+    tpm.keep_certificate("0x1C90000", idevid.der());
+    let iak = tpm.makers_key("0x81020001", iak_is);
+    certify(Kind::AttestationKey, &iak, now() + 86_400)
+}
+
+/// The profile wants a challenge, which endorsement key and attestation key open together.
+#[test]
+fn an_agent_is_onboarded_and_certified_by_the_iak_of_its_maker() {
+    let tpm = Swtpm::blank_tcp();
+    let iak = made(&tpm, "|restricted");
+    tpm.keep_certificate("0x1C90008", iak.der());
+    let mut fleet = Fleet::new(tpm.dir.path(), r#"onboarding = "iak""#);
+    let mut agent = Agent::configured(&tpm, &fleet, "");
+    agent.start();
+    let held = agent.until(60, "certificate", || agent.certificate());
+    assert!(held.uris().any(|name| name.starts_with("urn:")), "{:?}", agent.log());
+    agent.kill();
+    fleet.stop();
+}
+
+#[test]
+fn an_agent_finds_the_certificate_of_its_iak_in_a_file_and_shows_no_iak_that_signs_anything() {
+    let tpm = Swtpm::blank_tcp();
+    let iak = made(&tpm, "");
+    fs::write(tpm.dir.path().join("iak.pem"), iak.to_pem().unwrap()).unwrap();
+    let mut fleet = Fleet::new(tpm.dir.path(), r#"onboarding = "iak""#);
+    let file = tpm.dir.path().join("iak.pem");
+    let element = format!("iak_certificates = \"{}\"", file.display());
+    let mut agent = Agent::configured(&tpm, &fleet, &element);
+    agent.start();
+    agent.until(60, "refusal", || agent.log().contains("evidence.maker.no-iak").then_some(()));
+    assert!(agent.log().contains("element.key.kind"), "{}", agent.log());
     agent.kill();
     fleet.stop();
 }

@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use touchstone_crypto::HashAlgorithm;
 use touchstone_evidence::PcrSelection;
+use touchstone_evidence::endorse::Wanted;
 use touchstone_settings::{Faults, Section};
 
 /// What `--print-default` prints, and what a new installation starts from.
@@ -105,7 +106,9 @@ pub struct OcspListener {
 pub struct TrustFiles {
     /// PEM files with the roots of EK certificates.
     pub endorsement_roots: Vec<PathBuf>,
-    /// PEM files with the roots of IDevID certificates.
+    /// By what a maker has to vouch for a device's TPM.
+    pub onboarding: Wanted,
+    /// PEM files with the roots of IDevID certificates, and of IAK certificates.
     pub device_roots: Vec<PathBuf>,
     /// PEM files with the certificates of those who may sign reference values.
     pub reference_signers: Vec<PathBuf>,
@@ -294,7 +297,15 @@ fn trust(section: &Section<'_>, base: &Path) -> Option<TrustFiles> {
         }
         Some(paths.into_iter().map(|path| base.join(path)).collect())
     };
-    let endorsement_roots = paths("endorsement_roots", true);
+    let onboarding = onboarding(section);
+    let by_iak = onboarding == Some(Wanted::Iak);
+    let endorsement_roots = paths("endorsement_roots", !by_iak);
+    if by_iak && endorsement_roots.as_ref().is_some_and(|roots| !roots.is_empty()) {
+        section.refuse(
+            "endorsement_roots",
+            "nothing reads it where `onboarding = \"iak\"`; leave it out",
+        );
+    }
     let device_roots = paths("device_roots", true);
     let reference_signers = paths("reference_signers", true);
     let policy = section.required("policy").map(|path: PathBuf| base.join(path));
@@ -303,6 +314,7 @@ fn trust(section: &Section<'_>, base: &Path) -> Option<TrustFiles> {
     let references = paths("references", false);
     Some(TrustFiles {
         endorsement_roots: endorsement_roots?,
+        onboarding: onboarding?,
         device_roots: device_roots?,
         reference_signers: reference_signers?,
         policy: policy?,
@@ -310,6 +322,22 @@ fn trust(section: &Section<'_>, base: &Path) -> Option<TrustFiles> {
         policy_schemas: policy_schemas?,
         references: references?,
     })
+}
+
+/// By what a maker has to vouch for a device's TPM.
+fn onboarding(section: &Section<'_>) -> Option<Wanted> {
+    let written: String = section.or("onboarding", "either".to_owned())?;
+    match written.as_str() {
+        "either" => Some(Wanted::Either),
+        "endorsement-key" => Some(Wanted::EndorsementKey),
+        "iak" => Some(Wanted::Iak),
+        "both" => Some(Wanted::Both),
+        _ => {
+            let words = "write \"either\", \"endorsement-key\", \"iak\" or \"both\"";
+            section.refuse("onboarding", words);
+            None
+        }
+    }
 }
 
 /// Roles with the certificates that fill them: `"security=security.pem"`.

@@ -170,6 +170,7 @@ mod tests {
         let role = |name: &str| (name.to_owned(), folder.path().join(format!("{name}.pem")));
         let files = TrustFiles {
             endorsement_roots: Vec::new(),
+            onboarding: touchstone_evidence::endorse::Wanted::Either,
             device_roots: Vec::new(),
             reference_signers: Vec::new(),
             policy: folder.path().join("plant.policy"),

@@ -70,6 +70,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("store/ek_public.sql"),
     include_str!("store/checkpoint_logs.sql"),
     include_str!("store/enrolments.sql"),
+    include_str!("store/makers.sql"),
 ];
 
 /// Calls that may wait for the database; more callers wait in line themselves.

@@ -14,6 +14,7 @@ use touchstone_audit::Code;
 use touchstone_certs::{Certificate, TrustStore};
 use touchstone_cms::SignedData;
 use touchstone_crypto_awslc::AwsLc;
+use touchstone_evidence::endorse::{Believed, Wanted};
 
 /// The largest file of trust, in octets: a bundle of all TPM makers' roots is a tenth of it.
 const LARGEST: u64 = 16 << 20;
@@ -28,6 +29,8 @@ pub struct Trust {
     pub endorsement_roots: TrustStore,
     /// Who may have made devices.
     pub device_roots: TrustStore,
+    /// By what a maker has to vouch for a device's TPM.
+    pub onboarding: Wanted,
     /// Who may sign reference values.
     reference_signers: TrustStore,
     tenant: String,
@@ -59,6 +62,7 @@ impl Trust {
                 Ok(Self {
                     endorsement_roots,
                     device_roots,
+                    onboarding: files.onboarding,
                     reference_signers,
                     tenant: tenant.to_owned(),
                     policy,
@@ -66,6 +70,15 @@ impl Trust {
                 })
             }
             _ => Err(faults),
+        }
+    }
+
+    /// Who is believed about a device that is onboarded.
+    pub const fn makers(&self) -> Believed<'_> {
+        Believed {
+            tpm_makers: &self.endorsement_roots,
+            device_makers: &self.device_roots,
+            wanted: self.onboarding,
         }
     }
 

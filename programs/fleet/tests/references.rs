@@ -35,6 +35,7 @@ impl Scene {
         fs::write(&policy, POLICY).unwrap();
         let files = TrustFiles {
             endorsement_roots: vec![pem.clone()],
+            onboarding: touchstone_evidence::endorse::Wanted::Either,
             device_roots: vec![pem.clone()],
             reference_signers: vec![pem],
             policy,

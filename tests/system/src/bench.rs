@@ -374,6 +374,7 @@ fn device() -> DeviceFacts {
         tenant: "default".into(),
         onboarded: Some(true),
         endorsed: Some(true),
+        proofs: Some(vec!["endorsement-key".into()]),
         element_kind: Some("tpm2".into()),
         evidence_at: Some(1_800_000_000),
     }

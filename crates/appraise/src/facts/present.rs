@@ -102,6 +102,11 @@ impl Silence {
                 "device.endorsed",
                 "no certificate of the element's maker is at hand",
             ),
+            (
+                device.proofs.is_none(),
+                "device.proofs",
+                "nobody says by what its maker vouches for its element",
+            ),
             (device.element_kind.is_none(), "element.", "nobody says what kind of element it is"),
             (device.evidence_at.is_none(), "evidence.", "nobody says when the nonce was given out"),
         ];

@@ -3,15 +3,79 @@
 //! IEEE 802.1AR §8). With them an attestation key is believed by the device's maker, without an
 //! endorsement key and without a credential.
 
-use super::same_key;
+use super::{MAX_CERTIFICATES, decoded, lak_binding, same_key};
 use crate::Error;
-use crate::tpm::LakPublic;
+use crate::cbor::{Out, Reader, Written};
+use crate::tpm::{LakPublic, verify_certify};
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 use touchstone_certs::issue::{Kind, Profile, ProfileFault};
 use touchstone_certs::{AlternativeName, Certificate, Purpose, TrustStore};
 use touchstone_crypto::{Crypto, Verified};
+
+/// What a device shows of its IAK: the maker's certificate, and that it is in the attestation key's TPM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MakersProof {
+    /// TPMT_PUBLIC of the IAK.
+    pub iak_public: Vec<u8>,
+    /// Its certificate in DER, then those of issuers, of the IDevID's too, as far as the device has them.
+    pub certificates: Vec<Vec<u8>>,
+    /// TPMS_ATTEST: what the IAK says of the attestation key, qualified by [`lak_binding`].
+    pub attest: Vec<u8>,
+    /// TPMT_SIGNATURE.
+    pub signature: Vec<u8>,
+}
+
+impl MakersProof {
+    pub(super) fn encode(&self, out: &mut Out) -> Written {
+        out.array(4)?.bytes(&self.iak_public)?.array(self.certificates.len() as u64)?;
+        for certificate in &self.certificates {
+            out.bytes(certificate)?;
+        }
+        out.bytes(&self.attest)?.bytes(&self.signature)?;
+        Ok(())
+    }
+
+    pub(super) fn read(reader: &mut Reader<'_>) -> Result<Option<Self>, Error> {
+        match reader.array(4)? {
+            0 => Ok(None),
+            4 => Ok(Some(Self {
+                iak_public: reader.bytes()?.to_vec(),
+                certificates: reader
+                    .list(MAX_CERTIFICATES, |reader| reader.bytes().map(<[u8]>::to_vec))?,
+                attest: reader.bytes()?.to_vec(),
+                signature: reader.bytes()?.to_vec(),
+            })),
+            _ => Err(reader.malformed()),
+        }
+    }
+
+    /// Checks that a maker certified the IAK and the IDevID of one device, and that the IAK certifies
+    /// the attestation key `object`: both never leave their TPM, so that it is the maker's.
+    pub(super) fn verify(
+        &self,
+        crypto: &dyn Crypto,
+        makers: &TrustStore,
+        object: &[u8],
+        idevid: &[Certificate],
+        now: u64,
+    ) -> Result<MadeDevice, Error> {
+        let certificates = decoded(&self.certificates)?;
+        let (iak, above) = certificates.split_first().ok_or(Error::NoIak)?;
+        let (identity, beside) = match idevid.split_first() {
+            Some((leaf, issuers)) => (Some(leaf), issuers),
+            None => (None, &[][..]),
+        };
+        let issuers: Vec<Certificate> = above.iter().chain(beside).cloned().collect();
+        let iak_public: &[u8] = &self.iak_public;
+        let keys = MakersKeys { iak_public, iak, idevid: identity, issuers: &issuers };
+        let made = keys.verify(crypto, makers, now)?.into_inner();
+        let binding = lak_binding(crypto, iak_public);
+        verify_certify(crypto, &self.attest, &self.signature, &made.iak, object, &binding)?;
+        Ok(made)
+    }
+}
 
 /// The maker's keys of one device, as it shows them.
 #[derive(Clone, Copy, Debug)]
@@ -50,15 +114,23 @@ impl MakersKeys<'_> {
         makers: &TrustStore,
         now: u64,
     ) -> Result<Verified<MadeDevice>, Error> {
-        let iak = LakPublic::from_native(self.iak_public)?;
-        makers.validate(crypto, self.iak, self.issuers, now, Purpose::Any)?;
+        let iak = LakPublic::from_native(self.iak_public).map_err(|error| match error {
+            Error::KeyAttributes(missing) => Error::MakersAttributes(missing),
+            other => other.in_item("TPMT_PUBLIC of the IAK"),
+        })?;
+        let refused = |what| move |error| Error::MakersCertificate { what, error };
+        makers
+            .validate(crypto, self.iak, self.issuers, now, Purpose::Any)
+            .map_err(refused("IAK"))?;
         of_profile("IAK", Kind::AttestationKey, self.iak)?;
         if !same_key(iak.spki_der(), self.iak.spki_der()) {
             return Err(Error::MakersKey("IAK"));
         }
         let (hardware_kind, hardware_serial) = module("IAK", self.iak)?;
         if let Some(idevid) = self.idevid {
-            makers.validate(crypto, idevid, self.issuers, now, Purpose::DeviceIdentity)?;
+            makers
+                .validate(crypto, idevid, self.issuers, now, Purpose::DeviceIdentity)
+                .map_err(refused("IDevID"))?;
             of_profile("IDevID", Kind::IDevId, idevid)?;
             if module("IDevID", idevid)? != (hardware_kind, hardware_serial) {
                 return Err(Error::MakersModule);

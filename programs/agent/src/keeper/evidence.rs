@@ -4,12 +4,15 @@
 use super::{Error, Keeper, lock};
 use crate::collect::observe::running_code;
 use crate::collect::{self, code, log};
-use crate::keys::{self, IDEVID, LAK};
+use crate::keys::{self, IAK, IDEVID, LAK};
 use crate::link::Reply;
 use std::path::PathBuf;
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_element::{Attesting, Credential, PcrSelection, Registers};
-use touchstone_evidence::endorse::{Bundle, CertifiedKey, identity_binding};
+use touchstone_element_tpm2::Tpm;
+use touchstone_evidence::endorse::{
+    Bundle, CertifiedKey, MakersProof, identity_binding, lak_binding,
+};
 use touchstone_evidence::runtime::{Component, Observation, Observed};
 use touchstone_evidence::tpm::{Attest, Moment};
 use touchstone_evidence::{Challenge, Evidence, ImaMark, QuoteParts, RuntimeClaims, binding};
@@ -23,6 +26,7 @@ impl Keeper {
         let identity = tpm.device_identity().map_err(element)?.ok_or(keys::Error::NoIdentity)?;
         let qualifying = identity_binding(&AwsLc, &lak.native);
         let certified = tpm.certify(IDEVID, LAK, &qualifying).map_err(element)?;
+        let maker = makers_proof(&mut tpm)?;
         let bundle = Bundle {
             ek_public: endorsement.native_public,
             ek_certificates: endorsement.certificates,
@@ -32,6 +36,7 @@ impl Keeper {
                 attest: certified.attest,
                 signature: certified.signature,
             }),
+            maker,
         };
         Ok(Reply::Bytes(bundle.encode()))
     }
@@ -141,6 +146,31 @@ impl Keeper {
 /// Whether the list that the fleet knows is of the boot that is quoted.
 fn is_of(mark: &ImaMark, attest: &[u8]) -> bool {
     Attest::decode(attest).is_ok_and(|attest| Moment::of(&attest).boot() == mark.boot)
+}
+
+/// What the maker's attestation key says of ours, on a device that has one. Which proof is needed is for
+/// the fleet to say.
+fn makers_proof(tpm: &mut Tpm) -> Result<Option<MakersProof>, Error> {
+    use touchstone_element::Error::{CertificateOfAnother, Malformed, Unsupported, WrongKind};
+    let proof = tpm.initial_attestation().and_then(|iak| {
+        let Some(iak) = iak else { return Ok(None) };
+        let (iak_public, certificates) = (iak.public.native, iak.certificates);
+        let said = tpm.certify(LAK, IAK, &lak_binding(&AwsLc, &iak_public))?;
+        let (attest, signature) = (said.attest, said.signature);
+        Ok(Some(MakersProof { iak_public, certificates, attest, signature }))
+    });
+    match proof {
+        Err(
+            error @ (CertificateOfAnother(_) | Malformed(_) | Unsupported(_) | WrongKind { .. }),
+        ) => {
+            tracing::warn!(
+                code = error.code(),
+                "the maker's IAK is not shown to the fleet: {error}"
+            );
+            Ok(None)
+        }
+        proof => proof.map_err(element),
+    }
 }
 
 fn element(error: touchstone_element::Error) -> Error {

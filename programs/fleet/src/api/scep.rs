@@ -273,7 +273,7 @@ async fn list(fleet: &Fleet, issuer_der: &[u8], serial: &[u8]) -> Result<Reply, 
     ))
 }
 
-fn hex(octets: &[u8]) -> String {
+pub(crate) fn hex(octets: &[u8]) -> String {
     octets.iter().fold(String::with_capacity(octets.len() * 2), |mut hex, octet| {
         // Writing to a String does not fail.
         let _ = write!(hex, "{octet:02x}");

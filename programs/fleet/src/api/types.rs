@@ -553,12 +553,29 @@ pub struct Identity {
     pub idevid_sha256: String,
     /// SHA-256 of the endorsement key's public key, hexadecimal.
     pub ek_sha256: String,
-    /// Who made the TPM: issuer of the EK certificate.
-    pub ek_issuer: String,
+    /// Who made the TPM: issuer of the EK certificate; `null` where that was not looked at.
+    pub ek_issuer: Option<String>,
+    /// By what its TPM was proven at onboarding: `endorsement-key`, `iak`.
+    pub proofs: Vec<String>,
+    /// What the device's maker says of it, where it was onboarded by its IAK.
+    pub maker: Option<Maker>,
     /// SHA-256 of the attestation key's public key, hexadecimal.
     pub lak_sha256: String,
     /// When it was onboarded.
     pub enrolled_at: u64,
+}
+
+/// What the maker of a device says of it (TCG, TPM 2.0 Keys for Device Identity and Attestation).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Maker {
+    /// SHA-256 of the IAK's public key, hexadecimal.
+    pub iak_sha256: String,
+    /// Who certified the IAK.
+    pub iak_issuer: String,
+    /// The kind of its hardware module, a dotted object identifier: 2.23.133.1.2 is a TPM 2.0.
+    pub hardware_kind: String,
+    /// The module's serial number, hexadecimal.
+    pub hardware_serial: String,
 }
 
 /// One dimension of the trustworthiness vector (draft-ietf-rats-ar4si).

@@ -2,8 +2,8 @@
 
 use super::vector;
 use crate::api::types::{
-    Certificate, Control, DeviceDetail, DeviceSummary, Enrolment, Event, Fact, OrderState,
-    VectorEntry,
+    Certificate, Control, DeviceDetail, DeviceSummary, Enrolment, Event, Fact, Identity,
+    OrderState, VectorEntry,
 };
 use askama::Template;
 
@@ -223,16 +223,35 @@ impl From<OrderState> for OrderLine {
 pub(super) fn identity(device: &DeviceDetail) -> Vec<Fact> {
     let fact = |label: &str, value: &str| Fact { label: label.into(), value: value.into() };
     let identity = &device.identity;
-    vec![
+    let mut facts = vec![
         fact("Device", &device.summary.id),
         fact("Tenant", &device.summary.tenant),
         fact("IDevID", &identity.idevid_subject),
         fact("IDevID key", &identity.idevid_sha256),
-        fact("TPM made by", &identity.ek_issuer),
-        fact("Endorsement key", &identity.ek_sha256),
-        fact("Attestation key", &identity.lak_sha256),
-        fact("Onboarded", &utc(identity.enrolled_at)),
-    ]
+        fact("TPM proven by", &proven_by(identity)),
+    ];
+    if let Some(issuer) = &identity.ek_issuer {
+        facts.push(fact("TPM made by", issuer));
+    }
+    if let Some(maker) = &identity.maker {
+        facts.push(fact("Device made by", &maker.iak_issuer));
+        facts.push(fact("Hardware module", &maker.hardware_serial));
+        facts.push(fact("IAK", &maker.iak_sha256));
+    }
+    facts.push(fact("Endorsement key", &identity.ek_sha256));
+    facts.push(fact("Attestation key", &identity.lak_sha256));
+    facts.push(fact("Onboarded", &utc(identity.enrolled_at)));
+    facts
+}
+
+/// By what a TPM was proven, in words.
+fn proven_by(identity: &Identity) -> String {
+    let words = identity.proofs.iter().map(|proof| match proof.as_str() {
+        "endorsement-key" => "the certificate of its endorsement key",
+        "iak" => "the IAK that the device's maker certified",
+        other => other,
+    });
+    words.collect::<Vec<_>>().join(" and ")
 }
 
 /// `2026-11-23 10:00:00`, in UTC.

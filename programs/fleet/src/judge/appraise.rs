@@ -175,6 +175,7 @@ impl Case {
             tenant: self.tenant,
             onboarded: Some(true),
             endorsed: Some(true),
+            proofs: Some(device.identity.proofs.clone()),
             element_kind: Some("tpm2".into()),
             evidence_at: Some(given_at),
         };

@@ -1,9 +1,11 @@
-//! Onboarding: the EK certificate leads to a known maker, the attestation key lives in the same TPM
-//! (MakeCredential, ActivateCredential), and it certifies the IDevID that TLS has seen.
+//! Onboarding: the EK certificate leads to a known maker and the attestation key lives in the same TPM
+//! (MakeCredential, ActivateCredential), or the device's maker certified an IAK and that certifies the
+//! attestation key, or both; and the attestation key certifies the IDevID that TLS has seen.
 
 use super::identify::Person;
 use super::{Judge, Memory, No};
-use crate::api::types::{Named, Welcome};
+use crate::api::scep::hex;
+use crate::api::types::{Maker, Named, Welcome};
 use crate::authority::sha256_hex;
 use crate::clock;
 use crate::serve::Peer;
@@ -13,7 +15,7 @@ use touchstone_audit::Code;
 use touchstone_certs::Certificate;
 use touchstone_crypto::{Crypto, Signer};
 use touchstone_crypto_awslc::AwsLc;
-use touchstone_evidence::endorse::{Bundle, Endorsed};
+use touchstone_evidence::endorse::{Believed, Bundle, Endorsed};
 use touchstone_evidence::tpm::spki_of;
 use touchstone_tpm2::credential;
 use zeroize::Zeroizing;
@@ -41,10 +43,11 @@ impl Judge {
         }
         let idevid = identity.certificate;
         let trust = self.trust.clone();
-        let (checked, idevid) = self
-            .heavy(move || (check(&question, &idevid, &trust.endorsement_roots), idevid))
-            .await?;
-        let (endorsed, ek_certificates) = match checked {
+        let above = peer.certificates.iter().skip(1);
+        let above: Vec<_> = above.filter_map(|der| Certificate::decode(der).ok()).collect();
+        let shown = [vec![idevid.clone()], above].concat();
+        let checked = self.heavy(move || check(&question, &shown, &trust.makers())).await?;
+        let (endorsed, certificates) = match checked {
             Ok(checked) => checked,
             Err(no) => {
                 self.note_refusal(&idevid, &no).await?;
@@ -56,7 +59,7 @@ impl Judge {
         let name = endorsed.lak.name(&AwsLc).map_err(|error| malformed(&error))?;
         let credential = credential::make(&endorsed.ek_public, &name, secret.as_ref(), &AwsLc)
             .map_err(|error| No::refused("enroll.credential", error.to_string()))?;
-        let device = new_device(&endorsed, &idevid, ek_certificates, peer)?;
+        let device = new_device(&endorsed, &idevid, certificates, peer)?;
         *memory = Memory::Onboarding(Box::new(Pending { device, secret }));
         Ok([sized(&credential.blob)?, sized(&credential.secret)?].concat())
     }
@@ -98,17 +101,26 @@ impl Judge {
     }
 }
 
+/// Certificates that vouch for a device, each with what it is of.
+type Certificates = Vec<(&'static str, Vec<u8>)>;
+
 fn check(
     question: &[u8],
-    idevid: &Certificate,
-    roots: &touchstone_certs::TrustStore,
-) -> Result<(Endorsed, Vec<Vec<u8>>), No> {
+    idevid: &[Certificate],
+    believed: &Believed<'_>,
+) -> Result<(Endorsed, Certificates), No> {
     let bundle = Bundle::decode(question).map_err(|error| malformed(&error))?;
-    let certificates = bundle.ek_certificates.clone();
+    let of_ek = bundle.ek_certificates.clone();
+    let of_iak = bundle.maker.as_ref().map(|proof| proof.certificates.clone());
     let endorsed = bundle
-        .verify(&AwsLc, roots, Some(idevid.spki_der()), clock::now())
-        .map_err(|error| No::refused(error.code(), error.to_string()))?;
-    Ok((endorsed.into_inner(), certificates))
+        .verify(&AwsLc, believed, idevid, clock::now())
+        .map_err(|error| No::refused(error.code(), error.to_string()))?
+        .into_inner();
+    // What nobody looked at vouches for nothing.
+    let ek = of_ek.into_iter().filter(|_| endorsed.ek.is_some()).map(|der| ("ek", der));
+    let iak = of_iak.into_iter().flatten().filter(|_| endorsed.made.is_some());
+    let certificates = ek.chain(iak.map(|der| ("iak", der))).collect();
+    Ok((endorsed, certificates))
 }
 
 fn malformed(error: &touchstone_evidence::Error) -> No {
@@ -118,7 +130,7 @@ fn malformed(error: &touchstone_evidence::Error) -> No {
 fn new_device(
     endorsed: &Endorsed,
     idevid: &Certificate,
-    ek_certificates: Vec<Vec<u8>>,
+    certificates: Certificates,
     peer: &Peer,
 ) -> Result<NewDevice, No> {
     let ek_spki = spki_of(&endorsed.ek_public).map_err(|error| malformed(&error))?;
@@ -130,12 +142,18 @@ fn new_device(
         idevid_spki: idevid.spki_der().to_vec(),
         idevid_sha256: sha256_hex(idevid.spki_der()),
         ek_sha256: sha256_hex(&ek_spki),
-        ek_issuer: endorsed.ek_issuer.clone(),
+        ek_issuer: endorsed.ek.as_ref().map(|ek| ek.issuer.clone()),
+        maker: endorsed.made.as_ref().map(|made| Maker {
+            iak_sha256: sha256_hex(made.iak.spki_der()),
+            iak_issuer: made.issuer.clone(),
+            hardware_kind: made.hardware_kind.clone(),
+            hardware_serial: hex(&made.hardware_serial),
+        }),
         ek_public: endorsed.ek_public.clone(),
         lak_public: endorsed.lak.native().to_vec(),
         lak_spki: endorsed.lak.spki_der().to_vec(),
         lak_sha256: sha256_hex(endorsed.lak.spki_der()),
-        endorsements: ek_certificates.into_iter().map(|der| ("ek", der)).chain(identity).collect(),
+        endorsements: certificates.into_iter().chain(identity).collect(),
     })
 }
 

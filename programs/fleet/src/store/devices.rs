@@ -5,7 +5,7 @@ use super::connection::OptionalExtension;
 use super::value::{Row, params};
 use super::{Db, NewEvent, Write};
 use crate::Error;
-use crate::api::types::{DeviceSummary, Identity};
+use crate::api::types::{DeviceSummary, Identity, Maker};
 use touchstone_audit::Code;
 
 /// What onboarding proved.
@@ -21,8 +21,10 @@ pub struct NewDevice {
     pub idevid_sha256: String,
     /// SHA-256 of the endorsement key's SPKI.
     pub ek_sha256: String,
-    /// Issuer of the EK certificate.
-    pub ek_issuer: String,
+    /// Issuer of the EK certificate, where that is a proof.
+    pub ek_issuer: Option<String>,
+    /// What its maker says of it, where that is a proof.
+    pub maker: Option<Maker>,
     /// The endorsement key, `TPMT_PUBLIC`.
     pub ek_public: Vec<u8>,
     /// The attestation key, `TPMT_PUBLIC`.
@@ -31,7 +33,7 @@ pub struct NewDevice {
     pub lak_spki: Vec<u8>,
     /// SHA-256 of `lak_spki`.
     pub lak_sha256: String,
-    /// Certificates that vouch for it, DER, each with `ek` or `idevid`.
+    /// Certificates that vouch for it, DER, each with `ek`, `idevid` or `iak`.
     pub endorsements: Vec<(&'static str, Vec<u8>)>,
 }
 
@@ -82,14 +84,7 @@ impl Db {
     pub fn enroll(&mut self, new: &NewDevice, now: u64) -> Result<Enrolled, Error> {
         let id = format!("dev-{}", new.ek_sha256.get(..16).unwrap_or(&new.ek_sha256));
         self.write(|write| {
-            let known: Option<(String, String)> = write
-                .tx
-                .query_row(
-                    "SELECT lak_sha256, idevid_sha256 FROM devices WHERE id = ?1",
-                    [&id],
-                    |row| Ok((row.get(0)?, row.get(1)?)),
-                )
-                .optional()?;
+            let known = write.known(&id)?;
             let owner: Option<String> = write
                 .tx
                 .query_row(
@@ -104,24 +99,26 @@ impl Db {
                 )));
             }
             write.upsert_device(&id, new, now)?;
-            if known.as_ref().is_some_and(|(lak, _)| *lak != new.lak_sha256) {
+            if known.as_ref().is_some_and(|known| known.lak_sha256 != new.lak_sha256) {
                 write.forget_history(&id)?;
             }
             let words = match &known {
                 None => Some("onboarded: its TPM and its identity are proven"),
-                Some((lak, idevid)) if *lak != new.lak_sha256 || *idevid != new.idevid_sha256 => {
+                Some(known)
+                    if known.lak_sha256 != new.lak_sha256
+                        || known.idevid_sha256 != new.idevid_sha256 =>
+                {
                     Some("onboarded again, with new keys in the same TPM")
+                }
+                Some(known)
+                    if known.proofs != proofs(new.ek_issuer.as_deref(), new.maker.as_ref()) =>
+                {
+                    Some("onboarded again, by another proof")
                 }
                 Some(_) => None,
             };
             if let Some(words) = words {
-                let event = NewEvent::new(Code::DeviceOnboarded, &id, words)
-                    .with("name", new.name.as_str())
-                    .with("ek_issuer", new.ek_issuer.as_str())
-                    .with("ek_sha256", new.ek_sha256.as_str())
-                    .with("lak_sha256", new.lak_sha256.as_str())
-                    .with("idevid_sha256", new.idevid_sha256.as_str());
-                write.event(now, &event)?;
+                write.event(now, &onboarded(&id, words, new))?;
             }
             Ok(Enrolled { id: id.clone(), new: known.is_none() })
         })
@@ -140,7 +137,8 @@ impl Db {
     fn one_device(&mut self, by: &'static str, value: &str) -> Result<Option<DeviceRow>, Error> {
         let sql = format!(
             "SELECT id, name, idevid_spki, lak_public, lak_spki, last_seen, tier, idevid_subject,
-                    idevid_sha256, ek_sha256, ek_issuer, lak_sha256, enrolled_at, ek_public
+                    idevid_sha256, ek_sha256, ek_issuer, lak_sha256, enrolled_at, ek_public,
+                    iak_sha256, iak_issuer, hardware_kind, hardware_serial
              FROM devices WHERE {by} = ?1 AND tenant = ?2"
         );
         let tenant = self.tenant.clone();
@@ -229,19 +227,47 @@ impl Db {
     }
 }
 
+/// What a device was onboarded with before.
+struct Known {
+    lak_sha256: String,
+    idevid_sha256: String,
+    proofs: Vec<String>,
+}
+
 impl Write<'_> {
+    fn known(&self, id: &str) -> Result<Option<Known>, Error> {
+        let known = self.tx.query_row(
+            "SELECT lak_sha256, idevid_sha256, ek_issuer, iak_sha256, iak_issuer, hardware_kind,
+                    hardware_serial
+             FROM devices WHERE id = ?1",
+            [id],
+            |row| {
+                let ek_issuer = Some(row.get::<String>(2)?).filter(|issuer| !issuer.is_empty());
+                Ok(Known {
+                    lak_sha256: row.get(0)?,
+                    idevid_sha256: row.get(1)?,
+                    proofs: proofs(ek_issuer.as_deref(), maker_of(row, 3)?.as_ref()),
+                })
+            },
+        );
+        Ok(known.optional()?)
+    }
+
     fn upsert_device(&self, id: &str, new: &NewDevice, now: u64) -> Result<(), Error> {
         self.tx.execute(
             "INSERT INTO devices (id, tenant, name, idevid_subject, idevid_spki, idevid_sha256,
                                   ek_sha256, ek_issuer, lak_public, lak_spki, lak_sha256, enrolled_at,
-                                  ek_public)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
+                                  ek_public, iak_sha256, iak_issuer, hardware_kind,
+                                  hardware_serial)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
              ON CONFLICT (id) DO UPDATE SET
                  name = excluded.name, idevid_subject = excluded.idevid_subject,
                  idevid_spki = excluded.idevid_spki, idevid_sha256 = excluded.idevid_sha256,
                  ek_issuer = excluded.ek_issuer, lak_public = excluded.lak_public,
                  lak_spki = excluded.lak_spki, lak_sha256 = excluded.lak_sha256,
-                 ek_public = excluded.ek_public",
+                 ek_public = excluded.ek_public, iak_sha256 = excluded.iak_sha256,
+                 iak_issuer = excluded.iak_issuer, hardware_kind = excluded.hardware_kind,
+                 hardware_serial = excluded.hardware_serial",
             params![
                 id,
                 self.tenant,
@@ -250,12 +276,16 @@ impl Write<'_> {
                 new.idevid_spki,
                 new.idevid_sha256,
                 new.ek_sha256,
-                new.ek_issuer,
+                new.ek_issuer.as_deref().unwrap_or_default(),
                 new.lak_public,
                 new.lak_spki,
                 new.lak_sha256,
                 now,
-                new.ek_public
+                new.ek_public,
+                new.maker.as_ref().map(|maker| maker.iak_sha256.as_str()),
+                new.maker.as_ref().map(|maker| maker.iak_issuer.as_str()),
+                new.maker.as_ref().map(|maker| maker.hardware_kind.as_str()),
+                new.maker.as_ref().map(|maker| maker.hardware_serial.as_str())
             ],
         )?;
         for (kind, certificate) in &new.endorsements {
@@ -269,7 +299,43 @@ impl Write<'_> {
     }
 }
 
+/// By what a TPM was proven, in the words of API and policies.
+fn proofs(ek_issuer: Option<&str>, maker: Option<&Maker>) -> Vec<String> {
+    let proofs = [("endorsement-key", ek_issuer.is_some()), ("iak", maker.is_some())];
+    proofs.into_iter().filter(|(_, is)| *is).map(|(name, _)| name.to_owned()).collect()
+}
+
+fn onboarded(id: &str, words: &'static str, new: &NewDevice) -> NewEvent {
+    let proofs = proofs(new.ek_issuer.as_deref(), new.maker.as_ref()).join(", ");
+    let event = NewEvent::new(Code::DeviceOnboarded, id, words)
+        .with("name", new.name.as_str())
+        .with("proofs", proofs)
+        .with("ek_issuer", new.ek_issuer.as_deref().unwrap_or_default())
+        .with("ek_sha256", new.ek_sha256.as_str())
+        .with("lak_sha256", new.lak_sha256.as_str())
+        .with("idevid_sha256", new.idevid_sha256.as_str());
+    let Some(maker) = &new.maker else { return event };
+    event
+        .with("iak_issuer", maker.iak_issuer.as_str())
+        .with("iak_sha256", maker.iak_sha256.as_str())
+        .with("hardware_serial", maker.hardware_serial.as_str())
+}
+
+/// What the maker says, from the column `first` on.
+fn maker_of(row: &Row, first: usize) -> Result<Option<Maker>, Fault> {
+    let Some(iak_sha256) = row.get(first)? else { return Ok(None) };
+    let text = |at| Ok::<String, Fault>(row.get::<Option<String>>(at)?.unwrap_or_default());
+    Ok(Some(Maker {
+        iak_sha256,
+        iak_issuer: text(first + 1)?,
+        hardware_kind: text(first + 2)?,
+        hardware_serial: text(first + 3)?,
+    }))
+}
+
 fn device_row(row: &Row) -> Result<DeviceRow, Fault> {
+    let ek_issuer = Some(row.get::<String>(10)?).filter(|issuer| !issuer.is_empty());
+    let maker = maker_of(row, 14)?;
     Ok(DeviceRow {
         id: row.get(0)?,
         name: row.get(1)?,
@@ -282,7 +348,9 @@ fn device_row(row: &Row) -> Result<DeviceRow, Fault> {
             idevid_subject: row.get(7)?,
             idevid_sha256: row.get(8)?,
             ek_sha256: row.get(9)?,
-            ek_issuer: row.get(10)?,
+            proofs: proofs(ek_issuer.as_deref(), maker.as_ref()),
+            ek_issuer,
+            maker,
             lak_sha256: row.get(11)?,
             enrolled_at: row.get(12)?,
         },
@@ -296,6 +364,7 @@ pub(crate) mod tests {
 
     on_both! {
         onboarding_again_is_the_same_device
+        who_vouches_for_a_device_is_kept_and_changes_when_it_is_onboarded_again
         an_identity_can_not_move_to_another_tpm
         silence_is_unreachable_and_not_untrusted
     }
@@ -307,7 +376,8 @@ pub(crate) mod tests {
             idevid_spki: vec![n, 1],
             idevid_sha256: format!("{n:064x}"),
             ek_sha256: format!("{:016x}", u64::from(n)).repeat(4),
-            ek_issuer: "CN=TPM maker".into(),
+            ek_issuer: Some("CN=TPM maker".into()),
+            maker: None,
             ek_public: vec![n, 5],
             lak_public: vec![n, 2],
             lak_spki: vec![n, 3],
@@ -330,6 +400,31 @@ pub(crate) mod tests {
         let codes: Vec<_> = db.events_after(0, 9).unwrap().into_iter().map(|e| e.code).collect();
         assert_eq!(codes, ["device.onboarded", "device.onboarded"]);
         assert_eq!(db.devices(RULES).unwrap().len(), 1);
+    }
+
+    fn who_vouches_for_a_device_is_kept_and_changes_when_it_is_onboarded_again(mut db: Db) {
+        let id = db.enroll(&device(1), 1000).unwrap().id;
+        let identity = |db: &mut Db| db.device(&id).unwrap().unwrap().identity;
+        let by_ek = identity(&mut db);
+        assert_eq!((by_ek.proofs, by_ek.maker), (vec!["endorsement-key".to_owned()], None));
+        let maker = Maker {
+            iak_sha256: "aa".into(),
+            iak_issuer: "CN=Acme".into(),
+            hardware_kind: "2.23.133.1.2".into(),
+            hardware_serial: "37".into(),
+        };
+        let made = NewDevice { ek_issuer: None, maker: Some(maker.clone()), ..device(1) };
+        assert_eq!(db.enroll(&made, 1001).unwrap().id, id, "the same TPM");
+        let by_maker = identity(&mut db);
+        assert_eq!((by_maker.proofs, by_maker.ek_issuer), (vec!["iak".to_owned()], None));
+        assert_eq!(by_maker.maker, Some(maker.clone()));
+        let events = db.newest_events(Some(&id), 1).unwrap();
+        assert_eq!(events[0].detail["proofs"], "iak");
+        assert!(events[0].message.starts_with("onboarded again"), "{}", events[0].message);
+        db.enroll(&NewDevice { maker: Some(maker), ..device(1) }, 1002).unwrap();
+        assert_eq!(identity(&mut db).proofs, ["endorsement-key", "iak"]);
+        db.enroll(&device(1), 1003).unwrap();
+        assert_eq!(identity(&mut db).proofs, ["endorsement-key"]);
     }
 
     fn an_identity_can_not_move_to_another_tpm(mut db: Db) {

@@ -18,7 +18,9 @@ use touchstone_element::{
 use touchstone_element_tpm2::{Tpm, manufacture};
 use touchstone_engine::AskKind;
 use touchstone_enroll::{AttestedRequest, TpmCertify, est};
-use touchstone_evidence::endorse::{Bundle, CertifiedKey, identity_binding};
+use touchstone_evidence::endorse::{
+    Bundle, CertifiedKey, MakersProof, identity_binding, lak_binding,
+};
 use touchstone_evidence::runtime::{Process, RuntimeClaims};
 use touchstone_evidence::tpm::{Attest, Moment};
 use touchstone_evidence::{Challenge, Evidence, QuoteParts, binding};
@@ -61,11 +63,23 @@ impl Device {
             Ok::<_, touchstone_element::Error>(certificate.der().to_vec())
         })
         .unwrap();
+        Self::with(tpm, identity.certificates)
+    }
+
+    /// One whose maker was here before: its keys are in the TPM, with their certificates.
+    pub(crate) fn made(swtpm: &Swtpm) -> Self {
+        let state = swtpm.dir.path().join("state");
+        let mut tpm = Tpm::connect_tcp(swtpm.address().to_string(), state).unwrap();
+        let identity = tpm.device_identity().unwrap().unwrap();
+        Self::with(tpm, identity.certificates)
+    }
+
+    fn with(mut tpm: Tpm, idevid: Vec<Vec<u8>>) -> Self {
         let lak = tpm.create_key("lak", &KeySpec::new(KeyUse::Attest, KeyAlgorithm::P256)).unwrap();
         let tpm = Arc::new(Mutex::new(tpm));
         let (list, shown) = (Vec::new(), Mutex::default());
         let bank = HashAlgorithm::Sha256;
-        Self { tpm, lak, idevid: identity.certificates, foreign_code: 0, bank, list, shown }
+        Self { tpm, lak, idevid, foreign_code: 0, bank, list, shown }
     }
 
     /// Starts again after a loss of power, with nothing measured yet.
@@ -113,25 +127,50 @@ impl Device {
     pub(crate) async fn onboard_answering(
         &self,
         lab: &Lab,
+        answer: impl FnMut(Vec<u8>) -> Vec<u8>,
+    ) -> Result<Value, String> {
+        self.onboard_showing(lab, &self.bundle(), answer).await
+    }
+
+    /// What it hands over at onboarding; with what its IAK says, if it has one that attests.
+    pub(crate) fn bundle(&self) -> Bundle {
+        let mut tpm = self.tpm.lock().unwrap();
+        let endorsement = tpm.endorsement().unwrap();
+        let idevid = tpm.device_identity().unwrap().unwrap();
+        let binding = identity_binding(&AwsLc, &self.lak.native);
+        let certified = tpm.certify("idevid", "lak", &binding).unwrap();
+        let iak = tpm.initial_attestation().unwrap();
+        let iak = iak.filter(|iak| iak.public.key_use == KeyUse::Attest);
+        let maker = iak.map(|iak| {
+            let binding = lak_binding(&AwsLc, &iak.public.native);
+            let said = tpm.certify("lak", "iak", &binding).unwrap();
+            MakersProof {
+                iak_public: iak.public.native,
+                certificates: iak.certificates,
+                attest: said.attest,
+                signature: said.signature,
+            }
+        });
+        Bundle {
+            ek_public: endorsement.native_public,
+            ek_certificates: endorsement.certificates,
+            lak_public: self.lak.native.clone(),
+            device_identity: Some(CertifiedKey {
+                public: idevid.public.native,
+                attest: certified.attest,
+                signature: certified.signature,
+            }),
+            maker,
+        }
+    }
+
+    /// Onboards by handing over this.
+    pub(crate) async fn onboard_showing(
+        &self,
+        lab: &Lab,
+        bundle: &Bundle,
         mut answer: impl FnMut(Vec<u8>) -> Vec<u8>,
     ) -> Result<Value, String> {
-        let bundle = {
-            let mut tpm = self.tpm.lock().unwrap();
-            let endorsement = tpm.endorsement().unwrap();
-            let idevid = tpm.device_identity().unwrap().unwrap();
-            let binding = identity_binding(&AwsLc, &self.lak.native);
-            let certified = tpm.certify("idevid", "lak", &binding).unwrap();
-            Bundle {
-                ek_public: endorsement.native_public,
-                ek_certificates: endorsement.certificates,
-                lak_public: self.lak.native.clone(),
-                device_identity: Some(CertifiedKey {
-                    public: idevid.public.native,
-                    attest: certified.attest,
-                    signature: certified.signature,
-                }),
-            }
-        };
         let owner = async |kind, question: Vec<u8>| {
             assert_eq!(kind, AskKind::Activate);
             let (blob, rest) = sized(&question);
