@@ -40,7 +40,10 @@ impl Ca {
         let issuer = Issuer::new(&self.certificate, &self.key).unwrap();
         let certificate = template.issue(&AwsLc, &issuer, request.spki_der()).unwrap();
         self.issued.push(certificate.clone());
-        Reply::Issued { certificate, others: Vec::new() }
+        // Shorter than the certificate, so that a bag has it first.
+        let short = SoftSigner::generate(SignatureAlgorithm::Ed25519).unwrap();
+        let other = self::template(Kind::Root).self_sign(&AwsLc, &short).unwrap();
+        Reply::Issued { certificate, others: vec![other] }
     }
 
     /// What is sent back for a message that was posted.

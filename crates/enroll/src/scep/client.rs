@@ -10,7 +10,7 @@ use crate::scep::{Capabilities, MESSAGE_TYPE, Operation};
 use core::fmt;
 use core::time::Duration;
 use touchstone_certs::Certificate;
-use touchstone_cms::{SignedData, certs_only, crls_only, read_certs_only};
+use touchstone_cms::{SignedData, crls_only};
 use touchstone_engine::{Answer, AskKind, Blame, Fault};
 
 /// A client's end of one conversation.
@@ -141,8 +141,15 @@ impl Meaning {
     /// The answer to [`AskKind::Conclude`].
     pub fn encode(&self) -> Option<Vec<u8>> {
         Some(match self {
+            // Not as a bag, which has no order: the first is the certificate.
             Self::Issued(certificates) => {
-                [&[1], certs_only(certificates).ok()?.as_slice()].concat()
+                let mut octets = vec![1];
+                for certificate in certificates {
+                    let der = certificate.der();
+                    octets.extend(u32::try_from(der.len()).ok()?.to_be_bytes());
+                    octets.extend(der);
+                }
+                octets
             }
             Self::Lists(lists) => [&[4], crls_only(lists).as_slice()].concat(),
             Self::Pending => vec![2],
@@ -153,7 +160,7 @@ impl Meaning {
     fn decode(octets: &[u8]) -> Option<Self> {
         let (kind, rest) = octets.split_first()?;
         match kind {
-            1 => Some(Self::Issued(read_certs_only(rest).ok()?)),
+            1 => Some(Self::Issued(sized(rest)?)),
             2 => Some(Self::Pending),
             4 => Some(Self::Lists(SignedData::decode(rest).ok()?.crls().to_vec())),
             3 => {
@@ -163,6 +170,17 @@ impl Meaning {
             _ => None,
         }
     }
+}
+
+fn sized(mut octets: &[u8]) -> Option<Vec<Certificate>> {
+    let mut certificates = Vec::new();
+    while let Some((len, rest)) = octets.split_first_chunk() {
+        let len = usize::try_from(u32::from_be_bytes(*len)).ok()?;
+        let (der, rest) = rest.split_at_checked(len)?;
+        certificates.push(Certificate::decode(der).ok()?);
+        octets = rest;
+    }
+    (octets.is_empty() && !certificates.is_empty()).then_some(certificates)
 }
 
 /// What a SCEP client says and asks.
@@ -271,5 +289,33 @@ impl Enrolling {
         }
         let path = operation.path(&self.setup.path, self.setup.ca.as_deref());
         Request { method, path, headers, body }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use touchstone_certs::Name;
+    use touchstone_certs::issue::{Kind, Template};
+    use touchstone_crypto::SignatureAlgorithm;
+    use touchstone_crypto_awslc::{AwsLc, RsaBits, SoftSigner};
+
+    #[test]
+    fn the_certificate_stays_the_first_however_long_the_others_are() {
+        let rsa = SignatureAlgorithm::RsaPkcs1Sha256;
+        let long = SoftSigner::generate_rsa(RsaBits::B3072, rsa).unwrap();
+        let short = SoftSigner::generate(SignatureAlgorithm::Ed25519).unwrap();
+        let made = |key: &SoftSigner| {
+            let name = Name::common_name("pump-3").unwrap();
+            Template::new(Kind::Client, name, 0, 100).self_sign(&AwsLc, key).unwrap()
+        };
+        let (long, short) = (made(&long), made(&short));
+        for all in [vec![long.clone(), short.clone()], vec![short, long]] {
+            let octets = Meaning::Issued(all.clone()).encode().unwrap();
+            let Some(Meaning::Issued(read)) = Meaning::decode(&octets) else { panic!() };
+            assert_eq!(read, all);
+            assert!(Meaning::decode(&octets[..octets.len() - 1]).is_none());
+        }
+        assert!(Meaning::decode(&[1]).is_none(), "none is no certificate");
     }
 }
