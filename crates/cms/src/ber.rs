@@ -1,8 +1,8 @@
 //! Reading BER (X.690 §8) as far as RFC 5652 allows it: lengths may be indefinite and octet strings
 //! may come in segments. What is signed or compared is DER, and read by `der`.
 
-use crate::Error;
-use crate::encode::OCTET_STRING;
+use crate::encode::{OCTET_STRING, SEQUENCE};
+use crate::{Error, Why};
 use alloc::vec::Vec;
 
 pub(crate) const CONSTRUCTED: u8 = 0x20;
@@ -62,14 +62,37 @@ pub(crate) struct Elements<'a> {
     len: usize,
 }
 
+/// The content of the one `SEQUENCE` that a whole message is.
+pub(crate) fn message<'a>(part: &'static str, octets: &'a [u8]) -> Result<&'a [u8], Error> {
+    let mut outer = Elements::new(part, octets);
+    match Header::read(octets) {
+        Ok(Some(header)) if header.tag != SEQUENCE => return Err(outer.because(Why::OtherType)),
+        Err(()) => return Err(outer.because(Why::OtherType)),
+        Ok(None) => return Err(outer.because(Why::CutOff)),
+        Ok(Some(Header { len: Some(len), octets: head, .. })) => {
+            let whole = usize::try_from(len).ok().and_then(|len| head.checked_add(len));
+            if whole.is_none_or(|whole| whole > octets.len()) {
+                return Err(outer.because(Why::CutOff));
+            }
+        }
+        Ok(Some(_)) => {}
+    }
+    let content = outer.any()?.content;
+    if outer.is_empty() { Ok(content) } else { Err(outer.because(Why::Trailing)) }
+}
+
 impl<'a> Elements<'a> {
     pub(crate) const fn new(part: &'static str, octets: &'a [u8]) -> Self {
         Self { part, rest: octets, len: octets.len() }
     }
 
     fn fault(&self) -> Error {
+        self.because(Why::Form)
+    }
+
+    fn because(&self, why: Why) -> Error {
         let offset = u32::try_from(self.len - self.rest.len()).ok();
-        Error::Malformed { part: self.part, offset }
+        Error::Malformed { part: self.part, offset, why }
     }
 
     pub(crate) const fn is_empty(&self) -> bool {

@@ -9,7 +9,7 @@ mod recipient;
 pub use algorithm::ContentCipher;
 pub use recipient::Recipient;
 
-use crate::ber::Elements;
+use crate::ber::{self, Elements};
 use crate::encode::{self, INTEGER, OCTET_STRING, OID, SEQUENCE, SET, context};
 use crate::signed::content_info;
 use crate::signed::info::{Attribute, attributes};
@@ -69,15 +69,13 @@ impl Enveloped {
     /// Reads DER or BER: a `ContentInfo` of type `id-envelopedData` or `id-ct-authEnvelopedData`.
     pub fn decode(octets: &[u8]) -> Result<Self, Error> {
         if octets.len() > MOST_OCTETS {
-            return Err(Error::malformed("length"));
+            return Err(Error::too_large("length"));
         }
-        let mut outer = Elements::new("ContentInfo", octets);
-        let mut info = Elements::new("ContentInfo", outer.one(SEQUENCE)?.content);
-        outer.end()?;
+        let mut info = Elements::new("ContentInfo", ber::message("ContentInfo", octets)?);
         let kind = info.one(OID)?.content;
         let authenticated = kind == oids::ID_AUTH_ENVELOPED_DATA.as_bytes();
         if !authenticated && kind != oids::ID_ENVELOPED_DATA.as_bytes() {
-            return Err(Error::malformed("content type (not envelopedData)"));
+            return Err(Error::other_type("content type, not envelopedData"));
         }
         let mut explicit = Elements::new("ContentInfo", info.one(context(0))?.content);
         info.end()?;
@@ -96,7 +94,7 @@ impl Enveloped {
             let info = infos.any()?;
             recipients += 1;
             if recipients > MOST_RECIPIENTS {
-                return Err(Error::malformed("recipientInfos"));
+                return Err(Error::too_large("recipientInfos"));
             }
             ways.extend(recipient::read(info.whole, info.tag)?);
         }
@@ -187,7 +185,7 @@ impl Enveloped {
         to: &[Recipient<'_>],
     ) -> Result<Vec<u8>, Error> {
         if content.len() > MOST_OCTETS - 64 * 1024 {
-            return Err(Error::malformed("length"));
+            return Err(Error::too_large("length"));
         }
         let content_type =
             ObjectIdentifier::new(content_type).map_err(|_| Error::malformed("content type"))?;

@@ -12,6 +12,8 @@ pub enum Error {
         part: &'static str,
         /// The octet at which reading stopped, counted from the start of the part, when known.
         offset: Option<u32>,
+        /// What is to be done about it differs by this.
+        why: Why,
     },
     /// It was read, and a check failed.
     Refused(Refusal),
@@ -19,6 +21,22 @@ pub enum Error {
     Certificate(touchstone_certs::Error),
     /// The crypto provider or a key's holder failed.
     Crypto(touchstone_crypto::Error),
+}
+
+/// In which way octets are no CMS structure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Why {
+    /// They end too early: have them sent again.
+    CutOff,
+    /// More follows: two things stand in one file, or something was appended.
+    Trailing,
+    /// They are something else, or an envelope of another kind than is read here.
+    OtherType,
+    /// More, or larger, than any honest one has.
+    TooLarge,
+    /// They contradict the standard: whoever made them is wrong, or they were changed.
+    Form,
 }
 
 /// Why an envelope is not believed. One variant per check.
@@ -76,20 +94,42 @@ pub enum Refusal {
 
 impl Error {
     pub(crate) fn der(part: &'static str) -> impl Fn(der::Error) -> Self {
-        move |error| Self::Malformed { part, offset: error.position().map(u32::from) }
+        let why = Why::Form;
+        move |error| Self::Malformed { part, offset: error.position().map(u32::from), why }
     }
 
     pub(crate) const fn malformed(part: &'static str) -> Self {
-        Self::Malformed { part, offset: None }
+        Self::Malformed { part, offset: None, why: Why::Form }
+    }
+
+    pub(crate) const fn too_large(part: &'static str) -> Self {
+        Self::Malformed { part, offset: None, why: Why::TooLarge }
+    }
+
+    pub(crate) const fn other_type(part: &'static str) -> Self {
+        Self::Malformed { part, offset: None, why: Why::OtherType }
     }
 
     /// The stable code of this error.
     pub const fn code(&self) -> &'static str {
         match self {
-            Self::Malformed { .. } => "cms.malformed",
+            Self::Malformed { why, .. } => why.code(),
             Self::Refused(refusal) => refusal.code(),
             Self::Certificate(error) => error.code(),
             Self::Crypto(error) => error.code(),
+        }
+    }
+}
+
+impl Why {
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::CutOff => "cms.malformed.cut-off",
+            Self::Trailing => "cms.malformed.trailing",
+            Self::OtherType => "cms.malformed.other-type",
+            Self::TooLarge => "cms.malformed.too-large",
+            Self::Form => "cms.malformed",
         }
     }
 }
@@ -127,11 +167,17 @@ impl Refusal {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Malformed { part, offset: Some(offset) } => {
-                write!(f, "the {part} of the CMS envelope does not parse at octet {offset}")
-            }
-            Self::Malformed { part, offset: None } => {
-                write!(f, "the {part} of the CMS envelope does not parse")
+            Self::Malformed { part, offset, why } => {
+                match why {
+                    Why::CutOff => f.write_str("the CMS envelope is cut off")?,
+                    Why::Trailing => f.write_str("octets follow the CMS envelope")?,
+                    Why::OtherType => write!(f, "it is no CMS envelope of this kind ({part})")?,
+                    Why::TooLarge => {
+                        write!(f, "the {part} of the CMS envelope is larger than any honest one")?;
+                    }
+                    Why::Form => write!(f, "the {part} of the CMS envelope does not parse")?,
+                }
+                offset.map_or(Ok(()), |offset| write!(f, " at octet {offset}"))
             }
             Self::Refused(refusal) => refusal.fmt(f),
             Self::Certificate(error) => error.fmt(f),

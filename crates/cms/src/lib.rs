@@ -53,7 +53,7 @@ mod signed;
 mod timestamp;
 
 pub use enveloped::{Accept, ContentCipher, Enveloped, Recipient, ToOpen};
-pub use error::{Error, Refusal};
+pub use error::{Error, Refusal, Why};
 pub use kind::Kind;
 pub use signed::{
     Claims, Detached, Signed, SignedBy, SignedData, SignedReader, SignedWriter, Signers, ToSign,

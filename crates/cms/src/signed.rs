@@ -62,7 +62,7 @@ impl SignedData {
     /// Reads DER or BER: a `ContentInfo` of type `id-signedData`.
     pub fn decode(octets: &[u8]) -> Result<Self, Error> {
         if octets.len() > MOST_OCTETS {
-            return Err(Error::malformed("length"));
+            return Err(Error::too_large("length"));
         }
         let (mut machine, mut rest, mut content) = (Machine::new(), octets, Vec::new());
         while let Some(piece) = machine.next(&mut rest)? {

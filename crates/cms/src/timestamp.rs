@@ -3,7 +3,7 @@
 //! What this is not: a judge of the authority. Whether its certificate counts is for
 //! [`touchstone_certs::TrustStore`] and the caller.
 
-use crate::ber::Elements;
+use crate::ber::{self, Elements};
 use crate::encode::{self, INTEGER, OCTET_STRING, OID, SEQUENCE};
 use crate::{Error, Refusal, SignedBy, SignedData, oids};
 use alloc::string::{String, ToString};
@@ -59,11 +59,9 @@ impl TimestampRequest {
         beside: &[Certificate],
     ) -> Result<Verified<Timestamp>, Error> {
         if response.len() > MOST_OCTETS {
-            return Err(Error::malformed("length"));
+            return Err(Error::too_large("length"));
         }
-        let mut outer = Elements::new("TimeStampResp", response);
-        let mut inner = Elements::new("TimeStampResp", outer.one(SEQUENCE)?.content);
-        outer.end()?;
+        let mut inner = Elements::new("TimeStampResp", ber::message("TimeStampResp", response)?);
         let mut status = Elements::new("PKIStatusInfo", inner.one(SEQUENCE)?.content);
         // RFC 3161 §2.4.2: granted, or granted with modifications.
         if !matches!(status.one(INTEGER)?.content, [0 | 1]) {
@@ -122,11 +120,11 @@ impl TimestampToken {
     /// Reads DER or BER: a `ContentInfo` of type `id-signedData` around a `TSTInfo`.
     pub fn decode(octets: &[u8]) -> Result<Self, Error> {
         if octets.len() > MOST_OCTETS {
-            return Err(Error::malformed("length"));
+            return Err(Error::too_large("length"));
         }
         let signed = SignedData::decode(octets)?;
         if signed.content_type() != oids::ID_TST_INFO.to_string() {
-            return Err(Error::malformed("content type (not TSTInfo)"));
+            return Err(Error::other_type("content type, not TSTInfo"));
         }
         let info = Info::read(signed.unverified_content().ok_or(Refusal::NoContent)?)?;
         Ok(Self { signed, info })

@@ -282,16 +282,33 @@ fn what_is_wrong_with_signed_attributes_is_told() {
 }
 
 #[test]
+fn content_that_was_to_be_beside_the_envelope_is_not_taken_from_inside_it() {
+    let (one, key) = signer(SignatureAlgorithm::Ed25519, "one");
+    let writer = SignedWriter::attached(&AwsLc, DATA, &[(&one, key.algorithm())]).unwrap();
+    let message = written(writer, &[&key], b"content", 3);
+    let mut reader = SignedReader::new(&AwsLc);
+    reader.read(&message, |_| ()).unwrap();
+    assert_eq!(reader.detached().err().unwrap().code(), "cms.refused.content-inside");
+}
+
+#[test]
 fn what_is_cut_off_or_followed_by_more_is_not_an_envelope() {
     let (one, key) = signer(SignatureAlgorithm::Ed25519, "one");
     let writer = SignedWriter::attached(&AwsLc, DATA, &[(&one, key.algorithm())]).unwrap();
     let message = written(writer, &[&key], b"content", 3);
     for cut in 0..message.len() {
         let said = read(&message[..cut], std::iter::repeat(100)).unwrap_err();
-        assert_eq!(said.code(), "cms.malformed", "{cut}");
+        assert_eq!(said.code(), "cms.malformed.cut-off", "{cut}");
     }
     let said = read(&[&message[..], &[0]].concat(), std::iter::repeat(100)).unwrap_err();
-    assert_eq!(said.code(), "cms.malformed");
+    assert_eq!(said.code(), "cms.malformed.trailing");
+    let pem = b"-----BEGIN CMS-----";
+    assert_eq!(read(pem, std::iter::repeat(3)).unwrap_err().code(), "cms.malformed.other-type");
+    let lies = [&message[..], &[]].concat();
+    let at = lies.windows(2).rposition(|two| two == [0x04, 0x40]).unwrap();
+    let mut lies = lies;
+    lies[at + 1] = 0x41;
+    assert_eq!(read(&lies, std::iter::repeat(100)).unwrap_err().code(), "cms.malformed");
 }
 
 static SAMPLES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {

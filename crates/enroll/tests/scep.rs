@@ -298,7 +298,26 @@ fn every_wrong_request_is_told() {
     let body = Body::Enrol(csr(&CLIENT.key, None));
     let strayed = elsewhere.send(&AwsLc, &body, &id, now()).unwrap();
     assert_eq!(refusal(answer(&mut desk, &strayed.message)), "cms.refused.not-a-recipient");
-    assert_eq!(refusal(answer(&mut desk, b"noise")), "cms.malformed");
+    assert_eq!(refusal(answer(&mut desk, b"noise")), "cms.malformed.other-type");
+    let cut = send(&Body::Enrol(csr(&CLIENT.key, None)));
+    assert_eq!(refusal(answer(&mut desk, &cut[..cut.len() - 1])), "cms.malformed.cut-off");
+    // By two, and by one who says neither what it is nor of which transaction.
+    let by: [(&Certificate, &dyn Signer); 2] =
+        [(&CLIENT.certificate, &CLIENT.key), (&STRANGER.certificate, &STRANGER.key)];
+    let signed = |by: &[(&Certificate, &dyn Signer)]| {
+        touchstone_cms::SignedData::sign(&AwsLc, b"x", touchstone_cms::DATA, by, now()).unwrap()
+    };
+    assert_eq!(refusal(answer(&mut desk, &signed(&by))), "scep.refused.not-one-signer");
+    assert_eq!(refusal(answer(&mut desk, &signed(&by[..1]))), "scep.refused.attributes");
+    // What is inside is no issuer with a serial number.
+    let bad = Body::Certificate { issuer_der: vec![0x30, 5], serial: vec![1] };
+    assert_eq!(refusal(answer(&mut desk, &send(&bad))), "scep.refused.content");
+    // A CA whose key cannot be encrypted to.
+    let key = SoftSigner::generate(SignatureAlgorithm::Ed25519).unwrap();
+    let signs = template(Kind::Root, "ca").self_sign(&AwsLc, &key).unwrap();
+    let unfit = Requester { to: &signs, ..requester(&CLIENT) };
+    let said = unfit.send(&AwsLc, &Body::Enrol(csr(&CLIENT.key, None)), &id, now());
+    assert_eq!(refusal(said), "scep.refused.no-encryption-key");
     assert_eq!(refusal(answer(&mut desk, &vec![0x30; 2 << 20])), "scep.refused.too-long");
     // No two challenges are alike, and nobody guesses one: 130 bits.
     let drawn: BTreeSet<String> = (0..100).map(|_| draw_challenge(&AwsLc).unwrap()).collect();
@@ -487,8 +506,8 @@ fn each_bad_request_of_the_url_has_its_own_name() {
     assert_eq!(told(Method::Post, "operation=GetCACert", &[]), (405, "scep.method".into()));
     assert_eq!(told(Method::Get, "operation=PKIOperation", &[]), (405, "scep.method".into()));
     assert_eq!(post(&message), (503, "fleet.failed".into()), "it comes before the owner");
-    assert_eq!(post(b"nonsense"), (400, "cms.malformed".into()));
-    assert_eq!(post(&[message.as_slice(), &[0]].concat()), (400, "cms.malformed".into()));
+    assert_eq!(post(b"nonsense"), (400, "cms.malformed.other-type".into()));
+    assert_eq!(post(&[message.as_slice(), &[0]].concat()), (400, "cms.malformed.trailing".into()));
     let mut forged = message;
     *forged.last_mut().unwrap() ^= 1;
     assert_eq!(post(&forged).0, 400);

@@ -159,7 +159,7 @@ fn agreement(mut inner: Elements<'_>) -> Result<Vec<Way>, Error> {
         let key = one.octet_string(OCTET_STRING)?;
         one.end()?;
         if found.len() >= MOST_KEYS {
-            return Err(Error::malformed("recipientEncryptedKeys"));
+            return Err(Error::too_large("recipientEncryptedKeys"));
         }
         let (wrap, point, ukm) = (wrap.to_vec(), point.clone(), ukm.clone());
         found.push(Way { rid, how: How::Agreement { hash, wrap, point, ukm }, key });

@@ -4,7 +4,7 @@
 use crate::ber::{CONSTRUCTED, Header};
 use crate::encode::{INTEGER, OCTET_STRING, OID, SEQUENCE, SET};
 use crate::signed::info::SignerInfo;
-use crate::{Error, MOST_CERTIFICATES, MOST_SIGNERS, oids};
+use crate::{Error, MOST_CERTIFICATES, MOST_SIGNERS, Why, oids};
 use alloc::vec::Vec;
 use der::Decode;
 use der::asn1::ObjectIdentifier;
@@ -140,7 +140,7 @@ impl Machine {
                 return Ok(None);
             }
             match &mut self.state {
-                State::Done => return Err(self.fault("end (octets follow)")),
+                State::Done => return Err(self.because("end", Why::Trailing)),
                 State::Header { .. } => self.header(input)?,
                 State::Collect { octets, end, .. } => {
                     let taken = take(input, *end - self.at);
@@ -174,12 +174,21 @@ impl Machine {
                 crls: self.crls,
                 signers: self.signers,
             }),
-            _ => Err(self.fault("end (cut off)")),
+            _ => Err(self.because("end", Why::CutOff)),
         }
     }
 
     fn fault(&self, part: &'static str) -> Error {
-        Error::Malformed { part, offset: u32::try_from(self.at).ok() }
+        self.because(part, Why::Form)
+    }
+
+    fn because(&self, part: &'static str, why: Why) -> Error {
+        Error::Malformed { part, offset: u32::try_from(self.at).ok(), why }
+    }
+
+    /// What stands in the place of a `ContentInfo` is something else.
+    fn misplaced(&self, part: &'static str) -> Error {
+        self.because(part, if self.stack.is_empty() { Why::OtherType } else { Why::Form })
     }
 
     fn name(&self) -> &'static str {
@@ -234,7 +243,7 @@ impl Machine {
         let octets = *octets;
         *input = rest;
         self.at += 1;
-        let Some(header) = read.map_err(|()| self.fault(self.name()))? else { return Ok(()) };
+        let Some(header) = read.map_err(|()| self.misplaced(self.name()))? else { return Ok(()) };
         self.state = HEADER;
         if header == Header::END {
             return match self.stack.last() {
@@ -254,7 +263,7 @@ impl Machine {
         let fits = end.is_some_and(|end| self.at <= limit && end.unwrap_or(self.at) <= limit);
         let Some(end) = end.filter(|_| fits) else { return Err(self.fault(self.name())) };
         let name = self.name();
-        match (self.child(header.tag).ok_or_else(|| self.fault(name))?, end) {
+        match (self.child(header.tag).ok_or_else(|| self.misplaced(name))?, end) {
             (Step::Enter(node), end) => {
                 if self.stack.len() >= DEEPEST {
                     return Err(self.fault(name));
@@ -267,7 +276,7 @@ impl Machine {
                 self.collected = self.collected.saturating_add(end - self.at + 64);
                 let Some(frame) = self.stack.last() else { return Err(self.fault(name)) };
                 if self.collected > MOST_COLLECTED {
-                    return Err(self.fault(frame.node.name()));
+                    return Err(self.because(frame.node.name(), Why::TooLarge));
                 }
                 self.state = State::Collect { node: frame.node, octets: octets.to_vec(), end };
             }
@@ -317,7 +326,7 @@ impl Machine {
         match node {
             Node::ContentInfo => {
                 if ObjectIdentifier::from_der(&octets).map_err(failed)? != oids::ID_SIGNED_DATA {
-                    return Err(Error::malformed("content type (not signedData)"));
+                    return Err(Error::other_type("content type, not signedData"));
                 }
             }
             Node::Encapsulated => {
@@ -343,7 +352,8 @@ impl Machine {
             Node::Signers if self.signers.len() < MOST_SIGNERS => {
                 self.signers.push(SignerInfo::decode(&octets)?);
             }
-            _ => return Err(self.fault(node.name())),
+            // There are as many of them as are kept already.
+            _ => return Err(self.because(node.name(), Why::TooLarge)),
         }
         Ok(())
     }

@@ -172,7 +172,7 @@ impl Check<'_> {
         let mut found: Vec<SignedBy> = Vec::new();
         for der in values(info, oids::ID_COUNTERSIGNATURE) {
             if depth >= DEEPEST || found.len() >= MOST_COUNTERSIGNATURES {
-                return Err(Error::malformed("countersignatures"));
+                return Err(Error::too_large("countersignatures"));
             }
             let digest = |hash| Some(self.crypto.hash(hash, &[&info.signature]));
             let counter = SignerInfo::decode(der)?;
