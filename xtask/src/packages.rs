@@ -113,6 +113,13 @@ pub(crate) fn require(what_for: Use, no_install: bool) -> Result<()> {
 /// Packages that conflict with one above: unpacked under `target/peers`, not installed.
 const UNPACKED: &[(&str, &str)] =
     &[("syslog-ng-core", "a SIEM that is not rsyslog, and which refuses to be beside it")];
+/// Packages of Debian 13 for peers that are newer than those of most systems: unpacked, too.
+const NEWER: &[(&str, &str, &[&str])] = &[(
+    "bouncycastle",
+    "Bouncy Castle 1.80, which has ML-DSA and ML-KEM",
+    &["libbcprov-java", "libbcpkix-java", "libbcutil-java"],
+)];
+const NEWER_SUITE: &str = "trixie";
 /// Environments of Python with peers from PyPI in them: what is in each, and why.
 const ENVIRONMENTS: &[(&str, &str, &[&str])] = &[
     ("otlp", "OTLP receivers", &["rotel==0.0.1a15", "opentelemetry-proto==1.38.0"]),
@@ -127,6 +134,13 @@ pub(crate) fn peers() -> Result<()> {
         if !into.is_dir() {
             eprintln!("xtask: unpacking {package}: {why}");
             unpack(package, &into).with_context(|| format!("{package} was not unpacked"))?;
+        }
+    }
+    for (name, why, packages) in NEWER {
+        let into = folder.join(name);
+        if !into.is_dir() {
+            eprintln!("xtask: unpacking {}: {why}", packages.join(", "));
+            unpack_newer(packages, &into).with_context(|| format!("{name} was not unpacked"))?;
         }
     }
     for (name, why, packages) in ENVIRONMENTS {
@@ -154,9 +168,63 @@ fn unpack(package: &str, into: &Path) -> Result<()> {
     apt(&["install", "--yes", "--quiet", "--no-install-recommends", "--download-only"])?
         .args(["-o", &option, package])
         .run("apt-get install --download-only")?;
+    extract(&archives, into)
+}
+
+/// Downloads packages of Debian 13 by lists of their own, so that what this system installs stays its own.
+fn unpack_newer(packages: &[&str], into: &Path) -> Result<()> {
+    let own = into.with_extension("apt");
+    for folder in ["lists/partial", "cache/archives/partial", "archives"] {
+        std::fs::create_dir_all(own.join(folder))?;
+    }
+    let keyring = "/usr/share/keyrings/debian-archive-keyring.gpg";
+    let (mirror, suite) = (mirror()?, NEWER_SUITE);
+    let source = format!("deb [signed-by={keyring}] {mirror} {suite} main\n");
+    std::fs::write(own.join("sources.list"), source)?;
+    let options = [
+        format!("Dir::Etc::SourceList={}", own.join("sources.list").display()),
+        "Dir::Etc::SourceParts=-".to_owned(),
+        format!("Dir::State::Lists={}", own.join("lists").display()),
+        format!("Dir::Cache={}", own.join("cache").display()),
+        // No user of its own: the folder is ours alone.
+        "APT::Sandbox::User=root".to_owned(),
+    ];
+    let apt = |args: &[&str]| {
+        let mut step = Step::new("env");
+        step.arg("--chdir").arg(own.join("archives")).args(["apt-get", "--quiet"]);
+        for option in &options {
+            step.args(["-o", option]);
+        }
+        step.args(args);
+        step
+    };
+    apt(&["update"]).run("apt-get update for Debian 13")?;
+    apt(&["download"]).args(packages).run("apt-get download")?;
+    extract(&own.join("archives"), into)
+}
+
+/// Where this machine has Debian from, as its apt says it; `DEBIAN_MIRROR` says it elsewhere.
+fn mirror() -> Result<String> {
+    if let Ok(mirror) = std::env::var("DEBIAN_MIRROR") {
+        return Ok(mirror);
+    }
+    let told = Command::new("apt-get")
+        .args(["indextargets", "--format", "$(REPO_URI)"])
+        .output()
+        .context("apt-get indextargets")?;
+    let told = String::from_utf8(told.stdout)?;
+    let debian = told.lines().find(|line| line.trim_end_matches('/').ends_with("/debian"));
+    debian.map(str::to_owned).context(
+        "no source of apt is Debian's: give the URL of a mirror of Debian in DEBIAN_MIRROR, and \
+         install debian-archive-keyring",
+    )
+}
+
+/// All packages of a folder, unpacked into one.
+fn extract(archives: &Path, into: &Path) -> Result<()> {
     let half = into.with_extension("half");
     std::fs::create_dir_all(&half)?;
-    for entry in std::fs::read_dir(&archives)? {
+    for entry in std::fs::read_dir(archives)? {
         let path = entry?.path();
         if path.extension().is_some_and(|ending| ending == "deb") {
             Step::new("dpkg-deb")

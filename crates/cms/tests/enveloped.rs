@@ -10,7 +10,7 @@ use touchstone_certs::{Certificate, Name};
 use touchstone_cms::{Accept, ContentCipher, DATA, Enveloped, Recipient, Refusal};
 use touchstone_crypto::{Crypto, Decrypter, Opening, SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::{AwsLc, RsaBits, SoftDecrypter, SoftSigner};
-use touchstone_peers::{corpus, openssl};
+use touchstone_peers::{BouncyCastle, corpus, openssl};
 
 const CIPHERS: [ContentCipher; 4] = [
     ContentCipher::Aes128Gcm,
@@ -204,6 +204,40 @@ fn openssl_opens_ours_and_we_open_what_it_makes() {
                 let wanted = strict && cipher.ends_with("gcm");
                 assert_eq!(said.is_ok(), wanted, "{name} {cipher} {extra}");
             }
+        }
+    }
+}
+
+#[test]
+fn bouncy_castle_encrypts_to_ml_kem_keys_of_ours_and_opens_what_we_encrypt_to_its() {
+    let peer = BouncyCastle::post_quantum();
+    let dir = tempfile::tempdir().unwrap();
+    let (dir, content) = (dir.path(), vec![0x42; 3000]);
+    std::fs::write(dir.join("content"), &content).unwrap();
+    let holders = kem_holders();
+    for (at, holder) in holders.iter().enumerate() {
+        let pem = holder.certificate.to_pem().unwrap();
+        std::fs::write(dir.join(format!("{at}.pem")), pem).unwrap();
+    }
+    peer.run_post_quantum(dir, "encrypt content theirs 0.pem 1.pem 2.pem");
+    let theirs = std::fs::read(dir.join("theirs")).unwrap();
+    for holder in &holders {
+        assert_eq!(open(&theirs, holder, Accept::STRICT), Ok(content.clone()));
+    }
+    let stranger = &kem_holders()[1];
+    assert_eq!(open(&theirs, stranger, Accept::STRICT), Err("cms.refused.not-a-recipient"));
+
+    for name in ["ML-KEM-512", "ML-KEM-768", "ML-KEM-1024"] {
+        peer.run_post_quantum(dir, &format!("recipient {name} {name}"));
+        let pem = std::fs::read(dir.join(format!("{name}.pem"))).unwrap();
+        let certificate = Certificate::from_pem(&pem).unwrap().remove(0);
+        for cipher in CIPHERS {
+            let to = [Recipient::new(&certificate), Recipient::new(&holders[0].certificate)];
+            let der = Enveloped::encrypt(&AwsLc, &content, DATA, cipher, &to).unwrap();
+            std::fs::write(dir.join("ours"), &der).unwrap();
+            let _ = std::fs::remove_file(dir.join("opened"));
+            peer.run_post_quantum(dir, &format!("decrypt ours opened {name}.pem {name}.key"));
+            assert!(std::fs::read(dir.join("opened")).unwrap() == content, "{name} {cipher:?}");
         }
     }
 }

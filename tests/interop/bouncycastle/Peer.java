@@ -70,7 +70,7 @@ public final class Peer {
         String kind = certificate.getPublicKey().getAlgorithm();
         return switch (kind) {
             case "RSA" -> "SHA256withRSAandMGF1";
-            case "Ed25519" -> "Ed25519";
+            case "Ed25519", "ML-DSA-44", "ML-DSA-65", "ML-DSA-87" -> kind;
             default -> "SHA256withECDSA";
         };
     }
@@ -79,7 +79,12 @@ public final class Peer {
             throws Exception {
         var digests = new JcaDigestCalculatorProviderBuilder().setProvider("BC").build();
         var signer = new JcaContentSignerBuilder(algorithm(certificate)).setProvider("BC").build(key);
-        return new JcaSignerInfoGeneratorBuilder(digests).build(signer, certificate);
+        var builder = new JcaSignerInfoGeneratorBuilder(digests);
+        if (algorithm(certificate).startsWith("ML-DSA")) {
+            // RFC 9882 §3.3: what everybody has; its own choice is SHAKE256.
+            builder.setContentDigest(new AlgorithmIdentifier(NISTObjectIdentifiers.id_sha512));
+        }
+        return builder.build(signer, certificate);
     }
 
     private static void sign(String[] arguments) throws Exception {

@@ -1,5 +1,6 @@
 //! Bouncy Castle, through a small program of ours that calls it: `tests/interop/bouncycastle`.
 
+use crate::collectors::python;
 use crate::process::{attempt, tool};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -10,6 +11,9 @@ use tempfile::TempDir;
 /// Where Debian has it.
 const JARS: [&str; 3] =
     ["/usr/share/java/bcprov.jar", "/usr/share/java/bcpkix.jar", "/usr/share/java/bcutil.jar"];
+
+/// Those of Debian 13, in the folder of peers.
+const NEWER: [&str; 3] = ["bcprov.jar", "bcpkix.jar", "bcutil.jar"];
 
 /// A CA of Bouncy Castle's that serves, until it is dropped.
 pub struct ForeignCa {
@@ -40,6 +44,7 @@ impl Drop for ForeignCa {
 /// The program, compiled for this test.
 pub struct BouncyCastle {
     classes: Arc<TempDir>,
+    jars: String,
 }
 
 impl BouncyCastle {
@@ -55,13 +60,34 @@ impl BouncyCastle {
         let classes = tempfile::tempdir().unwrap();
         let into = classes.path().to_string_lossy().into_owned();
         let [peer, est, authority] = &sources;
-        let path = JARS.join(":");
+        let jars = JARS.join(":");
         tool(
             "javac",
             classes.path(),
-            &["-nowarn", "-cp", &path, "-d", &into, peer, est, authority],
+            &["-nowarn", "-cp", &jars, "-d", &into, peer, est, authority],
         );
-        Self { classes: Arc::new(classes) }
+        Self { classes: Arc::new(classes), jars }
+    }
+
+    /// Compiles it with version 1.80, which has ML-DSA and ML-KEM.
+    pub fn post_quantum() -> Self {
+        let folder = python("bouncycastle").join("usr/share/java");
+        let jars = NEWER.map(|jar| folder.join(jar).display().to_string()).join(":");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../interop/bouncycastle");
+        let [peer, more] =
+            ["Peer.java", "PostQuantum.java"].map(|name| folder.join(name).display().to_string());
+        let classes = tempfile::tempdir().unwrap();
+        let into = classes.path().to_string_lossy().into_owned();
+        let arguments = ["-nowarn", "-cp", &jars, "-d", &into, &peer, &more];
+        tool("javac", classes.path(), &arguments);
+        Self { classes: Arc::new(classes), jars }
+    }
+
+    /// Runs one of the commands that only version 1.80 has, which must succeed; its output.
+    pub fn run_post_quantum(&self, folder: &Path, line: &str) -> String {
+        let (good, said) = self.attempt_class("PostQuantum", folder, line);
+        assert!(good, "bouncycastle 1.80 {line}: {said}");
+        said
     }
 
     /// Runs one of its EST client's commands, which must succeed, in this folder; its output.
@@ -103,7 +129,7 @@ impl BouncyCastle {
     }
 
     fn path(&self) -> String {
-        format!("{}:{}", JARS.join(":"), self.classes.path().display())
+        format!("{}:{}", self.jars, self.classes.path().display())
     }
 
     fn attempt_class(&self, class: &str, folder: &Path, line: &str) -> (bool, String) {
