@@ -37,8 +37,12 @@ pub fn follow(pins: &Path, long: Duration, mut tell: impl FnMut(fmt::Arguments<'
         for it in seen.iter().filter(|it| it.pid != own) {
             again.signal(it.whom(), it.looks(), now);
         }
-        let found = scanner.look_at(&again.take(now)).findings;
+        let whom = again.take(now);
+        let found = scanner.look_at(&whom).findings;
         let at = since_boot();
+        if !whom.is_empty() {
+            again.looked(now, now.elapsed());
+        }
         for finding in found {
             tell(format_args!("found {:?} {} {at}", finding.kind, finding.pid));
         }

@@ -1,6 +1,7 @@
 //! When a process is looked at after something was told of it. Hooks are asked before a deed is done,
 //! and whoever takes hold of a process does something to it afterwards: so the first look comes at
-//! once, and more follow, close together at first. No clock in here; the owner says what time it is.
+//! once, and more follow, close together at first. Looks take no more than their share of a processor.
+//! No clock in here; the owner says what time it is.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,6 +12,9 @@ const fn ms(milliseconds: u64) -> Duration {
 
 /// Processes that wait for a look at once; of more, the next look at all sees what there is.
 const MOST: usize = 1024;
+
+/// Looks because of signals take at most one part of this many of a core's time.
+const SHARE: u32 = 4;
 
 /// What is to be expected after a signal: how soon it is looked, and how often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,22 +53,26 @@ struct Waiting {
 
 /// Who is to be looked at, and when.
 #[derive(Debug, Default)]
-pub struct Again(BTreeMap<u32, Waiting>);
+pub struct Again {
+    waiting: BTreeMap<u32, Waiting>,
+    /// No look comes before.
+    rests: Option<Instant>,
+}
 
 impl Again {
     /// Something was told of a process.
     pub fn signal(&mut self, pid: u32, looks: Looks, now: Instant) {
         let Some(first) = looks.0.first().map(|first| now + *first) else { return };
         let anew = Waiting { next: first, from: now, step: 0, looks };
-        let full = self.0.len() >= MOST;
-        match self.0.get_mut(&pid) {
+        let full = self.waiting.len() >= MOST;
+        match self.waiting.get_mut(&pid) {
             // Signals without end must not put the look off, nor shorten what is to come.
             Some(waiting) if waiting.looks.0.len() > looks.0.len() => {
                 waiting.next = waiting.next.min(first);
             }
             Some(waiting) => *waiting = Waiting { next: waiting.next.min(first), ..anew },
             None if !full => {
-                self.0.insert(pid, anew);
+                self.waiting.insert(pid, anew);
             }
             None => {}
         }
@@ -72,13 +80,22 @@ impl Again {
 
     /// When there is somebody to look at.
     pub fn due(&self) -> Option<Instant> {
-        self.0.values().map(|waiting| waiting.next).min()
+        let due = self.waiting.values().map(|waiting| waiting.next).min()?;
+        Some(self.rests.map_or(due, |rests| rests.max(due)))
+    }
+
+    /// A look that began then has taken so long: there is a rest before the next.
+    pub fn looked(&mut self, begun: Instant, took: Duration) {
+        self.rests = begun.checked_add(took.saturating_mul(SHARE));
     }
 
     /// Those who are to be looked at now.
     pub fn take(&mut self, now: Instant) -> Vec<u32> {
         let mut taken = Vec::new();
-        self.0.retain(|pid, waiting| {
+        if self.rests.is_some_and(|rests| now < rests) {
+            return taken;
+        }
+        self.waiting.retain(|pid, waiting| {
             if waiting.next > now {
                 return true;
             }
@@ -142,6 +159,19 @@ mod tests {
         again.signal(7, Looks::WRITTEN, start);
         assert_eq!(again.take(start + ms(150)), [7]);
         assert_eq!(again.due(), Some(start + ms(200)));
+    }
+
+    #[test]
+    fn a_look_that_takes_long_is_followed_by_a_rest() {
+        let start = Instant::now();
+        let mut again = Again::default();
+        again.signal(7, Looks::WRITTEN, start);
+        assert_eq!(again.take(start + ms(4)), [7]);
+        again.looked(start + ms(4), ms(5));
+        assert_eq!(again.due(), Some(start + ms(24)));
+        again.signal(8, Looks::MAPPED, start + ms(10));
+        assert_eq!(again.take(start + ms(23)), [0; 0]);
+        assert_eq!(again.take(start + ms(24)), [7, 8], "nothing that was due is lost");
     }
 
     #[test]

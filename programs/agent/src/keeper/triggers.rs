@@ -21,9 +21,6 @@ use touchstone_evidence::runtime::{Observation, Observed};
 /// Signals may lie ready while a look takes its time.
 const READY: usize = 1024;
 
-/// Looks because of signals take at most one part of this many of a core's time.
-const SHARE: u32 = 4;
-
 /// Where signals come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Source {
@@ -73,7 +70,6 @@ pub async fn watch_code(keeper: &Arc<Keeper>, changed: &Notify, pulse: &Pulse) {
         from: keeper.watch_events(),
         waiting: Vec::new(),
         again: Again::default(),
-        rests: Instant::now(),
         told: keeper.tell_beside(),
     };
     let mut told = false;
@@ -115,8 +111,6 @@ struct Signals {
     waiting: Vec<Signal>,
     /// Who is looked at, and when.
     again: Again,
-    /// No look comes before.
-    rests: Instant,
     /// Where it is written down.
     told: SyncSender<News>,
 }
@@ -128,7 +122,7 @@ impl Signals {
     /// Looks at processes as signals of them come, for ever. Dropped at any time, it loses none.
     async fn follow(&mut self, keeper: &Arc<Keeper>, changed: &Notify) {
         loop {
-            let due = self.again.due().map(|due| due.max(self.rests));
+            let due = self.again.due();
             tokio::select! {
                 count = self.from.recv_many(&mut self.waiting, READY) => if count == 0 {
                     // Nobody watches.
@@ -141,7 +135,7 @@ impl Signals {
             for it in &them {
                 self.again.signal(it.pid(), it.looks(), now);
             }
-            let pids = if now < self.rests { Vec::new() } else { self.again.take(now) };
+            let pids = self.again.take(now);
             let mut look = Look::default();
             if !pids.is_empty() {
                 let looking = Arc::clone(keeper);
@@ -151,7 +145,7 @@ impl Signals {
                     tracing::warn!("code came into a process that is not its own");
                     changed.notify_one();
                 }
-                self.rests = Instant::now() + now.elapsed() * (SHARE - 1);
+                self.again.looked(now, now.elapsed());
             }
             if !(them.is_empty() && look.findings.is_empty())
                 && let Err(error) = self.told.try_send((them, look))
