@@ -49,6 +49,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "auditd", why: "what the start of a program costs beside ours", uses: &[Use::Bench] },
     Package { name: "tpm2-tools", why: "a second opinion on the TPM", uses: &[Use::Test] },
     Package { name: "ima-evm-utils", why: "a second opinion on IMA lists and their signatures", uses: &[Use::Test] },
+    Package { name: "fsverity", why: "sealing a file on the device, and a second opinion on the digest of its tree", uses: &[Use::Test] },
     Package { name: "systemd", why: "a second opinion on the units of the services, and on PCR 11", uses: &[Use::Test] },
     Package { name: "softhsm2", why: "the token behind PKCS#11", uses: &[Use::Test] },
     Package { name: "opensc", why: "pkcs11-tool: a second opinion on tokens", uses: &[Use::Test] },

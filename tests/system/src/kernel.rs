@@ -1,7 +1,9 @@
 //! The distribution's own kernel, from its package but never installed: the image and the modules
 //! that the device needs, in the order in which they load.
 //!
-//! The package is fetched once (`apt-get download`) into a cache beside cargo's output.
+//! The package is fetched once (`apt-get download`) into a cache beside cargo's output. What Debian's
+//! kernel was not built for, Ubuntu's may do: that which Ubuntu 24.04 was released with, which stays in
+//! its archive, and which is known by its digest.
 
 use crate::tools::{self, run};
 use anyhow::{Context, Result, bail, ensure};
@@ -9,6 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use touchstone_crypto::{Crypto, HashAlgorithm};
+use touchstone_crypto_awslc::AwsLc;
 
 /// What the device cannot do without, as modules or built into the kernel.
 #[rustfmt::skip]
@@ -23,6 +27,20 @@ const WELCOME: &[&str] = &["crc32c_generic", "crc32c_intel"];
 /// The packages that depend on the newest kernel: Debian's and Ubuntu's name.
 const META_PACKAGES: &[&str] = &["linux-image-amd64", "linux-image-generic"];
 
+/// Ubuntu's archive, and of it the packages of a kernel with their SHA-256 digests.
+const UBUNTU: &str = "http://archive.ubuntu.com/ubuntu/pool/main/l";
+#[rustfmt::skip]
+const UBUNTU_KERNEL: &[(&str, &str)] = &[
+    (
+        "linux-signed/linux-image-6.8.0-31-generic_6.8.0-31.31_amd64.deb",
+        "fd2ed023c84163e62c73d3b7b613a9b004bd31e335641c23d42bd249e489fbe6",
+    ),
+    (
+        "linux/linux-modules-6.8.0-31-generic_6.8.0-31.31_amd64.deb",
+        "3f17f2c279257eb50e40da44390bdf8272c440ca078831c348773d1314b5c2fe",
+    ),
+];
+
 /// A kernel and its modules on the host's disk.
 pub struct Kernel {
     /// Its version, as `uname -r` says it on the device.
@@ -31,38 +49,64 @@ pub struct Kernel {
     pub image: PathBuf,
     /// Modules, each after those it depends on.
     pub modules: Vec<PathBuf>,
+    config: PathBuf,
 }
 
-/// The file that makes a folder of the cache complete: module names in the order of loading.
+/// The files that make a folder of the cache complete: module names in the order of loading, and the
+/// options that the kernel was built with.
 const ORDER: &str = "order";
+const CONFIG: &str = "config";
 
 impl Kernel {
-    /// The kernel in the cache; the first time, fetches it from the distribution's mirror.
+    /// The kernel of this machine's distribution, in the cache; the first time, fetches it from the
+    /// distribution's mirror.
     pub fn find() -> Result<Self> {
-        let cache = cache_folder()?;
-        if let Some(kernel) = Self::cached(&cache)? {
+        Archive { cache: cache_folder()?, of_ubuntu: false }.kernel()
+    }
+
+    /// The one that Ubuntu 24.04 was released with, whatever this machine's distribution is.
+    pub fn of_ubuntu() -> Result<Self> {
+        let cache = cache_folder()?.join("ubuntu");
+        std::fs::create_dir_all(&cache)?;
+        Archive { cache, of_ubuntu: true }.kernel()
+    }
+
+    /// Whether it was built with an option, `CONFIG_` and all; not as a module.
+    pub fn has(&self, option: &str) -> Result<bool> {
+        let config = std::fs::read_to_string(&self.config)
+            .with_context(|| format!("cannot read {}", self.config.display()))?;
+        Ok(config.lines().any(|line| line.strip_prefix(option) == Some("=y")))
+    }
+}
+
+/// Where kernels come from, and where they are kept.
+struct Archive {
+    cache: PathBuf,
+    /// Else apt's.
+    of_ubuntu: bool,
+}
+
+impl Archive {
+    fn kernel(&self) -> Result<Kernel> {
+        if let Some(kernel) = self.cached()? {
             return Ok(kernel);
         }
         // Rigs that start at the same time fetch once: the others wait here.
-        let lock = File::create(cache.join("lock"))?;
+        let lock = File::create(self.cache.join("lock"))?;
         lock.lock()?;
-        if Self::cached(&cache)?.is_none() {
-            Self::fetch(&cache)
-                .or_else(|error| {
-                    eprintln!("rig: {error:#}; updating the lists of packages");
-                    run(Command::new("apt-get").args(["update", "--quiet"]))?;
-                    Self::fetch(&cache)
-                })
-                .with_context(|| format!("no kernel for the device in {}", cache.display()))?;
+        if self.cached()?.is_none() {
+            self.fetch()
+                .with_context(|| format!("no kernel for the device in {}", self.cache.display()))?;
         }
-        Self::cached(&cache)?.context("the kernel was fetched and is not in the cache")
+        self.cached()?.context("the kernel was fetched and is not in the cache")
     }
 
-    fn cached(cache: &Path) -> Result<Option<Self>> {
-        let mut versions: Vec<PathBuf> = cache
+    fn cached(&self) -> Result<Option<Kernel>> {
+        let mut versions: Vec<PathBuf> = self
+            .cache
             .read_dir()?
             .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|folder| folder.join(ORDER).is_file())
+            .filter(|folder| folder.join(ORDER).is_file() && folder.join(CONFIG).is_file())
             .collect();
         versions.sort();
         let Some(folder) = versions.pop() else { return Ok(None) };
@@ -71,17 +115,21 @@ impl Kernel {
             .lines()
             .map(|name| folder.join(format!("{name}.ko")))
             .collect();
-        Ok(Some(Self { version, image: folder.join("vmlinuz"), modules }))
+        let (image, config) = (folder.join("vmlinuz"), folder.join(CONFIG));
+        Ok(Some(Kernel { version, image, modules, config }))
     }
 
-    fn fetch(cache: &Path) -> Result<()> {
-        let work = tempfile::Builder::new().prefix("fetch-").tempdir_in(cache)?;
-        let packages = newest_packages()?;
-        eprintln!("rig: fetching {} (once)", packages.join(" and "));
-        run(Command::new("apt-get")
-            .args(["download", "--quiet"])
-            .args(&packages)
-            .current_dir(work.path()))?;
+    fn fetch(&self) -> Result<()> {
+        let work = tempfile::Builder::new().prefix("fetch-").tempdir_in(&self.cache)?;
+        if self.of_ubuntu {
+            download_of_ubuntu(work.path())?;
+        } else {
+            download(work.path()).or_else(|error| {
+                eprintln!("rig: {error:#}; updating the lists of packages");
+                run(Command::new("apt-get").args(["update", "--quiet"]))?;
+                download(work.path())
+            })?;
+        }
         let root = work.path().join("root");
         for entry in work.path().read_dir()? {
             let package = entry?.path();
@@ -89,21 +137,24 @@ impl Kernel {
                 run(Command::new("dpkg-deb").arg("--extract").arg(package).arg(&root))?;
             }
         }
-        let boot = root.join("boot");
-        let image = files(&boot)?
-            .into_iter()
-            .find(|path| file_name(path).is_ok_and(|name| name.starts_with("vmlinuz-")))
-            .with_context(|| format!("no vmlinuz in {packages:?}"))?;
-        let version = file_name(&image)?.trim_start_matches("vmlinuz-").to_owned();
+        let boot = files(&root.join("boot"))?;
+        let named = |prefix: &str| {
+            let mut found = boot.iter();
+            found.find(|path| file_name(path).is_ok_and(|name| name.starts_with(prefix)))
+        };
+        let image = named("vmlinuz-").context("no vmlinuz in the packages")?;
+        let config = named("config-").context("no config in the packages")?;
+        let version = file_name(image)?.trim_start_matches("vmlinuz-").to_owned();
         let modules = ["lib/modules", "usr/lib/modules"]
             .iter()
             .map(|folder| root.join(folder).join(&version))
             .find(|folder| folder.is_dir())
-            .with_context(|| format!("no modules in {packages:?}"))?;
+            .context("no modules in the packages")?;
         // Complete or absent: the folder gets its name last.
         let ready = work.path().join("ready");
         std::fs::create_dir(&ready)?;
-        std::fs::copy(&image, ready.join("vmlinuz"))?;
+        std::fs::copy(image, ready.join("vmlinuz"))?;
+        std::fs::copy(config, ready.join(CONFIG))?;
         let mut order = String::new();
         for (name, module) in Closure::of(&modules)?.ordered {
             std::fs::write(ready.join(format!("{name}.ko")), module)?;
@@ -111,16 +162,36 @@ impl Kernel {
             order.push('\n');
         }
         std::fs::write(ready.join(ORDER), order)?;
-        Ok(std::fs::rename(&ready, cache.join(format!("kernel-{version}")))?)
+        let place = self.cache.join(format!("kernel-{version}"));
+        if place.exists() {
+            // Of an earlier rig, which kept less.
+            std::fs::remove_dir_all(&place)?;
+        }
+        Ok(std::fs::rename(&ready, place)?)
     }
 }
 
-fn cache_folder() -> Result<PathBuf> {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"), PathBuf::from);
-    let cache = std::path::absolute(target.join("rig-cache"))?;
-    std::fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
-    Ok(cache)
+/// The newest kernel that apt knows, into this folder.
+fn download(into: &Path) -> Result<()> {
+    let packages = newest_packages()?;
+    eprintln!("rig: fetching {} (once)", packages.join(" and "));
+    let mut get = Command::new("apt-get");
+    run(get.args(["download", "--quiet"]).args(&packages).current_dir(into))?;
+    Ok(())
+}
+
+fn download_of_ubuntu(into: &Path) -> Result<()> {
+    for (number, (path, digest)) in UBUNTU_KERNEL.iter().enumerate() {
+        eprintln!("rig: fetching {path} of Ubuntu's (once)");
+        let package = into.join(format!("{number}.deb"));
+        run(Command::new(tools::find("curl", "curl")?)
+            .args(["--silent", "--show-error", "--fail", "--max-time", "300", "--output"])
+            .arg(&package)
+            .arg(format!("{UBUNTU}/{path}")))?;
+        let found = AwsLc.hash(HashAlgorithm::Sha256, &[&std::fs::read(&package)?]).to_hex();
+        ensure!(found == *digest, "{path} is {found}, expected {digest}");
+    }
+    Ok(())
 }
 
 /// The kernel's package that the distribution's meta package points at, and that of its modules
@@ -142,6 +213,14 @@ fn newest_packages() -> Result<Vec<String>> {
         }
     }
     bail!("apt knows none of {}; has `apt-get update` been run?", META_PACKAGES.join(", "))
+}
+
+fn cache_folder() -> Result<PathBuf> {
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"), PathBuf::from);
+    let cache = std::path::absolute(target.join("rig-cache"))?;
+    std::fs::create_dir_all(&cache).with_context(|| format!("cannot make {}", cache.display()))?;
+    Ok(cache)
 }
 
 /// The modules that are needed, with all they depend on.

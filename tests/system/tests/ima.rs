@@ -3,6 +3,11 @@
 //! onto a disk. Every list leads to every bank, in ASCII as in binary, and evmctl says so, too.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests fail loudly")]
 
+#[path = "ima/appended.rs"]
+mod appended;
+#[path = "ima/sealed.rs"]
+mod sealed;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -46,6 +51,7 @@ measure func=KEY_CHECK
 
 /// What is done on the device: run signed programs, read files, read one that is being written.
 const DEEDS: &str = "\
+BEFORE
 cat /etc/ima/policy >/sys/kernel/security/ima/policy || echo 'no policy'
 /data/bin/signed true
 /data/bin/portable true
@@ -53,6 +59,7 @@ cat /data/text '/data/a name with spaces' >/dev/null
 exec 3>>/data/log
 cat /data/log >/dev/null
 exec 3>&-
+AFTER
 mkdir /tmp/out
 for bank in sha1 sha256 sha384 sha512; do
     for pcr in 0 1 2 3 4 5 6 7 8 9 10; do
@@ -66,6 +73,18 @@ sync
 poweroff -f
 ";
 
+/// How a device is booted.
+struct Run<'a> {
+    kernel: Kernel,
+    /// On the kernel's command line.
+    words: &'a str,
+    policy: &'a str,
+    /// What is done before the policy counts.
+    before: &'a str,
+    /// And at the end.
+    after: &'a str,
+}
+
 /// What came out.
 struct Measured {
     folder: Scratch,
@@ -77,11 +96,19 @@ struct Measured {
 impl Measured {
     /// Boots with these words on the kernel's command line, and this policy.
     fn with(words: &str, policy: &str) -> Self {
+        let kernel = Kernel::find().unwrap();
+        Self::of_run(&Run { kernel, words, policy, before: "", after: "" })
+    }
+
+    fn of_run(run: &Run<'_>) -> Self {
         let scratch = Scratch::new().unwrap();
         let folder = scratch.folder("ima").unwrap();
         let publishers = publisher(&folder);
-        data_disk(&folder);
-        boot(&folder, words, policy);
+        data_disk(&folder, &run.kernel);
+        boot(&folder, run);
+        let said = std::fs::read(folder.join("console.log")).unwrap();
+        let said = String::from_utf8_lossy(&said);
+        assert!(!said.contains("no policy"), "the kernel does not take the policy: {said}");
         let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
         let log = Log::decode(&read("binary")).unwrap();
         let ascii = Log::decode_ascii(&AwsLc, &read("ascii")).unwrap();
@@ -166,15 +193,21 @@ impl Measured {
         assert!(self.log.entries().any(|entry| entry.violation && entry.path() == "/data/log"));
     }
 
-    fn has_keys(&self) {
-        let keys = self.log.entries().filter(|entry| match entry.subject() {
+    /// The certificates of the keys that the kernel was built with.
+    fn builtin_keys(&self) -> Vec<Vec<u8>> {
+        let certificate = |entry: Entry<'_>| match entry.subject() {
             Subject::Key { keyring, certificate } => {
-                keyring == ".builtin_trusted_keys"
-                    && touchstone_certs::Certificate::decode(certificate).is_ok()
+                let of_ours = keyring == ".builtin_trusted_keys"
+                    && touchstone_certs::Certificate::decode(certificate).is_ok();
+                of_ours.then(|| certificate.to_vec())
             }
-            _ => false,
-        });
-        assert!(keys.count() > 0, "no key was measured");
+            _ => None,
+        };
+        self.log.entries().filter_map(certificate).collect()
+    }
+
+    fn has_keys(&self) {
+        assert!(!self.builtin_keys().is_empty(), "no key was measured");
     }
 }
 
@@ -222,7 +255,7 @@ fn publisher(folder: &Path) -> Publishers {
 }
 
 /// The device's disk: two signed programs and some files.
-fn data_disk(folder: &Path) {
+fn data_disk(folder: &Path, kernel: &Kernel) {
     let data = folder.join("data");
     std::fs::create_dir_all(data.join("bin")).unwrap();
     let busybox = tools::find("busybox", "busybox-static").unwrap();
@@ -232,6 +265,7 @@ fn data_disk(folder: &Path) {
     for (name, content) in [("text", "text"), ("a name with spaces", "spaces"), ("log", "log")] {
         std::fs::write(data.join(name), content).unwrap();
     }
+    std::fs::write(sealed::on_the_host(folder), sealed::CONTENT.repeat(2_000)).unwrap();
     let evmctl = |arguments: &[&str]| {
         let printed = run("evmctl", "ima-evm-utils", folder, arguments);
         unhex(String::from_utf8(printed).unwrap().trim())
@@ -245,10 +279,20 @@ fn data_disk(folder: &Path) {
     let sign = ["sign", "-n", "--portable", "--key", "key.pem", &ima];
     let portable = evmctl(&[&sign[..], &owner, &["data/bin/portable"]].concat());
 
+    let sealed = sealed::signature(folder, &signed);
+    appended::module(kernel, &data.join("module.ko"));
+
     let image = folder.join("data.img");
     std::fs::File::create(&image).unwrap().set_len(32 << 20).unwrap();
-    let arguments = ["-q", "-F", "-t", "ext4", "-E", "root_owner=0:0", "-d", "data", "data.img"];
+    // fs-verity wants blocks as large as pages.
+    let arguments = ["-q", "-F", "-t", "ext4", "-O", "verity", "-b", "4096", "-E"];
+    let arguments = [&arguments[..], &["root_owner=0:0", "-d", "data", "data.img"]].concat();
     run("mke2fs", "e2fsprogs", folder, &arguments);
+    let owner = format!("set_inode_field {} uid {}", sealed::FILE, sealed::OWNER);
+    run("debugfs", "e2fsprogs", folder, &["-w", "-R", &owner, "data.img"]);
+    let attribute = format!("ea_set {} security.ima -f value", sealed::FILE);
+    std::fs::write(folder.join("value"), sealed).unwrap();
+    run("debugfs", "e2fsprogs", folder, &["-w", "-R", &attribute, "data.img"]);
     for (file, attribute, value) in [
         ("/bin/signed", "security.ima", signed),
         ("/bin/portable", "security.ima", hash),
@@ -272,11 +316,17 @@ fn unhex(text: &str) -> Vec<u8> {
 }
 
 /// Boots the kernel, lets it do its deeds, and unpacks what it wrote.
-fn boot(folder: &Path, words: &str, policy: &str) {
-    let kernel = Kernel::find().unwrap();
-    let mut initramfs = Initramfs::new(&kernel).unwrap();
-    initramfs.file("/etc/ima/policy", policy.as_bytes());
-    initramfs.file("/etc/ima/deeds", DEEDS.as_bytes());
+fn boot(folder: &Path, run: &Run<'_>) {
+    let words = run.words;
+    let kernel = &run.kernel;
+    let mut initramfs = Initramfs::new(kernel).unwrap();
+    if run.before.contains("fsverity") {
+        let fsverity = tools::find("fsverity", "fsverity").unwrap();
+        initramfs.program(&fsverity, "/bin/fsverity").unwrap();
+    }
+    initramfs.file("/etc/ima/policy", run.policy.as_bytes());
+    let deeds = DEEDS.replace("BEFORE", run.before).replace("AFTER", run.after);
+    initramfs.file("/etc/ima/deeds", deeds.as_bytes());
     initramfs.service(&Service { name: "ima", command: "sh /etc/ima/deeds" }).unwrap();
     initramfs.write(&folder.join("initrd")).unwrap();
     std::fs::File::create(folder.join("out.img")).unwrap().set_len(16 << 20).unwrap();
@@ -310,7 +360,7 @@ fn boot(folder: &Path, words: &str, policy: &str) {
     machine
         .wait(Duration::from_mins(5))
         .unwrap_or_else(|error| panic!("{error:#}: {}", console(&folder.join("console.log"))));
-    run("tar", "tar", folder, &["-xf", "out.img"]);
+    self::run("tar", "tar", folder, &["-xf", "out.img"]);
 }
 
 fn console(path: &PathBuf) -> String {

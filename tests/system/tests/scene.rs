@@ -25,6 +25,7 @@ fn a_device_proves_itself_is_caught_healed_and_a_manipulated_one_refused() {
         "cut off",
         "revoked",
         "quarantined",
+        "told",
         "recorded",
         "refused",
         "healed",
