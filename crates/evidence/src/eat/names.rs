@@ -35,8 +35,8 @@ enum Form {
     Same,
     /// Octets, which JSON has in base64url.
     Octets,
-    /// Octets, or a list of such.
-    OctetsOrList,
+    /// A nonce, or a list of such.
+    Nonces,
     /// A number, or octets.
     NumberOrOctets,
     /// A number in CBOR that has a name in JSON.
@@ -54,7 +54,7 @@ enum Form {
 static CLAIMS: [(&str, i64, Form); 19] = [
     ("exp", EXP, Form::Same),
     ("iat", IAT, Form::Same),
-    ("eat_nonce", NONCE, Form::OctetsOrList),
+    ("eat_nonce", NONCE, Form::Nonces),
     ("ueid", UEID, Form::Octets),
     ("oemid", OEMID, Form::NumberOrOctets),
     ("hwmodel", HWMODEL, Form::Octets),
@@ -121,9 +121,9 @@ fn from_json(form: Form, json: &Json) -> Option<Value> {
     match form {
         Form::Same => same(json),
         Form::Octets => octets(json),
-        Form::OctetsOrList => match json {
-            Json::Array(list) => list.iter().map(octets).collect::<Option<_>>().map(Value::Array),
-            _ => octets(json),
+        Form::Nonces => match json {
+            Json::Array(list) => list.iter().map(nonce).collect::<Option<_>>().map(Value::Array),
+            _ => nonce(json),
         },
         Form::NumberOrOctets => json.as_u64().map(Value::from).or_else(|| octets(json)),
         Form::Named(names) => number(names, json),
@@ -197,6 +197,14 @@ fn octets(json: &Json) -> Option<Value> {
     Base64UrlUnpadded::decode_vec(json.as_str()?).ok().map(Value::Bytes)
 }
 
+/// RFC 9711 §4.1: text in JSON. It is octets in base64url where whoever gave it out gave octets, and else
+/// what it says.
+fn nonce(json: &Json) -> Option<Value> {
+    let text = json.as_str()?;
+    let given = Base64UrlUnpadded::decode_vec(text).ok().filter(|octets| octets.len() >= 8);
+    Some(Value::Bytes(given.unwrap_or_else(|| text.as_bytes().to_vec())))
+}
+
 fn number(names: &[(&str, i64)], json: &Json) -> Option<Value> {
     let name = json.as_str()?;
     names.iter().find(|(known, _)| *known == name).map(|(_, number)| int(*number))
@@ -226,7 +234,7 @@ fn into_json(form: Form, value: &Value) -> Option<Json> {
     match form {
         Form::Same => plain(value),
         Form::Octets => base64(value),
-        Form::OctetsOrList => match value {
+        Form::Nonces => match value {
             Value::Array(list) => list.iter().map(base64).collect::<Option<_>>().map(Json::Array),
             _ => base64(value),
         },

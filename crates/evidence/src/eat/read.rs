@@ -29,7 +29,8 @@ pub(super) fn claims(value: &Value, depth: usize) -> Result<Eat, Error> {
         issued_at: set.get(IAT, "iat", number)?,
         expires: set.get(EXP, "exp", number)?,
         nonces: set.get(NONCE, "eat_nonce", nonces)?.unwrap_or_default(),
-        ueid: set.get(UEID, "ueid", ueid)?,
+        // RFC 9711 §4.2.1.2: opaque to whoever reads it; its kinds are for those who make one.
+        ueid: set.get(UEID, "ueid", |value| octets(value, 7..=33))?,
         oemid: set.get(OEMID, "oemid", oemid)?,
         hwmodel: set.get(HWMODEL, "hwmodel", |value| octets(value, 1..=32))?,
         hwversion: set.get(HWVERSION, "hwversion", version)?,
@@ -103,18 +104,6 @@ fn nonces(value: &Value) -> Option<Vec<Vec<u8>>> {
         Value::Array(_) => list(value, nonce),
         _ => nonce(value).map(|nonce| vec![nonce]),
     }
-}
-
-/// RFC 9711 §4.2.1.1: RAND, IEEE EUI and IMEI, each with its lengths.
-fn ueid(value: &Value) -> Option<Vec<u8>> {
-    let octets = octets(value, 7..=33)?;
-    let fits = match octets.first()? {
-        1 => matches!(octets.len(), 17 | 25 | 33),
-        2 => matches!(octets.len(), 7 | 9),
-        3 => octets.len() == 15,
-        _ => false,
-    };
-    fits.then_some(octets)
 }
 
 fn oemid(value: &Value) -> Option<OemId> {

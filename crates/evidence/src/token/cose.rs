@@ -25,6 +25,19 @@ pub fn sign(payload: Vec<u8>, signer: &dyn Signer) -> Result<Vec<u8>, Error> {
         .map_err(|_| Error::Malformed("serialization"))
 }
 
+/// The payload of a token of at most `limit` octets, whoever made it: nothing is proven by it.
+pub fn dangerous_payload(token: &[u8], limit: usize) -> Result<Vec<u8>, Error> {
+    read(token, limit)?.payload.ok_or(Error::Malformed("claims"))
+}
+
+fn read(token: &[u8], limit: usize) -> Result<CoseSign1, Error> {
+    if token.len() > limit {
+        return Err(Error::TooLarge);
+    }
+    let token = token.strip_prefix(&CWT_TAG).unwrap_or(token);
+    CoseSign1::from_tagged_slice(token).map_err(|_| Error::Malformed("serialization"))
+}
+
 /// The payload of a token of at most `limit` octets, if one of `keys` signed it.
 pub fn verify(
     crypto: &dyn Crypto,
@@ -32,12 +45,7 @@ pub fn verify(
     keys: &[TokenKey],
     limit: usize,
 ) -> Result<Verified<Vec<u8>>, Error> {
-    if token.len() > limit {
-        return Err(Error::TooLarge);
-    }
-    let token = token.strip_prefix(&CWT_TAG).unwrap_or(token);
-    let sign1 =
-        CoseSign1::from_tagged_slice(token).map_err(|_| Error::Malformed("serialization"))?;
+    let sign1 = read(token, limit)?;
     let header = &sign1.protected.header;
     if !header.crit.is_empty() {
         return Err(Error::Malformed("header"));
