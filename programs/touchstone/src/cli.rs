@@ -12,6 +12,7 @@ mod log;
 mod reference;
 mod respond;
 mod scep;
+mod token;
 
 pub(crate) use appraise::{Appraise, Here};
 pub(crate) use audit::{Audit, Filter};
@@ -28,6 +29,7 @@ pub(crate) use reference::{
 };
 pub(crate) use respond::{Agent, Respond};
 pub(crate) use scep::{Enrolling, Scep, Server};
+pub(crate) use token::{Ear, Evidence};
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -70,6 +72,12 @@ pub(crate) enum Noun {
     /// Judge a device by a quote of its TPM and its logs, all of them files
     #[command(after_help = appraise::EXAMPLES)]
     Appraise(Box<Appraise>),
+    /// Evidence: what a token (EAT) or a wrapper (CMW) in a file says
+    #[command(subcommand)]
+    Evidence(Evidence),
+    /// Attestation results (EAR): what a verifier said about a device
+    #[command(subcommand)]
+    Ear(Ear),
     /// Envelopes (CMS): sign, verify, encrypt and decrypt files
     #[command(subcommand)]
     Cms(Cms),

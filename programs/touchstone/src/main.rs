@@ -17,9 +17,11 @@ mod cert;
 mod cli;
 mod cms;
 mod device;
+mod ear;
 mod element;
 mod enrolment;
 mod est;
+mod evidence;
 mod files;
 mod fleet;
 mod log;
@@ -29,6 +31,7 @@ mod reference;
 mod respond;
 mod scep;
 mod signing;
+mod token;
 mod update;
 
 use clap::Parser;
@@ -45,6 +48,8 @@ fn main() -> ExitCode {
         Noun::Update(verb) => update::run(&verb),
         Noun::Reference(verb) => reference::run(&verb),
         Noun::Appraise(arguments) => appraise::run(&arguments),
+        Noun::Evidence(verb) => evidence::run(&verb),
+        Noun::Ear(verb) => ear::run(&verb),
         Noun::Cms(verb) => cms::run(&verb),
         Noun::Est(verb) => est::run(&verb),
         Noun::Scep(verb) => scep::run(&verb),
