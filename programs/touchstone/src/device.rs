@@ -175,9 +175,16 @@ struct Summary {
     contact: String,
     stale: bool,
     why: String,
+    identity: Identity,
     certificate: Certificate,
     controls: Vec<Finding>,
     vector: Vec<VectorEntry>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Identity {
+    proofs: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -270,6 +277,7 @@ fn show(body: Value) -> Answered {
         row("tier", &tier_words(&device)),
         row("why", &device.why),
         row("contact", &device.contact),
+        row("proven by", &device.identity.proofs.join(", ")),
         row("certificate", certificate.trim_end()),
     ]));
     for entry in &device.vector {

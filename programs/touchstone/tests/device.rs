@@ -12,6 +12,7 @@ fn device(tier: &str, stale: bool) -> Value {
         "id": "d-17", "name": "gateway 17\u{1b}[31m", "tenant": "plant", "tier": tier,
         "contact": "reachable", "stale": stale, "last_seen": 1, "tier_since": 1,
         "why": "code of /data/app was changed", "later": "ignored",
+        "identity": { "proofs": ["endorsement-key", "iak"], "later": 1 },
         "certificate": { "serial": "0a", "not_after": 9, "status": "revoked" },
         "vector": [{ "dimension": "executables", "value": 96, "name": "x", "tier": tier }],
         "controls": [
@@ -55,6 +56,7 @@ fn a_device_is_good_only_by_a_result_that_counts() {
         let ran = run(here.path(), &arguments).expect(code);
         assert!(asked.join().unwrap().starts_with("GET /api/v1/devices/d-17 "));
         assert!(ran.out.contains("failed   code-pages: 1 of 9 pages"), "{}", ran.out);
+        assert!(ran.out.contains("proven by    endorsement-key, iak\n"), "{}", ran.out);
     }
 }
 

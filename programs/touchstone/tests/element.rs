@@ -36,6 +36,23 @@ fn info_says_what_the_tpm_is_and_how_it_stands_against_guessing() {
 }
 
 #[test]
+fn info_says_what_is_wrong_with_a_makers_certificate_and_all_else_too() {
+    let swtpm = Swtpm::blank_tcp();
+    let spki = swtpm.makers_key("0x81020001", "|restricted");
+    swtpm.write("iak.der", &spki);
+    let request = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
+    let names = ["-nodes", "-subj", "/CN=another", "-keyout", "x.key", "-outform", "DER"];
+    openssl(swtpm.dir.path(), &[&request[..], &names, &["-out", "x.der"]].concat());
+    swtpm.keep_certificate("0x1C90008", &swtpm.read("x.der"));
+    let ran = element(&swtpm, &["info"]).expect(0);
+    assert!(ran.out.contains("(element.certificate.another)"), "{}", ran.out);
+    assert!(ran.out.contains("idevid       no certificate"), "{}", ran.out);
+    let json = element(&swtpm, &["info", "--json"]).expect(0).json("touchstone.element.info/1");
+    assert_eq!(json["iak"]["code"], "element.certificate.another");
+    swtpm.assert_nothing_is_loaded();
+}
+
+#[test]
 fn keys_are_made_listed_renamed_deleted_and_what_they_sign_openssl_verifies() {
     let swtpm = Swtpm::blank_tcp();
     swtpm.write("message", b"what is signed");

@@ -8,7 +8,7 @@ use std::fmt::Display;
 use touchstone_certs::Certificate;
 use touchstone_drive::element::Location;
 use touchstone_element::reference::Kind;
-use touchstone_element::{Ability, Attesting, Element};
+use touchstone_element::{Ability, Attesting, Element, Error};
 use touchstone_tpm2::Lockout;
 
 pub(crate) fn run(location: &Location, command: &Command) -> Answered {
@@ -88,12 +88,20 @@ fn info(element: &mut dyn Element, at: &str, lockout: Option<&Lockout>) -> Answe
 fn identities(element: &mut dyn Attesting, mut answer: Answer) -> Answered {
     let endorsement = element.endorsement().map_err(|error| failure(&error))?;
     answer = certificates(answer, "endorsement", &endorsement.certificates);
-    for (name, identity) in [
-        ("idevid", element.device_identity().map_err(|error| failure(&error))?),
-        ("iak", element.initial_attestation().map_err(|error| failure(&error))?),
-    ] {
-        let found = identity.map(|identity| identity.certificates).unwrap_or_default();
-        answer = certificates(answer, name, &found);
+    for (name, identity) in
+        [("idevid", element.device_identity()), ("iak", element.initial_attestation())]
+    {
+        answer = match identity {
+            Ok(found) => {
+                let found = found.map(|identity| identity.certificates).unwrap_or_default();
+                certificates(answer, name, &found)
+            }
+            // The maker got it wrong, and the element is fine.
+            Err(error @ (Error::CertificateOfAnother(_) | Error::Malformed(_))) => answer
+                .with(name, json!({ "code": error.code(), "reason": error.to_string() }))
+                .line(row(name, format_args!("{error} ({})", error.code()))),
+            Err(error) => return Err(failure(&error)),
+        };
     }
     Ok(answer)
 }
