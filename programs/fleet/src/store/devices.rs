@@ -98,6 +98,9 @@ impl Db {
                     "the IDevID belongs to {owner}, whose TPM is another one"
                 )));
             }
+            if let Some(known) = &known {
+                known.must_be(&id, new)?;
+            }
             write.upsert_device(&id, new, now)?;
             if known.as_ref().is_some_and(|known| known.lak_sha256 != new.lak_sha256) {
                 write.forget_history(&id)?;
@@ -229,24 +232,50 @@ impl Db {
 
 /// What a device was onboarded with before.
 struct Known {
+    ek_sha256: String,
     lak_sha256: String,
     idevid_sha256: String,
+    maker: Option<Maker>,
     proofs: Vec<String>,
+}
+
+impl Known {
+    /// It is the same device that is onboarded again. Where its maker vouches for it, nobody else vouches for
+    /// its endorsement key: two devices could share one that is in no TPM.
+    fn must_be(&self, id: &str, new: &NewDevice) -> Result<(), Error> {
+        if self.ek_sha256 != new.ek_sha256 {
+            let words = format!("{id} has another endorsement key");
+            return Err(Error::Conflict(words));
+        }
+        let module = |maker: &Maker| (maker.hardware_kind.clone(), maker.hardware_serial.clone());
+        match (&self.maker, &new.maker) {
+            (Some(known), Some(maker)) if module(known) != module(maker) => {
+                let serial = &known.hardware_serial;
+                let words =
+                    format!("the endorsement key belongs to {id}, whose module is {serial}");
+                Err(Error::Conflict(words))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Write<'_> {
     fn known(&self, id: &str) -> Result<Option<Known>, Error> {
         let known = self.tx.query_row(
             "SELECT lak_sha256, idevid_sha256, ek_issuer, iak_sha256, iak_issuer, hardware_kind,
-                    hardware_serial
+                    hardware_serial, ek_sha256
              FROM devices WHERE id = ?1",
             [id],
             |row| {
                 let ek_issuer = Some(row.get::<String>(2)?).filter(|issuer| !issuer.is_empty());
+                let maker = maker_of(row, 3)?;
                 Ok(Known {
+                    ek_sha256: row.get(7)?,
                     lak_sha256: row.get(0)?,
                     idevid_sha256: row.get(1)?,
-                    proofs: proofs(ek_issuer.as_deref(), maker_of(row, 3)?.as_ref()),
+                    proofs: proofs(ek_issuer.as_deref(), maker.as_ref()),
+                    maker,
                 })
             },
         );
@@ -365,6 +394,7 @@ pub(crate) mod tests {
     on_both! {
         onboarding_again_is_the_same_device
         who_vouches_for_a_device_is_kept_and_changes_when_it_is_onboarded_again
+        a_device_is_not_taken_over_by_one_that_shows_its_endorsement_key
         an_identity_can_not_move_to_another_tpm
         silence_is_unreachable_and_not_untrusted
     }
@@ -421,10 +451,28 @@ pub(crate) mod tests {
         let events = db.newest_events(Some(&id), 1).unwrap();
         assert_eq!(events[0].detail["proofs"], "iak");
         assert!(events[0].message.starts_with("onboarded again"), "{}", events[0].message);
-        db.enroll(&NewDevice { maker: Some(maker), ..device(1) }, 1002).unwrap();
+        let both = NewDevice { maker: Some(maker), ..device(1) };
+        db.enroll(&both, 1002).unwrap();
         assert_eq!(identity(&mut db).proofs, ["endorsement-key", "iak"]);
         db.enroll(&device(1), 1003).unwrap();
         assert_eq!(identity(&mut db).proofs, ["endorsement-key"]);
+    }
+
+    fn a_device_is_not_taken_over_by_one_that_shows_its_endorsement_key(mut db: Db) {
+        let maker = |serial: &str| Maker { hardware_serial: serial.into(), ..Maker::default() };
+        let made = |serial| NewDevice { maker: Some(maker(serial)), ..device(1) };
+        let id = db.enroll(&made("37"), 1000).unwrap().id;
+        let other = NewDevice { idevid_sha256: "aa".into(), ..made("38") };
+        let refused = db.enroll(&other, 1001).unwrap_err();
+        assert_eq!(refused.code(), "fleet.conflict");
+        assert!(refused.to_string().contains("whose module is 37"), "{refused}");
+        // Ids are a part of a digest.
+        let alike = format!("{}{:048x}", &device(1).ek_sha256[..16], 7);
+        let other = NewDevice { ek_sha256: alike, idevid_sha256: "bb".into(), ..device(1) };
+        assert_eq!(db.enroll(&other, 1002).unwrap_err().code(), "fleet.conflict");
+        let kept = db.device(&id).unwrap().unwrap().identity;
+        assert_eq!(kept.idevid_sha256, device(1).idevid_sha256);
+        db.enroll(&made("37"), 1003).unwrap();
     }
 
     fn an_identity_can_not_move_to_another_tpm(mut db: Db) {
