@@ -49,6 +49,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "auditd", why: "what the start of a program costs beside ours", uses: &[Use::Bench] },
     Package { name: "tpm2-tools", why: "a second opinion on the TPM", uses: &[Use::Test] },
     Package { name: "ima-evm-utils", why: "a second opinion on IMA lists and their signatures", uses: &[Use::Test] },
+    Package { name: "debian-archive-keyring", why: "Debian's word for what is unpacked of Debian 13", uses: &[Use::Test] },
     Package { name: "fsverity", why: "sealing a file on the device, and a second opinion on the digest of its tree", uses: &[Use::Test] },
     Package { name: "systemd", why: "a second opinion on the units of the services, and on PCR 11", uses: &[Use::Test] },
     Package { name: "softhsm2", why: "the token behind PKCS#11", uses: &[Use::Test] },
@@ -204,7 +205,7 @@ fn unpack_newer(packages: &[&str], into: &Path) -> Result<()> {
     extract(&own.join("archives"), into)
 }
 
-/// Where this machine has Debian from, as its apt says it; `DEBIAN_MIRROR` says it elsewhere.
+/// Where this machine has Debian from: what `DEBIAN_MIRROR` says, else its apt, else Debian's own servers.
 fn mirror() -> Result<String> {
     if let Ok(mirror) = std::env::var("DEBIAN_MIRROR") {
         return Ok(mirror);
@@ -215,10 +216,7 @@ fn mirror() -> Result<String> {
         .context("apt-get indextargets")?;
     let told = String::from_utf8(told.stdout)?;
     let debian = told.lines().find(|line| line.trim_end_matches('/').ends_with("/debian"));
-    debian.map(str::to_owned).context(
-        "no source of apt is Debian's: give the URL of a mirror of Debian in DEBIAN_MIRROR, and \
-         install debian-archive-keyring",
-    )
+    Ok(debian.unwrap_or("http://deb.debian.org/debian").to_owned())
 }
 
 /// All packages of a folder, unpacked into one.
