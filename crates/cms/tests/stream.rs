@@ -282,6 +282,25 @@ fn what_is_wrong_with_signed_attributes_is_told() {
 }
 
 #[test]
+fn a_digest_that_was_not_announced_or_not_signed_is_not_taken() {
+    let (one, key) = signer(SignatureAlgorithm::Ed25519, "one");
+    let writer = SignedWriter::attached(&AwsLc, DATA, &[(&one, key.algorithm())]).unwrap();
+    let mut message = written(writer, &[&key], b"content", 3);
+    // SHA-512 stands in front of the content, with the signer, and in what protects the two (RFC 6211).
+    let sha512 = [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x03];
+    let places: Vec<usize> = (0..message.len())
+        .filter(|at| message[*at..].starts_with(&sha512))
+        .map(|at| at + sha512.len() - 1)
+        .collect();
+    let code = |message: &[u8]| read(message, std::iter::repeat(100)).unwrap_err().code();
+    let [announced, _, protected] = places[..] else { panic!("{places:?}") };
+    message[announced] = 1;
+    assert_eq!(code(&message), "cms.refused.digest-not-announced");
+    (message[announced], message[protected]) = (3, 2);
+    assert_eq!(code(&message), "cms.refused.algorithm-mismatch");
+}
+
+#[test]
 fn content_that_was_to_be_beside_the_envelope_is_not_taken_from_inside_it() {
     let (one, key) = signer(SignatureAlgorithm::Ed25519, "one");
     let writer = SignedWriter::attached(&AwsLc, DATA, &[(&one, key.algorithm())]).unwrap();

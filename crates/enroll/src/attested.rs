@@ -168,3 +168,27 @@ fn certificates(choices: &[Any]) -> Result<Vec<Certificate>, Error> {
     })
     .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use touchstone_crypto::SignatureAlgorithm;
+    use touchstone_crypto_awslc::SoftSigner;
+
+    #[test]
+    fn a_statement_of_another_kind_is_not_taken_for_the_tpm_s() {
+        let key = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256).unwrap();
+        let certify = TpmCertify { attest: vec![1], signature: vec![2], public: vec![3] };
+        let name = Name::common_name("dev-1").unwrap();
+        let mut der = AttestedRequest::build(&name, &[], &certify, &[], &key).unwrap();
+        assert_eq!(AttestedRequest::decode(&der).unwrap().certify(), &certify);
+        let kind = TPM_CERTIFY.as_bytes();
+        let at = der.windows(kind.len()).position(|octets| octets == kind).unwrap();
+        der[at + kind.len() - 1] ^= 2;
+        let refused = AttestedRequest::decode(&der).unwrap_err();
+        assert_eq!(refused.code(), "enroll.attestation.unknown");
+        let plain = touchstone_certs::request::build(&name, &[], &[], &key).unwrap();
+        let refused = AttestedRequest::decode(&plain).unwrap_err();
+        assert_eq!(refused.code(), "enroll.attestation.none");
+    }
+}
