@@ -25,6 +25,8 @@ use touchstone_enroll::scep::{
 const PAUSE: Duration = Duration::from_secs(5);
 /// How long a server may take for one answer.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// A server that does not answer so often in a row is not there: one that is started anew meanwhile is.
+const MOST_FAILURES: u32 = 3;
 /// What we call ourselves.
 const AGENT: &str = concat!("touchstone/", env!("CARGO_PKG_VERSION"));
 
@@ -370,7 +372,7 @@ fn talk(
         }
     };
     let mut link = place.link();
-    let ended = runtime()?.block_on(converse(engine, &mut link, 1, owner));
+    let ended = runtime()?.block_on(converse(engine, &mut link, MOST_FAILURES, owner));
     let mut error = match ended.map_err(|error| unreachable(&error))? {
         Ok(mut events) => {
             let event = events.pop();

@@ -91,7 +91,12 @@ fn serve(stream: &mut TcpStream, ca: &mut Ca) {
     let name = first.split("operation=").nth(1).unwrap().split(['&', ' ']).next().unwrap();
     let (mut status, mut kind) = ("200 OK", "application/x-pki-message");
     let out = match Operation::from_name(name) {
-        Some(Operation::GetCaCaps) => ca.said.as_bytes().to_vec(),
+        Some(Operation::GetCaCaps) => {
+            if ca.said.is_empty() {
+                status = "404 Not Found";
+            }
+            ca.said.as_bytes().to_vec()
+        }
         Some(Operation::GetCaCert) => {
             encode_ca_certificates(std::slice::from_ref(&ca.certificate)).unwrap().0
         }
@@ -210,4 +215,7 @@ fn a_ca_that_is_weak_or_away_is_told() {
     let ran = touchstone(here.path(), "scep caps --url http://127.0.0.1:1/scep").expect(3);
     assert!(ran.err.contains("touchstone.scep.unreachable"), "{}", ran.err);
     touchstone(here.path(), "scep caps --url https://127.0.0.1/scep").expect(2);
+    let nobody = ca("");
+    let ran = touchstone(here.path(), &format!("scep caps --url {nobody}")).expect(3);
+    assert!(ran.err.contains("touchstone.scep.status"), "{}", ran.err);
 }
