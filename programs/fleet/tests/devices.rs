@@ -513,3 +513,34 @@ async fn a_warning_gets_a_short_certificate_that_says_so_and_operators_decide_ot
     let told = lab.codes().iter().filter(|code| *code == "cert.overridden").count();
     assert_eq!(told, 3, "two decisions, and the end of one");
 }
+
+#[tokio::test]
+async fn a_key_that_renews_for_a_new_one_counts_until_the_next_renewal() {
+    let (swtpm, lab) = scene();
+    let device = Device::new(&swtpm, &lab, "gateway-16");
+    let id = device.onboard(&lab).await.unwrap()["device"].as_str().unwrap().to_owned();
+    device.attest(&lab, &device.maker_identity()).await.unwrap();
+    let renewed = async |shown: &tpm_device::Ldevid, key: &str| {
+        let (identity, csr) = (device.local_identity(shown), device.attested_request(&id, key));
+        device.est(&lab, &identity, "simplereenroll", key, csr).await.unwrap()
+    };
+    let status = |of: &tpm_device::Ldevid| lab.ocsp_status(&of.certificate.serial());
+    let first = device.enroll(&lab, &id, "ldevid-1").await.unwrap();
+    let second = renewed(&first, "ldevid-2").await;
+    assert_ne!(first.certificate.spki_der(), second.certificate.spki_der());
+    // Its answer may not have arrived: the device is known by the one before, and gets it again.
+    assert_eq!([&first, &second].map(status), ["good", "good"]);
+    device.attest(&lab, &device.local_identity(&first)).await.unwrap();
+    let again = renewed(&first, "ldevid-2").await;
+    assert_eq!(again.certificate.serial(), second.certificate.serial());
+
+    let third = renewed(&second, "ldevid-3").await;
+    assert_eq!([&first, &second, &third].map(status), ["revoked", "good", "good"]);
+    let said = lab.api(&lab.operator_token(), &[], &format!("/api/v1/devices/{id}"));
+    let shown = &said.1["device"]["certificates"][0];
+    assert_eq!(shown["issuer"], "CN=touchstone issuing");
+    assert_eq!(shown["upstream"], serde_json::Value::Null);
+    // A new key by the IDevID leaves none of those before.
+    let fourth = device.enroll(&lab, &id, "ldevid-4").await.unwrap();
+    assert_eq!([&second, &third, &fourth].map(status), ["revoked", "revoked", "good"]);
+}
