@@ -46,7 +46,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "openssl", why: "a second opinion on OCSP, CMS, TLS and certificates", uses: BOTH },
     Package { name: "curl", why: "a second opinion on EST and HTTPS", uses: BOTH },
     Package { name: "clang", why: "the agent's BPF programs", uses: BOTH },
-    Package { name: "auditd", why: "what the start of a program costs beside ours", uses: &[Use::Bench] },
+    Package { name: "auditd", why: "what the start of a program costs beside ours", uses: &[Use::Test, Use::Bench] },
     Package { name: "tpm2-tools", why: "a second opinion on the TPM", uses: &[Use::Test] },
     Package { name: "ima-evm-utils", why: "a second opinion on IMA lists and their signatures", uses: &[Use::Test] },
     Package { name: "debian-archive-keyring", why: "Debian's word for what is unpacked of Debian 13", uses: &[Use::Test] },

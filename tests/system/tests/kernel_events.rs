@@ -67,6 +67,26 @@ wait
 touchstone-agent-watch --remove
 echo \"removed $?\"
 ls /sys/fs/bpf
+mkdir -p /var/run
+auditd -n -s enable -c /etc/audit &
+auditor=$!
+for wait in $(seq 50); do auditctl -s | grep -q \"pid $auditor\" || sleep 0.1; done
+auditctl -a always,exit -F arch=b64 -S execve,execveat
+touchstone-events starts audit
+auditctl -D
+kill $auditor
+echo \"audited $(grep -c type=EXECVE /tmp/audit.log)\"
+";
+
+/// As distributions have it, but for the place.
+const AUDITD: &str = "\
+log_file = /tmp/audit.log
+log_format = RAW
+flush = INCREMENTAL_ASYNC
+freq = 50
+space_left = 2
+admin_space_left = 1
+disk_error_action = IGNORE
 ";
 
 /// How often each deed is done.
@@ -98,6 +118,11 @@ fn boot(words: &str, deeds: &str) -> (Scratch, PathBuf) {
     let watch = programs().unwrap().join("touchstone-agent-watch");
     initramfs.program(&watch, "/bin/touchstone-agent-watch").unwrap();
     initramfs.program(&events, "/bin/touchstone-events").unwrap();
+    for name in ["auditd", "auditctl"] {
+        let program = tools::find(name, "auditd").unwrap();
+        initramfs.program(&program, &format!("/bin/{name}")).unwrap();
+    }
+    initramfs.file("/etc/audit/auditd.conf", AUDITD.as_bytes());
     initramfs.program(&folder.join("victim"), "/bin/victim").unwrap();
     initramfs.program(&folder.join("victim"), "/bin/nothing").unwrap();
     initramfs.file(bpf::INSTALLED, &std::fs::read(bpf::object().unwrap()).unwrap());
@@ -114,7 +139,7 @@ fn boot(words: &str, deeds: &str) -> (Scratch, PathBuf) {
         .args(["-drive", &drive, "-device", "virtio-blk-pci,drive=out"])
         .args(["-serial", &format!("file:{}", at("console.log"))])
         .args(["-kernel", &kernel.image.display().to_string(), "-initrd", &at("initrd")])
-        .args(["-append", &format!("console=ttyS0 audit=0 {words}")])
+        .args(["-append", &format!("console=ttyS0 {words}")])
         .start()
         .unwrap();
     machine.wait(Duration::from_mins(5)).unwrap_or_else(|error| {
@@ -147,17 +172,13 @@ fn the_kernel_tells_at_once_and_what_was_done_is_found() {
         let best = |line: &str| line.split_whitespace().next().unwrap().parse::<f64>().unwrap();
         said.lines().filter_map(|line| line.strip_prefix(how)).map(best).collect::<Vec<_>>()
     };
-    let (none, fanotify) = (starts("starts none "), starts("starts fanotify "));
-    let more = |with: f64| (with / none[0] - 1.0) * 100.0;
-    eprintln!(
-        "a start of a program takes {} us, with the programs at LSM hooks {} ({:.1} % more), told by \
-         fanotify {} ({:.1} % more)",
-        none[0],
-        none[1],
-        more(none[1]),
-        fanotify[0],
-        more(fanotify[0])
-    );
+    let none = starts("starts none ");
+    let (fanotify, audit) = (starts("starts fanotify ")[0], starts("starts audit ")[0]);
+    eprintln!("a start of a program takes {} us", none[0]);
+    for (how, with) in [("LSM hooks", none[1]), ("fanotify", fanotify), ("auditd", audit)] {
+        eprintln!("  with {how} {with} us, {:.1} % more", (with / none[0] - 1.0) * 100.0);
+    }
+    assert!(line(&said, "audited")[0].parse::<u32>().unwrap() > 0, "auditd wrote what was started");
 
     assert!(events.lines().any(|it| it.starts_with("saw Started") && it.ends_with("/bin/nothing")));
     assert!(events.lines().any(|it| it.starts_with("saw Module")), "{events}");
