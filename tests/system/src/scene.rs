@@ -126,6 +126,8 @@ impl Scene {
         self.catch(report)?;
         self.picture(options, "contraindicated")?;
         self.heal(report)?;
+        self.refuse_changed(report)?;
+        self.switch_on_rogue()?;
         self.reconfigure(report)?;
         self.refuse(report)?;
         self.picture(options, "refused")

@@ -17,6 +17,9 @@ const SECURE_BOOT: &str =
 // How long to wait before giving up, on a machine that is busy with other things as well.
 const BOOT: Duration = Duration::from_mins(4);
 const SOON: Duration = Duration::from_mins(2);
+/// What stands in the image's command line, and what somebody makes of it.
+const MODE: &str = "gateway.mode=plant";
+const ROGUE: &str = "gateway.mode=rogue";
 /// Where systemd's stub measures extensions of the system, of which the scene's image has none.
 const EXTENDED: u8 = 13;
 
@@ -379,45 +382,41 @@ impl Scene {
         Ok(())
     }
 
-    /// 8. A second device with a manipulated boot.
-    pub(super) fn refuse(&mut self, report: &mut Report) -> Result<()> {
+    /// 8. An image that was changed after it was signed.
+    pub(super) fn refuse_changed(&mut self, report: &mut Report) -> Result<()> {
         report.begin("booting a second device with a manipulated image");
         let folder = self.scratch.folder("gateway-2")?;
         let tpm = gateway::manufacture(&folder, "gateway-0002", &self.authority, &self.factory)?;
-        let signed = &self.image;
-        let tampered = signed.tampered(
-            "gateway.mode=plant",
-            "gateway.mode=rogue",
-            &folder.join("signed-then-changed.efi"),
-        )?;
+        let tampered = self.image.tampered(MODE, ROGUE, &folder.join("signed-then-changed.efi"))?;
         let keys = SecureBoot::On(&self.keys);
         let (sensor, files) = (&self.sensors[0], &self.configuration);
         let hardware = gateway::assemble(&folder, &tampered, &keys, sensor, files, tpm)?;
-        let first = hardware.power_on()?;
-        match first.boot(BOOT)? {
+        match hardware.power_on()?.boot(BOOT)? {
             crate::device::Boot::Refused(line) => {
-                report.proven(
-                    "refused",
-                    &format!(
-                        "Secure Boot does not start an image that was changed after signing: {line}"
-                    ),
-                );
+                let what = "Secure Boot does not start an image that was changed after signing";
+                report.proven("refused", &format!("{what}: {line}"));
+                Ok(())
             }
             crate::device::Boot::Up(_) => bail!("the firmware booted an image that was changed"),
         }
-        drop(first);
+    }
 
-        report.begin("booting it with Secure Boot switched off");
-        let rogue = self.unsigned.tampered(
-            "gateway.mode=plant",
-            "gateway.mode=rogue",
-            &folder.join("rogue.efi"),
-        )?;
+    /// 9. A device with a manipulated boot and without Secure Boot is switched on; it boots while the
+    /// first one starts anew.
+    pub(super) fn switch_on_rogue(&mut self) -> Result<()> {
         let folder = self.scratch.folder("gateway-3")?;
+        let rogue = self.unsigned.tampered(MODE, ROGUE, &folder.join("rogue.efi"))?;
         let tpm = gateway::manufacture(&folder, "gateway-0003", &self.authority, &self.factory)?;
-        let off = SecureBoot::Off;
-        let hardware = gateway::assemble(&folder, &rogue, &off, sensor, files, tpm)?;
-        let second = hardware.power_on()?;
+        let (sensor, files) = (&self.sensors[0], &self.configuration);
+        let hardware = gateway::assemble(&folder, &rogue, &SecureBoot::Off, sensor, files, tpm)?;
+        self.second = Some(hardware.power_on()?);
+        Ok(())
+    }
+
+    /// What becomes of it.
+    pub(super) fn refuse(&mut self, report: &mut Report) -> Result<()> {
+        report.begin("waiting for the manipulated device, whose Secure Boot is switched off");
+        let second = self.second.as_ref().context("the second device is off")?;
         second.wait_until_up(BOOT)?;
         let id =
             until("the second device in the fleet", SOON, || self.device_named("gateway-0003"))?;
@@ -442,7 +441,6 @@ impl Scene {
             "the refused device got a certificate"
         );
         report.proven("refused", &format!("{id} gets no certificate, and so no flow"));
-        self.second = Some(second);
         Ok(())
     }
 
