@@ -401,8 +401,7 @@ impl Scene {
         }
     }
 
-    /// 9. A device with a manipulated boot and without Secure Boot is switched on; it boots while the
-    /// first one starts anew.
+    /// 9. A device with a manipulated boot is switched on, and boots while the first one starts anew.
     pub(super) fn switch_on_rogue(&mut self) -> Result<()> {
         let folder = self.scratch.folder("gateway-3")?;
         let rogue = self.unsigned.tampered(MODE, ROGUE, &folder.join("rogue.efi"))?;
