@@ -26,6 +26,7 @@ use crate::{Error, clock};
 use crl::Lists;
 use responder::Delegates;
 use roots::{Fallen, Offline};
+use std::fmt::Write as _;
 use std::net::IpAddr;
 use touchstone_appraise::Confirmation;
 use touchstone_certs::issue::{Kind, Template};
@@ -403,6 +404,15 @@ pub fn thumbprint(spki: &[u8]) -> String {
 /// SHA-256 in hexadecimal.
 pub fn sha256_hex(octets: &[u8]) -> String {
     AwsLc.hash(HashAlgorithm::Sha256, &[octets]).to_hex()
+}
+
+/// Octets in hexadecimal.
+pub fn hex(octets: &[u8]) -> String {
+    octets.iter().fold(String::with_capacity(octets.len() * 2), |mut hex, octet| {
+        // Writing to a String does not fail.
+        let _ = write!(hex, "{octet:02x}");
+        hex
+    })
 }
 
 /// Reads a name on the command line or in the configuration: an address, a URI, or a host.

@@ -2,7 +2,7 @@
 //! renewal by whoever holds a certificate.
 
 use super::est::{Owner, answer, heard, named, told};
-use crate::authority::{For, sha256_hex};
+use crate::authority::{For, hex, sha256_hex};
 use crate::config::Approval;
 use crate::fleet::Fleet;
 use crate::judge::{self, NotIssued};
@@ -13,7 +13,6 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::any;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use touchstone_certs::{Certificate, CertificateRequest};
 use touchstone_crypto_awslc::AwsLc;
@@ -271,14 +270,6 @@ async fn list(fleet: &Fleet, issuer_der: &[u8], serial: &[u8]) -> Result<Reply, 
         || no(FailInfo::BadRequest, "there is no list now; come back in a moment"),
         |list| Reply::RevocationLists(vec![list.octets.to_vec()]),
     ))
-}
-
-pub(crate) fn hex(octets: &[u8]) -> String {
-    octets.iter().fold(String::with_capacity(octets.len() * 2), |mut hex, octet| {
-        // Writing to a String does not fail.
-        let _ = write!(hex, "{octet:02x}");
-        hex
-    })
 }
 
 fn brought(fleet: &Fleet, certificate: Certificate) -> Reply {

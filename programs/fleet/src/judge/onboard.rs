@@ -4,9 +4,8 @@
 
 use super::identify::Person;
 use super::{Judge, Memory, No};
-use crate::api::scep::hex;
 use crate::api::types::{Maker, Named, Welcome};
-use crate::authority::sha256_hex;
+use crate::authority::{hex, sha256_hex};
 use crate::clock;
 use crate::serve::Peer;
 use crate::store::{NewDevice, NewEvent};
