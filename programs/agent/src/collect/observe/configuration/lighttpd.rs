@@ -1,6 +1,7 @@
 //! lighttpd's configuration: `name = value`, where a value may be a list over several lines.
 
-use super::{Weak, is_old_version, weak_ciphers};
+use super::openssl::command;
+use super::{Weak, weak_ciphers};
 
 /// What is weak in it.
 pub fn weak(text: &str) -> Vec<Weak> {
@@ -12,13 +13,15 @@ fn setting(line: usize, name: &str, value: &str) -> Vec<Weak> {
     let on = texts.first() == Some(&"enable");
     match name {
         "ssl.openssl.ssl-conf-cmd" => {
-            let pairs = texts.chunks_exact(2).filter_map(|pair| match pair {
-                [command, value] => conf_command(line, command, value),
-                _ => None,
-            });
-            pairs.collect()
+            // Pairs, as `"MinProtocol" => "TLSv1.2"`.
+            let (pairs, _) = texts.as_chunks();
+            pairs.iter().filter_map(|[name, value]| command(line, name, value)).collect()
         }
-        "ssl.cipher-list" => ciphers(line, name, texts.first()).into_iter().collect(),
+        "ssl.cipher-list" => texts
+            .first()
+            .and_then(|list| Weak::allowed(line, name, &weak_ciphers(list)))
+            .into_iter()
+            .collect(),
         "ssl.use-sslv2" | "ssl.use-sslv3" if on => {
             vec![Weak::cipher(line, name, "an old version is allowed".to_owned())]
         }
@@ -30,27 +33,6 @@ fn setting(line: usize, name: &str, value: &str) -> Vec<Weak> {
         }
         _ => Vec::new(),
     }
-}
-
-/// SSL_CONF_cmd(3), as `"MinProtocol" => "TLSv1.2"`.
-fn conf_command(line: usize, command: &str, value: &str) -> Option<Weak> {
-    match command.to_ascii_lowercase().as_str() {
-        "minprotocol" if is_old_version(value) || value.eq_ignore_ascii_case("none") => {
-            Weak::allowed(line, command, &[value])
-        }
-        "protocol" => {
-            let mut words =
-                value.split([',', ' ']).map(str::trim).filter(|it| !it.starts_with('-'));
-            let old = words.find(|it| is_old_version(it.trim_start_matches('+')))?;
-            Weak::allowed(line, command, &[old])
-        }
-        "cipherstring" => ciphers(line, command, Some(&value)),
-        _ => None,
-    }
-}
-
-fn ciphers(line: usize, name: &str, list: Option<&&str>) -> Option<Weak> {
-    Weak::allowed(line, name, &weak_ciphers(list?))
 }
 
 /// What stands between quotation marks.

@@ -11,7 +11,11 @@ fn setting(line: usize, text: &str) -> Option<Weak> {
     let (name, value) = text.split_once('=')?;
     // `system_default.MinProtocol` and the like name the command behind the last dot.
     let name = name.trim().rsplit('.').next()?;
-    let value = value.split('#').next()?.trim();
+    command(line, name, value.split('#').next()?.trim())
+}
+
+/// One command of SSL_CONF_cmd(3), wherever it is written.
+pub(super) fn command(line: usize, name: &str, value: &str) -> Option<Weak> {
     match name.to_ascii_lowercase().as_str() {
         "minprotocol" if is_old_version(value) || value.eq_ignore_ascii_case("none") => {
             Weak::allowed(line, name, &[value])
