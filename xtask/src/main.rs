@@ -6,6 +6,7 @@
 
 mod bench;
 mod install;
+mod lanes;
 mod machine;
 mod packages;
 mod run;
@@ -116,11 +117,15 @@ fn test(no_install: bool, args: &[String]) -> Result<()> {
     packages::require(packages::Use::Test, no_install)?;
     packages::peers()?;
     build_programs(Profile::Rig)?;
-    let mut test = cargo("test");
-    test.args(["--workspace", "--no-fail-fast"]).args(args);
-    test.env("TOUCHSTONE_PROGRAMS", Profile::Rig.folder()?);
-    test.run("the tests")?;
-    if args.is_empty() { oracle() } else { Ok(()) }
+    let programs = Profile::Rig.folder()?;
+    if !args.is_empty() {
+        let mut test = cargo("test");
+        test.args(["--workspace", "--no-fail-fast"]).args(args);
+        return test.env("TOUCHSTONE_PROGRAMS", programs).run("the tests");
+    }
+    let tests = lanes::run(&programs);
+    oracle()?;
+    tests
 }
 
 /// The TSS in C as a second opinion: a package of its own, because it links libtss2.

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// The workspace's folder.
 pub(crate) fn root() -> &'static Path {
@@ -75,6 +75,16 @@ impl Step {
         Ok(())
     }
 
+    /// Runs it to its end and gives what it has written to stdout.
+    pub(crate) fn output(&mut self, what: &str) -> Result<String> {
+        let output = self.0.stderr(Stdio::inherit()).output();
+        let output = output.with_context(|| format!("cannot start {what}"))?;
+        if !output.status.success() {
+            bail!("{what} failed ({})", output.status);
+        }
+        String::from_utf8(output.stdout).with_context(|| format!("{what} wrote no UTF-8"))
+    }
+
     /// Becomes that program, so that Ctrl-C and the exit code are its own.
     pub(crate) fn replace_this_process(&mut self) -> Result<()> {
         use std::os::unix::process::CommandExt;
@@ -90,17 +100,17 @@ pub(crate) fn cargo(command: &str) -> Step {
     step
 }
 
-/// A cargo tool, from the PATH or else built once into the target folder.
+/// A cargo tool, from the PATH or else built once for all checkouts.
 pub(crate) fn tool(name: &str, package: &str) -> Result<Step> {
     Ok(Step::new(tool_path(name, package)?))
 }
 
-/// Where a cargo tool is; it is built once into the target folder if the PATH has none.
+/// Where a cargo tool is; it is built once into the user's cache if the PATH has none.
 pub(crate) fn tool_path(name: &str, package: &str) -> Result<PathBuf> {
     if let Some(found) = on_path(name) {
         return Ok(found);
     }
-    let folder = std::path::absolute(target_dir())?.join("tools");
+    let folder = cache()?.join("tools");
     let built = folder.join("bin").join(name);
     if !built.exists() {
         eprintln!("xtask: {name} is not on this machine; building it once (some minutes)");
@@ -112,6 +122,16 @@ pub(crate) fn tool_path(name: &str, package: &str) -> Result<PathBuf> {
             .run(&format!("installing {package}"))?;
     }
     Ok(built)
+}
+
+/// What every checkout of the user's may use.
+fn cache() -> Result<PathBuf> {
+    let folder = std::env::var_os("XDG_CACHE_HOME").filter(|folder| !folder.is_empty());
+    let folder = folder.map_or_else(
+        || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")),
+        |folder| Some(folder.into()),
+    );
+    Ok(folder.context("neither XDG_CACHE_HOME nor HOME is set")?.join("touchstone"))
 }
 
 /// Where the PATH has `program`; the folders for administrators count too.
