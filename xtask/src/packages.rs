@@ -51,6 +51,8 @@ const PACKAGES: &[Package] = &[
     Package { name: "ima-evm-utils", why: "a second opinion on IMA lists and their signatures", uses: &[Use::Test] },
     Package { name: "debian-archive-keyring", why: "Debian's word for what is unpacked of Debian 13", uses: &[Use::Test] },
     Package { name: "fsverity", why: "sealing a file on the device, and a second opinion on the digest of its tree", uses: &[Use::Test] },
+    Package { name: "smartmontools", why: "smartctl: a second opinion on the health of SATA disks", uses: &[Use::Test] },
+    Package { name: "nvme-cli", why: "a second opinion on the health of NVMe drives", uses: &[Use::Test] },
     Package { name: "systemd", why: "a second opinion on the units of the services, and on PCR 11", uses: &[Use::Test] },
     Package { name: "softhsm2", why: "the token behind PKCS#11", uses: &[Use::Test] },
     Package { name: "opensc", why: "pkcs11-tool: a second opinion on tokens", uses: &[Use::Test] },

@@ -7,7 +7,7 @@ use crate::kernel::Kernel;
 use crate::tools::{self, run};
 use anyhow::{Context, Result, ensure};
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A root file system under construction.
@@ -47,14 +47,24 @@ impl Initramfs {
         );
         this.file("/etc/group", b"root:x:0:\ntouchstone-network:x:990:\n");
         this.file("/etc/hosts", b"127.0.0.1 localhost\n");
+        this.modules(&kernel.modules, "order")?;
+        Ok(this)
+    }
+
+    /// Adds what SATA disks and NVMe drives need; `/lib/modules/disks` names it, and init does not load it.
+    pub fn disks(&mut self, kernel: &Kernel) -> Result<()> {
+        self.modules(&kernel.disks, "disks")
+    }
+
+    fn modules(&mut self, modules: &[PathBuf], list: &str) -> Result<()> {
         let mut order = String::new();
-        for module in &kernel.modules {
+        for module in modules {
             let name = module.file_stem().context("a module without a name")?.to_string_lossy();
             writeln!(order, "{name}")?;
-            this.archive.file(&format!("lib/modules/{name}.ko"), false, read(module)?);
+            self.archive.file(&format!("lib/modules/{name}.ko"), false, read(module)?);
         }
-        this.file("/lib/modules/order", order.as_bytes());
-        Ok(this)
+        self.file(&format!("/lib/modules/{list}"), order.as_bytes());
+        Ok(())
     }
 
     /// Adds a program of the host, without its symbols, and the shared libraries it needs.

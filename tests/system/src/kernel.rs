@@ -21,6 +21,9 @@ const NEEDED: &[&str] = &[
     "nf_tables", "nft_ct", "nft_reject_inet", "tpm_crb",
 ];
 
+/// What drives disks that are not virtio's; loaded by nobody who does not ask for them.
+const DISKS: &[&str] = &["nvme", "ahci", "sd_mod"];
+
 /// What ext4 asks for by algorithm instead of by module name; newer kernels have it built in.
 const WELCOME: &[&str] = &["crc32c_generic", "crc32c_intel"];
 
@@ -49,12 +52,15 @@ pub struct Kernel {
     pub image: PathBuf,
     /// Modules, each after those it depends on.
     pub modules: Vec<PathBuf>,
+    /// Modules for SATA disks and NVMe drives, after the others.
+    pub disks: Vec<PathBuf>,
     config: PathBuf,
 }
 
-/// The files that make a folder of the cache complete: module names in the order of loading, and the
-/// options that the kernel was built with.
+/// The files that make a folder of the cache complete: module names in the order of loading, those for
+/// disks, and the options that the kernel was built with.
 const ORDER: &str = "order";
+const DISKS_ORDER: &str = "order.disks";
 const CONFIG: &str = "config";
 
 impl Kernel {
@@ -106,17 +112,20 @@ impl Archive {
             .cache
             .read_dir()?
             .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|folder| folder.join(ORDER).is_file() && folder.join(CONFIG).is_file())
+            .filter(|folder| {
+                [ORDER, DISKS_ORDER, CONFIG].iter().all(|name| folder.join(name).is_file())
+            })
             .collect();
         versions.sort();
         let Some(folder) = versions.pop() else { return Ok(None) };
         let version = file_name(&folder)?.trim_start_matches("kernel-").to_owned();
-        let modules = std::fs::read_to_string(folder.join(ORDER))?
-            .lines()
-            .map(|name| folder.join(format!("{name}.ko")))
-            .collect();
+        let modules = |order: &str| -> Result<_> {
+            let names = std::fs::read_to_string(folder.join(order))?;
+            Ok(names.lines().map(|name| folder.join(format!("{name}.ko"))).collect())
+        };
+        let (modules, disks) = (modules(ORDER)?, modules(DISKS_ORDER)?);
         let (image, config) = (folder.join("vmlinuz"), folder.join(CONFIG));
-        Ok(Some(Kernel { version, image, modules, config }))
+        Ok(Some(Kernel { version, image, modules, disks, config }))
     }
 
     fn fetch(&self) -> Result<()> {
@@ -155,13 +164,12 @@ impl Archive {
         std::fs::create_dir(&ready)?;
         std::fs::copy(image, ready.join("vmlinuz"))?;
         std::fs::copy(config, ready.join(CONFIG))?;
-        let mut order = String::new();
-        for (name, module) in Closure::of(&modules)?.ordered {
-            std::fs::write(ready.join(format!("{name}.ko")), module)?;
-            order.push_str(&name);
-            order.push('\n');
+        let mut closure = Closure::of(&modules)?;
+        closure.write(&ready, ORDER)?;
+        for name in DISKS {
+            closure.add(name)?;
         }
-        std::fs::write(ready.join(ORDER), order)?;
+        closure.write(&ready, DISKS_ORDER)?;
         let place = self.cache.join(format!("kernel-{version}"));
         if place.exists() {
             // Of an earlier rig, which kept less.
@@ -254,6 +262,17 @@ impl Closure {
             closure.add(name)?;
         }
         Ok(closure)
+    }
+
+    /// Moves what was added to files below `ready`, and its names in their order to one.
+    fn write(&mut self, ready: &Path, order: &str) -> Result<()> {
+        let mut names = String::new();
+        for (name, module) in self.ordered.drain(..) {
+            std::fs::write(ready.join(format!("{name}.ko")), module)?;
+            names.push_str(&name);
+            names.push('\n');
+        }
+        Ok(std::fs::write(ready.join(order), names)?)
     }
 
     fn add(&mut self, name: &str) -> Result<()> {

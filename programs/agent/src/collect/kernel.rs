@@ -1,10 +1,13 @@
-//! Two questions to the kernel that no library asks safely: which mappings a process has
-//! (`PROCMAP_QUERY`, Linux 6.11) and which of their pages are not the file's (`PAGEMAP_SCAN`,
-//! Linux 6.7). A kernel without them says so, and the text files of /proc are read instead.
+//! Questions to the kernel that no library asks safely: which mappings a process has
+//! (`PROCMAP_QUERY`, Linux 6.11), which of their pages are not the file's (`PAGEMAP_SCAN`,
+//! Linux 6.7), and what a disk says of its health. A kernel without the first two says so, and the text
+//! files of /proc are read instead.
 //!
 //! This is the one module of the agent with `unsafe` in it: rustix makes the system call, but only
-//! whoever knows the structures of `<linux/fs.h>` can promise that they are what the kernel expects.
+//! whoever knows the kernel's structures can promise that they are what it expects.
 #![allow(unsafe_code, reason = "ioctl with structures that rustix does not know")]
+
+pub(super) mod disks;
 
 use rustix::io::{Errno, Result};
 use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, Updater, ioctl, opcode};

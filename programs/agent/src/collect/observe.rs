@@ -161,7 +161,6 @@ const QUICK: &[(&str, Collector)] = &[
     ("operation.pressure", operation::pressure),
     ("operation.disks", operation::disks),
     ("operation.disk-faults", operation::disk_faults),
-    ("operation.disk-health", health::disk_health),
     ("operation.temperatures", operation::temperatures),
 ];
 
@@ -176,6 +175,8 @@ const INVENTORY: &[(&str, Collector)] = &[
     ("config.privileged-programs", folders::privileged_programs),
     ("config.expiring-certificates", folders::expiring_certificates),
     ("config.firewall", network::firewall),
+    // A disk that rests is not woken each time.
+    ("operation.disk-health", health::disk_health),
     ("operation.flapping-units", operation::flapping_units),
 ];
 

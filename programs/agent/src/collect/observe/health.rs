@@ -1,5 +1,7 @@
-//! How each disk fares, as far as the kernel tells without its maker's tools. SMART is not read: where
-//! nothing else tells of wear, the disk's health is untold, and that is what is said.
+//! How each disk fares, as far as the kernel and the disk's own controller tell: NVMe's health log, and
+//! SMART of ATA disks. Where nothing tells of wear the disk's health is untold, and that is what is said.
+
+mod smart;
 
 use super::operation::{folders, number, text};
 use super::{Collected, Root, list};
@@ -12,17 +14,19 @@ const NO_DISKS: [&str; 8] = ["loop", "ram", "zram", "dm-", "nbd", "sr", "fd", "m
 /// States of a device that works, or will again by itself (nvme, scsi).
 const WORKING: [&str; 5] = ["live", "running", "new", "resetting", "connecting"];
 
-/// Every disk: `good` if the kernel tells of its wear and nothing is wrong, `failing` if something is,
+/// Every disk: `good` if something tells of its wear and nothing is wrong, `failing` if something is,
 /// and `untold` if all that can be said is that it answers.
 pub fn disk_health(root: &Root) -> Collected {
     let all = folders(&root.path("/sys/block"));
     let disks = all.into_iter().filter(|(name, _)| !NO_DISKS.iter().any(|no| name.starts_with(no)));
-    list(disks.map(|(name, folder)| health(&name, &folder)).collect())
+    list(disks.map(|(name, folder)| health(root, &name, &folder)).collect())
 }
 
-fn health(name: &str, folder: &Path) -> Observed {
+fn health(root: &Root, name: &str, folder: &Path) -> Observed {
+    let kind = kind(name, folder);
     let mut bad = Vec::new();
     let mut told = false;
+    let mut untold = "nothing tells of its wear".to_owned();
     let state = text(&folder.join("device/state"));
     if let Some(state) = state.as_deref().filter(|state| !WORKING.contains(state)) {
         bad.push(format!("the kernel says it is {}", super::plain(Path::new(state))));
@@ -48,16 +52,22 @@ fn health(name: &str, folder: &Path) -> Observed {
             }
         }
     }
+    match smart::ask(root, kind, name) {
+        None => {}
+        Some(Ok(wrong)) => {
+            told = true;
+            bad.extend(wrong);
+        }
+        Some(Err(why)) => untold = why,
+    }
     let (health, why) = match (bad.is_empty(), told) {
         (false, _) => ("failing", bad.join("; ")),
         (true, true) => ("good", String::new()),
-        (true, false) => {
-            ("untold", "the kernel tells nothing of its wear, and SMART is not read".to_owned())
-        }
+        (true, false) => ("untold", untold),
     };
     Observed::record([
         ("device", name.into()),
-        ("kind", kind(name).into()),
+        ("kind", kind.into()),
         ("health", health.into()),
         ("why", why.into()),
     ])
@@ -70,12 +80,14 @@ fn sensors(folder: &Path) -> Vec<(String, std::path::PathBuf)> {
     below.filter(|(name, _)| name.starts_with("hwmon") && name != "hwmon").collect()
 }
 
-fn kind(name: &str) -> &'static str {
+fn kind(name: &str, folder: &Path) -> &'static str {
     match name {
         _ if name.starts_with("nvme") => "nvme",
         _ if name.starts_with("mmcblk") => "mmc",
         _ if name.starts_with("md") => "array",
         _ if name.starts_with("vd") || name.starts_with("xvd") => "virtual",
+        // The SCSI layer's word for a disk behind ATA (SAT-4 §8.2).
+        _ if text(&folder.join("device/vendor")).as_deref() == Some("ATA") => "ata",
         _ => "scsi",
     }
 }
@@ -97,6 +109,7 @@ mod tests {
         put(root, "sys/block/loop0/size", "0");
         put(root, "sys/block/sda/device/state", "running\n");
         put(root, "sys/block/sdb/device/state", "offline\n");
+        put(root, "sys/block/sdc/device/vendor", "ATA     \n");
         put(root, "sys/block/mmcblk0/device/pre_eol_info", "0x01\n");
         put(root, "sys/block/mmcblk1/device/pre_eol_info", "0x03\n");
         put(root, "sys/block/md0/md/degraded", "1\n");
@@ -125,6 +138,7 @@ mod tests {
                 "nvme1n1 nvme failing",
                 "sda scsi untold",
                 "sdb scsi failing",
+                "sdc ata untold",
             ]
         );
     }
