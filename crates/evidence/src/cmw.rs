@@ -23,6 +23,8 @@ pub const MAX_DEPTH: usize = 4;
 const ITEM: &str = "conceptual message wrapper";
 /// The label that holds a collection's type.
 const COLLECTION_TYPE: &str = "__cmwc_t";
+/// The Content-Formats of EATs (RFC 9782 §6.3).
+const EAT_FORMATS: core::ops::RangeInclusive<u16> = 263..=268;
 /// The longest media type, label or collection type, in octets.
 const MAX_TEXT: usize = 512;
 
@@ -73,7 +75,7 @@ pub enum Label<'a> {
     Number(i64),
 }
 
-/// Which conceptual messages a record holds (RFC 9999 §8.4: the CMW Indicators registry).
+/// Which conceptual messages a record holds (RFC 9999 §9.4: the CMW Indicators registry).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Indicator(u8);
 
@@ -86,12 +88,10 @@ impl Indicator {
     pub const EVIDENCE: Self = Self(1 << 2);
     /// Attestation results.
     pub const ATTESTATION_RESULTS: Self = Self(1 << 3);
-    /// A policy by which evidence is appraised.
-    pub const EVIDENCE_POLICY: Self = Self(1 << 4);
-    /// A policy by which attestation results are appraised.
-    pub const RESULTS_POLICY: Self = Self(1 << 5);
+    /// A policy by which something is appraised.
+    pub const APPRAISAL_POLICY: Self = Self(1 << 4);
 
-    const ALL: u8 = 0x3F;
+    const ALL: u8 = 0x1F;
 
     /// The indicator of these bits; `None` if one of them is not assigned.
     pub fn from_bits(bits: u64) -> Option<Self> {
@@ -134,6 +134,20 @@ impl<'a> Cmw<'a> {
         bounded(octets).and_then(json::decode)
     }
 
+    /// The same, with everything in it copied.
+    #[must_use]
+    pub fn into_owned(self) -> Cmw<'static> {
+        match self {
+            Self::Record(record) => Cmw::Record(record.into_owned()),
+            Self::Collection(Collection { kind, entries }) => {
+                let owned =
+                    |(label, entry): (Label<'a>, Self)| (label.into_owned(), entry.into_owned());
+                let entries = entries.into_iter().map(owned).collect();
+                Cmw::Collection(Collection { kind: kind.map(owned_text), entries })
+            }
+        }
+    }
+
     /// CBOR.
     pub fn to_cbor(&self) -> Vec<u8> {
         cbor::encode_cmw(self)
@@ -146,7 +160,29 @@ impl<'a> Cmw<'a> {
     }
 }
 
+fn owned_text(text: Cow<'_, str>) -> Cow<'static, str> {
+    Cow::Owned(text.into_owned())
+}
+
+impl Label<'_> {
+    fn into_owned(self) -> Label<'static> {
+        match self {
+            Self::Text(text) => Label::Text(owned_text(text)),
+            Self::Number(number) => Label::Number(number),
+        }
+    }
+}
+
 impl<'a> Record<'a> {
+    fn into_owned(self) -> Record<'static> {
+        let kind = match self.kind {
+            Kind::MediaType(text) => Kind::MediaType(owned_text(text)),
+            Kind::ContentFormat(format) => Kind::ContentFormat(format),
+        };
+        let value = Cow::Owned(self.value.into_owned());
+        Record { kind, value, indicator: self.indicator }
+    }
+
     /// A message of a media type; `None` if that is no media type.
     pub fn new(
         media_type: impl Into<Cow<'a, str>>,
@@ -220,6 +256,14 @@ impl Record<'_> {
     /// Whether it is of that media type.
     pub fn is(&self, media_type: &str) -> bool {
         matches!(&self.kind, Kind::MediaType(known) if known == media_type)
+    }
+
+    /// Whether it is an entity attestation token, or a bundle of such (RFC 9782 §6).
+    pub(crate) fn is_token(&self) -> bool {
+        match &self.kind {
+            Kind::MediaType(known) => known.starts_with("application/eat"),
+            Kind::ContentFormat(format) => EAT_FORMATS.contains(format),
+        }
     }
 }
 

@@ -14,10 +14,12 @@
 //! ```
 
 mod names;
+mod parts;
 mod read;
 mod strict;
 mod write;
 
+use crate::cmw::{Cmw, MAX_CMW};
 use crate::token::{self, TokenKey, cose, jws};
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -26,8 +28,12 @@ use ciborium::Value;
 use core::fmt;
 use touchstone_crypto::{Crypto, Digest, Signer, Verified};
 
-/// The largest token that is read, in octets.
-pub const MAX_EAT: usize = 1024 * 1024;
+/// The largest CWT that is read, in octets: one with the largest evidence in it.
+pub const MAX_EAT: usize = MAX_CMW + 64 * 1024;
+/// The largest JWT that is read, in octets. Base64 in base64 is as long again as what it stands for.
+pub const MAX_JWT: usize = 2 * MAX_EAT;
+/// The most octets of a CWT's claims beside a wrapper.
+const MAX_CLAIMS: usize = 1024 * 1024;
 /// How deep submodules may stand in each other.
 pub const MAX_DEPTH: usize = 4;
 
@@ -72,6 +78,8 @@ pub struct Eat {
     pub intended_use: Option<IntendedUse>,
     /// `submods` (§4.2.18), each name once.
     pub submods: Vec<(String, Submodule)>,
+    /// `cmw` (RFC 9999 §4.3): conceptual messages in their wrapper.
+    pub cmw: Option<Cmw<'static>>,
 }
 
 /// Who makes a device (RFC 9711 §4.2.3).
@@ -191,6 +199,14 @@ pub enum Error {
     NotFresh,
     /// It does not count any more.
     Expired,
+    /// It follows another profile, or none.
+    Profile,
+    /// It is about another device.
+    Device,
+    /// It has no such claim.
+    Missing(&'static str),
+    /// A token stands in a wrapper, or in another token, where evidence is wanted.
+    Nested,
 }
 
 impl Eat {
@@ -210,7 +226,7 @@ impl Eat {
         token: &str,
         keys: &[TokenKey],
     ) -> Result<Verified<Self>, Error> {
-        let payload = jws::verify(crypto, token, keys, MAX_EAT).map_err(Error::Token)?;
+        let payload = jws::verify(crypto, token, keys, MAX_JWT).map_err(Error::Token)?;
         Self::from_json(&payload).map(Verified::vouch)
     }
 
@@ -222,7 +238,7 @@ impl Eat {
 
     /// Reads the claims of a JWT in the same way.
     pub fn dangerous_unverified_jwt(token: &str) -> Result<Self, Error> {
-        let payload = jws::dangerous_payload(token, MAX_EAT).map_err(Error::Token)?;
+        let payload = jws::dangerous_payload(token, MAX_JWT).map_err(Error::Token)?;
         Self::from_json(&payload)
     }
 
@@ -241,15 +257,25 @@ impl Eat {
         if octets.len() > MAX_EAT {
             return Err(Error::TooLarge);
         }
-        let mut rest = octets;
+        let parts = parts::split(octets)?;
+        if parts.claims.len() > MAX_CLAIMS {
+            return Err(Error::TooLarge);
+        }
         let claims: Value =
-            ciborium::from_reader(&mut rest).map_err(|_| Error::Claim("claims set"))?;
-        if rest.is_empty() { read::claims(&claims, 0) } else { Err(Error::Claim("claims set")) }
+            ciborium::from_reader(&*parts.claims).map_err(|_| Error::Claim("claims set"))?;
+        let mut eat = read::claims(&claims, 0)?;
+        if let Some(cmw) = parts.cmw {
+            let cmw = Cmw::from_cbor(cmw).map_err(|_| Error::Claim("cmw"))?;
+            if eat.cmw.replace(cmw.into_owned()).is_some() {
+                return Err(Error::Claim("cmw"));
+            }
+        }
+        Ok(eat)
     }
 
     /// Reads a claims set in JSON; nothing is proven by it.
     pub fn from_json(octets: &[u8]) -> Result<Self, Error> {
-        if octets.len() > MAX_EAT {
+        if octets.len() > MAX_JWT {
             return Err(Error::TooLarge);
         }
         let json = strict::read(octets).map_err(|_| Error::Claim("claims set"))?;
@@ -296,6 +322,10 @@ impl Error {
             Self::TooLarge => "evidence.eat.too-large",
             Self::NotFresh => "evidence.eat.not-fresh",
             Self::Expired => "evidence.eat.expired",
+            Self::Profile => "evidence.eat.profile",
+            Self::Device => "evidence.eat.device",
+            Self::Missing(_) => "evidence.eat.missing",
+            Self::Nested => "evidence.eat.nested",
         }
     }
 }
@@ -308,6 +338,13 @@ impl fmt::Display for Error {
             Self::TooLarge => f.write_str("the token is larger or deeper than the limit"),
             Self::NotFresh => f.write_str("the token does not carry the nonce that was given out"),
             Self::Expired => f.write_str("the token has expired; ask for a new one"),
+            Self::Profile => f.write_str("the token does not follow the profile for evidence"),
+            Self::Device => f.write_str("the token's ueid is that of another device"),
+            Self::Missing(claim) => write!(f, "the token has no claim {claim}"),
+            Self::Nested => f.write_str(
+                "a token stands inside of another message; send the token itself, with the evidence \
+                 in its claim cmw",
+            ),
         }
     }
 }

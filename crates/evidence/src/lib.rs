@@ -31,6 +31,7 @@ pub mod claims;
 pub mod cmw;
 pub mod eat;
 pub mod endorse;
+pub mod envelope;
 mod error;
 mod history;
 mod quoted;

@@ -3,7 +3,7 @@
 use crate::cmw::{Cmw, Collection, Indicator, Kind, Record};
 use crate::runtime::RuntimeClaims;
 use crate::tpm::{Attest, Attested, LakPublic, Moment, Signature, verify_attest};
-use crate::{Challenge, Error, History, PcrSelection};
+use crate::{Challenge, Error, History, PcrSelection, eat};
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use touchstone_crypto::{Crypto, Digest, HashAlgorithm, Verified};
@@ -12,7 +12,7 @@ use touchstone_measure::{Pcrs, ima, tcg::EventLog};
 /// The largest evidence that is read, in octets.
 pub const MAX_EVIDENCE: usize = 16 * 1024 * 1024;
 
-const COLLECTION: &str = "tag:touchstone-trust.org,2026:evidence/1";
+pub(crate) const COLLECTION: &str = "tag:touchstone-trust.org,2026:evidence/1";
 const ATTEST: (&str, &str) = ("attest", "application/vnd.touchstone.tpms-attest");
 const SIGNATURE: (&str, &str) = ("signature", "application/vnd.touchstone.tpmt-signature");
 const EVENT_LOG: (&str, &str) = ("event-log", "application/vnd.touchstone.tcg-event-log");
@@ -127,11 +127,20 @@ impl Evidence {
         if bytes.len() > MAX_EVIDENCE {
             return Err(Error::TooLarge { item: "evidence", limit: MAX_EVIDENCE });
         }
-        let Cmw::Collection(collection) = Cmw::from_cbor(bytes)? else {
-            return Err(Error::Malformed { item: COLLECTION, at: 0 });
+        Self::of(&Cmw::from_cbor(bytes)?)
+    }
+
+    /// Parses the evidence in a wrapper, logs and all.
+    pub fn of(cmw: &Cmw<'_>) -> Result<Self, Error> {
+        let collection = match cmw {
+            Cmw::Collection(collection) => collection,
+            Cmw::Record(record) if record.is_token() => {
+                return Err(Error::Token(eat::Error::Nested));
+            }
+            Cmw::Record(_) => return Err(Error::Collection),
         };
         if collection.kind.as_deref() != Some(COLLECTION) {
-            return Err(Error::Malformed { item: COLLECTION, at: 0 });
+            return Err(Error::Collection);
         }
         let is_evidence = |record: &&Record<'_>| {
             record.indicator.is_none_or(|indicator| indicator == Indicator::EVIDENCE)

@@ -6,8 +6,8 @@
 mod value;
 
 pub use value::{
-    Absolute, ElementAt, HostPort, Identifier, OnContraindicated, OnExec, RenewKey, Scope, Signal,
-    User,
+    Absolute, ElementAt, Envelope, HostPort, Identifier, OnContraindicated, OnExec, RenewKey,
+    Scope, Signal, User,
 };
 
 use crate::respond::action::Action;
@@ -76,6 +76,8 @@ pub struct Collect {
     pub ima_log: Option<PathBuf>,
     /// Executables whose running code is measured.
     pub watch: Vec<PathBuf>,
+    /// What evidence travels in.
+    pub envelope: Envelope,
     /// From one attestation to the next.
     pub interval: Duration,
     /// From one local look at the running code to the next.
@@ -310,6 +312,7 @@ fn collect(section: &Section<'_>) -> Option<Collect> {
     let event_log = section.optional::<Absolute>("event_log");
     let ima_log = section.optional::<Absolute>("ima_log");
     let watch = section.list::<Absolute>("watch");
+    let envelope = section.or("envelope", Envelope::default());
     let interval = section.duration("interval", Duration::from_secs(30));
     let scan = section.duration("scan", Duration::from_secs(5));
     let scope = section.or("scope", Scope::All);
@@ -327,6 +330,7 @@ fn collect(section: &Section<'_>) -> Option<Collect> {
         event_log: event_log?.map(|path| path.0),
         ima_log: ima_log?.map(|path| path.0),
         watch: watch?.into_iter().map(|path| path.0).collect(),
+        envelope: envelope?,
         interval: interval?,
         scan: scan?,
         scope: scope?,

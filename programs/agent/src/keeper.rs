@@ -37,7 +37,7 @@ use hands::Suspects;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use touchstone_audit::{Code, Event};
 use touchstone_element_tpm2::Tpm;
@@ -71,6 +71,8 @@ pub struct Keeper {
     suspects: Mutex<Suspects>,
     news: Mutex<news::News>,
     events: Mutex<triggers::Source>,
+    /// The device's UEID, which its maker's key tells.
+    ueid: OnceLock<Vec<u8>>,
     /// Since when each answer is worked on.
     work: Mutex<BTreeMap<u64, Instant>>,
 }
@@ -119,6 +121,7 @@ impl Keeper {
             suspects: Mutex::default(),
             news: Mutex::default(),
             events: Mutex::default(),
+            ueid: OnceLock::new(),
             work: Mutex::default(),
         };
         keeper.show();
@@ -160,7 +163,7 @@ impl Keeper {
             Ask::Welcome { device, tenant, verifier_key_pem } => {
                 self.welcome(Welcome { device, tenant, verifier_key_pem })
             }
-            Ask::Evidence(challenge) => self.evidence(&challenge),
+            Ask::Evidence { key, challenge } => self.evidence(key, &challenge),
             Ask::Verdict(token) => self.verdict(&token),
             Ask::Request { renew, challenge } => self.request(renew, &challenge),
             Ask::Certificate(chain) => self.certificate(&chain),

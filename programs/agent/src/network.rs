@@ -179,8 +179,8 @@ impl Network {
             attest::onboard(&mut self.client, &self.line).await?;
             return Ok(Duration::ZERO);
         };
-        self.show_best(&standing).await?;
-        let concluded = match attest::attest(&mut self.client, &self.line).await {
+        let key = self.show_best(&standing).await?;
+        let concluded = match attest::attest(&mut self.client, key, &self.line).await {
             Ok(concluded) => concluded,
             Err(error) => return self.refused(error, &standing).await,
         };
@@ -205,11 +205,14 @@ impl Network {
         }
     }
 
-    async fn show_best(&mut self, standing: &Standing) -> Result<(), Error> {
-        match &standing.serial {
-            Some(serial) => self.show(Key::Fleet, serial).await,
-            None => self.show(Key::Maker, "").await,
-        }
+    /// Shows the fleet's certificate, if there is one, else the maker's.
+    async fn show_best(&mut self, standing: &Standing) -> Result<Key, Error> {
+        let (key, serial) = match &standing.serial {
+            Some(serial) => (Key::Fleet, serial.as_str()),
+            None => (Key::Maker, ""),
+        };
+        self.show(key, serial).await?;
+        Ok(key)
     }
 
     /// Shows this identity to the fleet from the next connection on.

@@ -24,8 +24,9 @@ use touchstone_element_tpm2::{Tpm, manufacture};
 use touchstone_enroll::AttestedRequest;
 use touchstone_evidence::Challenge;
 use touchstone_evidence::endorse::{Bundle, challenge_binding};
+use touchstone_evidence::envelope::{self, Sender};
 use touchstone_evidence::tpm::{LakPublic, verify_certify};
-use touchstone_peers::Swtpm;
+use touchstone_peers::{Swtpm, rig};
 use touchstone_tpm2::credential;
 use touchstone_update::{Manifest, seal};
 
@@ -143,7 +144,7 @@ trial = "0s"
 
     fn give_evidence(&self) {
         let challenge = Challenge::standard(NONCE.to_vec());
-        let reply = self.keeper.answer(Ask::Evidence(challenge.encode()));
+        let reply = self.keeper.answer(evidence(Key::Maker, challenge.encode()));
         assert!(matches!(reply, Reply::Bytes(_)), "{reply:?}");
     }
 
@@ -211,6 +212,10 @@ trial = "0s"
     }
 }
 
+fn evidence(key: Key, challenge: Vec<u8>) -> Ask {
+    Ask::Evidence { key, challenge }
+}
+
 fn code(reply: Reply) -> String {
     match reply {
         Reply::Refused(no) => no.code,
@@ -221,6 +226,42 @@ fn code(reply: Reply) -> String {
 fn handshake(role: &str, hash: usize) -> Vec<u8> {
     let context = format!("TLS 1.3, {role} CertificateVerify\0");
     [&[0x20; 64][..], context.as_bytes(), &vec![9; hash]].concat()
+}
+
+#[test]
+fn evidence_goes_into_a_token_that_the_key_shown_in_tls_signs() {
+    let world = World::with(&|folder| {
+        let log = folder.join("event-log");
+        std::fs::write(&log, rig("binary_bios_measurements")).unwrap();
+        let collect = format!("watch = []\nenvelope = \"eat\"\nevent_log = {log:?}");
+        (collect, String::new())
+    });
+    let world = world.and_onboarded();
+    let challenge = Challenge::standard(NONCE.to_vec());
+    let given = |key| match world.keeper.answer(evidence(key, challenge.encode())) {
+        Reply::Bytes(token) => Ok(token),
+        other => Err(code(other)),
+    };
+    let device = envelope::ueid(&AwsLc, &world.maker_key);
+    let opened = |token: &[u8], key: &[u8]| {
+        let sender = Sender { key, nonce: &NONCE, ueid: Some(&device) };
+        sender.evidence(&AwsLc, token, now()).map_err(|error| error.code())
+    };
+    let token = given(Key::Maker).unwrap();
+    assert!(envelope::is_cwt(&token));
+    let found = opened(&token, &world.maker_key).unwrap();
+    assert_eq!(found.runtime().unwrap().agent_version, env!("CARGO_PKG_VERSION"));
+    assert_eq!(given(Key::Fleet).unwrap_err(), "agent.identity.none", "not yet");
+
+    world.give_evidence();
+    assert_eq!(world.keeper.answer(world.result(|_| {})), Reply::Truth(true));
+    let requested = world.request(false).spki_der().to_vec();
+    let issued = Ask::Certificate(world.issue(&requested));
+    assert_eq!(world.keeper.answer(issued), Reply::Done);
+    let token = given(Key::Fleet).unwrap();
+    opened(&token, &requested).unwrap();
+    assert_eq!(opened(&token, &world.maker_key), Err("evidence.token.signature"));
+    opened(&given(Key::Maker).unwrap(), &world.maker_key).unwrap();
 }
 
 #[test]
@@ -509,7 +550,7 @@ fn what_has_no_reason_is_forbidden_and_what_does_not_parse_is_told_apart() {
     assert_eq!(world.refusal(Ask::Reported), "agent.keeper.forbidden");
     let by_hand = Ask::Envelope { order: 0, envelope: vec![1] };
     assert_eq!(world.refusal(by_hand), "agent.keeper.forbidden");
-    assert_eq!(world.refusal(Ask::Evidence(vec![0xff; 9])), "agent.exchange.question");
+    assert_eq!(world.refusal(evidence(Key::Maker, vec![0xff; 9])), "agent.exchange.question");
     let envelope = Ask::Envelope { order: 5, envelope: vec![0x30, 0x80, 1] };
     assert_eq!(world.keeper.answer(envelope), Reply::Truth(false), "refused by its rules");
     assert_eq!(world.keeper.answer(Ask::Settled(5)), Reply::Truth(true));

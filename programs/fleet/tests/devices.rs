@@ -21,7 +21,7 @@ use touchstone_certs::issue::Kind;
 use touchstone_crypto::HashAlgorithm;
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_peers::Swtpm;
-use tpm_device::{Device, request};
+use tpm_device::{Device, Token, request};
 
 /// A TPM with a certificate of its maker, and a fleet that believes this maker.
 fn scene() -> (Swtpm, Lab) {
@@ -543,4 +543,54 @@ async fn a_key_that_renews_for_a_new_one_counts_until_the_next_renewal() {
     // A new key by the IDevID leaves none of those before.
     let fourth = device.enroll(&lab, &id, "ldevid-4").await.unwrap();
     assert_eq!([&second, &third, &fourth].map(status), ["revoked", "revoked", "good"]);
+}
+
+/// Evidence in an entity attestation token: of the very key that TLS has shown, and for this nonce.
+#[tokio::test]
+async fn evidence_in_a_token_counts_if_the_key_shown_in_tls_signed_it() {
+    let (swtpm, lab) = scene();
+    let mut device = Device::new(&swtpm, &lab, "gateway-17");
+    let made = device.maker_identity();
+    // Onboarding takes endorsements, which go into no token.
+    let id = device.onboard(&lab).await.unwrap()["device"].as_str().unwrap().to_owned();
+    let fact = || {
+        let shown = lab.get(&format!("/api/v1/devices/{id}"));
+        let facts = shown["device"]["evidence"].as_array().unwrap().iter();
+        let fact = facts.into_iter().find(|fact| fact["label"] == "Envelope").unwrap();
+        fact["value"].as_str().unwrap().to_owned()
+    };
+    device.attest(&lab, &made).await.unwrap();
+    assert_eq!(fact(), "CMW");
+
+    // Before there is a certificate of the fleet, the maker's key signs.
+    device.token = Some(Token::by("idevid"));
+    let result = device.attest(&lab, &made).await.unwrap();
+    assert_eq!(result["tier"], "affirming", "{result}");
+    assert_eq!(fact(), "EAT, signed by the key shown in TLS");
+    let ldevid = device.enroll(&lab, &id, "ldevid-1").await.unwrap();
+    let local = device.local_identity(&ldevid);
+    device.token = Some(Token::by("ldevid-1"));
+    let result = device.attest(&lab, &local).await.unwrap();
+    assert_eq!(result["tier"], "affirming", "{result}");
+
+    // The evidence is genuine in each of these; it is refused all the same, and told.
+    let changed = |change| Token { key: "idevid".to_owned(), change };
+    for (token, code) in [
+        (Token::by("ldevid-1"), "evidence.token.signature"),
+        (changed(|eat| eat.nonces = vec![vec![0; 32]]), "evidence.eat.not-fresh"),
+        (changed(|eat| eat.nonces.push(vec![0; 32])), "evidence.eat.not-fresh"),
+        (changed(|eat| eat.expires = Some(1)), "evidence.eat.expired"),
+        (changed(|eat| eat.profile = None), "evidence.eat.profile"),
+        (changed(|eat| eat.ueid = Some(vec![1; 33])), "evidence.eat.device"),
+        (changed(|eat| eat.cmw = None), "evidence.eat.missing"),
+    ] {
+        device.token = Some(token);
+        let refused = device.attest(&lab, &made).await.unwrap();
+        assert_eq!(refused["tier"], "contraindicated", "{code}: {refused}");
+        let control = lab.get(&format!("/api/v1/devices/{id}"))["device"]["controls"][0].clone();
+        assert_eq!(control["name"], "evidence");
+        assert!(control["reason"].as_str().unwrap().contains(&format!("({code})")), "{control}");
+    }
+    device.token = Some(Token::by("idevid"));
+    assert_eq!(device.attest(&lab, &made).await.unwrap()["tier"], "affirming");
 }

@@ -2,6 +2,7 @@
 //! known cross over.
 
 use super::{Error, MAX_DEPTH};
+use crate::cmw::Cmw;
 use alloc::vec;
 use alloc::vec::Vec;
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -27,6 +28,8 @@ pub(super) const SWVERSION: i64 = 271;
 pub(super) const MEASUREMENTS: i64 = 273;
 pub(super) const MEASRES: i64 = 274;
 pub(super) const INTUSE: i64 = 275;
+/// RFC 9999 §9.1.
+pub(super) const CMW: i64 = 299;
 
 /// How a value looks in JSON.
 #[derive(Clone, Copy)]
@@ -49,9 +52,11 @@ enum Form {
     Results,
     /// Submodules.
     Submodules,
+    /// A wrapper, which has a form of its own in either (RFC 9999 §4.3.1).
+    Wrapper,
 }
 
-static CLAIMS: [(&str, i64, Form); 19] = [
+static CLAIMS: [(&str, i64, Form); 20] = [
     ("exp", EXP, Form::Same),
     ("iat", IAT, Form::Same),
     ("eat_nonce", NONCE, Form::Nonces),
@@ -71,6 +76,7 @@ static CLAIMS: [(&str, i64, Form); 19] = [
     ("measurements", MEASUREMENTS, Form::Measurements),
     ("measres", MEASRES, Form::Results),
     ("intuse", INTUSE, Form::Named(&USES)),
+    ("cmw", CMW, Form::Wrapper),
 ];
 
 static DEBUG: [(&str, i64); 5] = [
@@ -154,8 +160,22 @@ fn from_json(form: Form, json: &Json) -> Option<Value> {
             };
             json.as_array()?.iter().map(one).collect::<Option<_>>().map(Value::Array)
         }
+        Form::Wrapper => Some(wrapper(&Cmw::from_json(&serde_json::to_vec(json).ok()?).ok()?)),
         Form::Submodules => None,
     }
+}
+
+/// A wrapper as an item of CBOR.
+pub(super) fn wrapper(cmw: &Cmw<'_>) -> Value {
+    // What was just written reads back.
+    ciborium::from_reader(&*cmw.to_cbor()).unwrap_or(Value::Null)
+}
+
+/// The wrapper that an item of CBOR is.
+pub(super) fn wrapped(value: &Value) -> Option<Cmw<'static>> {
+    let mut octets = Vec::new();
+    ciborium::into_writer(value, &mut octets).ok()?;
+    Cmw::from_cbor(&octets).ok().map(Cmw::into_owned)
 }
 
 /// RFC 9711 §4.2.18.2: what is no claims set says what it is.
@@ -249,6 +269,7 @@ fn into_json(form: Form, value: &Value) -> Option<Json> {
         Form::Results => {
             pairs(value, plain, |results| pairs(results, plain, |value| name(&OUTCOMES, value)))
         }
+        Form::Wrapper => serde_json::from_slice(&wrapped(value)?.to_json()?).ok(),
         Form::Submodules => None,
     }
 }

@@ -1,8 +1,9 @@
 //! A claims set from CBOR, each claim as its section of RFC 9711 wants it.
 
 use super::names::{
-    BOOTCOUNT, BOOTSEED, DBGSTAT, EXP, HASHES, HWMODEL, HWVERSION, IAT, INTUSE, MEASRES,
+    BOOTCOUNT, BOOTSEED, CMW, DBGSTAT, EXP, HASHES, HWMODEL, HWVERSION, IAT, INTUSE, MEASRES,
     MEASUREMENTS, NONCE, OEMBOOT, OEMID, PROFILE, SUBMODS, SWNAME, SWVERSION, UEID, UPTIME, int,
+    wrapped,
 };
 use super::{
     Debug, Eat, Error, IntendedUse, MAX_DEPTH, Measurement, OemId, Outcome, Profile, Submodule,
@@ -49,6 +50,7 @@ pub(super) fn claims(value: &Value, depth: usize) -> Result<Eat, Error> {
             Some(value) => submodules(value, depth)?,
             None => Vec::new(),
         },
+        cmw: set.get(CMW, "cmw", wrapped)?,
     })
 }
 

@@ -1,4 +1,5 @@
 use super::*;
+use crate::cmw::{Collection, Indicator, Record};
 use alloc::borrow::ToOwned;
 use proptest::prelude::*;
 use touchstone_crypto::{HashAlgorithm, SignatureAlgorithm};
@@ -35,7 +36,18 @@ fn full() -> Eat {
             ("sensor".into(), Submodule::Jwt("a.b.c".into())),
             ("store".into(), Submodule::Detached(digest)),
         ],
+        cmw: Some(wrapper()),
     }
+}
+
+fn wrapper() -> Cmw<'static> {
+    let record = |value: &'static [u8]| {
+        let record = Record::new("application/vnd.example", value).unwrap();
+        Cmw::Record(record.indicating(Indicator::EVIDENCE))
+    };
+    let mut collection = Collection::new("tag:example.com,2026:evidence").unwrap();
+    assert!(collection.add("log", record(b"long")) && collection.add("quote", record(b"signed")));
+    Cmw::Collection(collection)
 }
 
 /// JSON has no order, so neither have submodules there.
@@ -70,6 +82,11 @@ fn claims_have_the_names_and_numbers_of_the_rfc() {
     assert_eq!(json["measres"][0][1][1], serde_json::json!(["initrd", "absent"]));
     assert_eq!(json["submods"]["sensor"], serde_json::json!(["JWT", "a.b.c"]));
     assert_eq!(json["submods"]["store"][1][0], "SHA-384");
+    // RFC 9999 §9.1, §4.3.1: key 299; in either form the wrapper is of the form of the token.
+    assert_eq!(json["cmw"]["__cmwc_t"], "tag:example.com,2026:evidence");
+    assert_eq!(json["cmw"]["log"][0], "application/vnd.example");
+    let wrapped = Eat { cmw: Some(wrapper()), ..Eat::default() }.to_cbor().unwrap();
+    assert_eq!(wrapped, [&[0xA1, 0x19, 0x01, 0x2B][..], &wrapper().to_cbor()].concat());
     let debug = Eat { debug: Some(Debug::Disabled), ..Eat::default() };
     assert_eq!(debug.to_cbor().unwrap(), [0xA1, 0x19, 0x01, 0x07, 0x01]);
 }
@@ -175,6 +192,25 @@ fn what_the_rfc_does_not_allow_is_refused_with_the_claim() {
     ] {
         assert_eq!(Eat::from_json(json.as_bytes()), Err(Error::Claim(claim)), "{json}");
     }
+    // A wrapper that is none, or that comes twice, also among what a submodule claims.
+    for bad in
+        [&b"\xA1\x19\x01\x2B\x40"[..], b"\xA1\x19\x01\x2B\xA0", b"\xA1\x19\x01\x2B\x82\x61a\x40"]
+    {
+        assert_eq!(Eat::from_cbor(bad), Err(Error::Claim("cmw")), "{bad:x?}");
+        let inner = [b"\xA1\x19\x01\x0A\xA1\x61a", bad].concat();
+        assert_eq!(Eat::from_cbor(&inner), Err(Error::Claim("cmw")), "{inner:x?}");
+    }
+    let entry = [&[0x19, 0x01, 0x2B][..], &wrapper().to_cbor()].concat();
+    assert_eq!(Eat::from_cbor(&[&[0xA2][..], &entry, &entry].concat()), Err(Error::Claim("cmw")));
+    assert_eq!(Eat::from_json(br#"{"cmw":["text","AA"]}"#), Err(Error::Claim("cmw")));
+    // In a map of indefinite length it is found as well; one that does not end is none.
+    let open = [&[0xBF][..], &entry, &[0x19, 1, 7, 1]].concat();
+    let whole = [&open[..], &[0xFF]].concat();
+    assert_eq!(
+        Eat::from_cbor(&whole).map(|eat| (eat.cmw, eat.debug)),
+        Ok((Some(wrapper()), Some(Debug::Disabled)))
+    );
+    assert_eq!(Eat::from_cbor(&open), Err(Error::Claim("claims set")));
     // The same key twice, and octets behind the end.
     assert_eq!(Eat::from_cbor(&[0xA2, 0x19, 1, 7, 1, 0x19, 1, 7, 0]), Err(Error::Claim("dbgstat")));
     assert_eq!(Eat::from_cbor(&[0xA0, 0]), Err(Error::Claim("claims set")));
@@ -183,6 +219,23 @@ fn what_the_rfc_does_not_allow_is_refused_with_the_claim() {
     assert_eq!(Eat::from_json(deep.as_bytes()), Err(Error::TooLarge));
     // What is not known is passed over.
     assert_eq!(Eat::from_json(br#"{"x":{"y":[1]}}"#), Ok(Eat::default()));
+}
+
+/// What is taken apart takes many times its octets, so that there may not be much of it.
+#[test]
+fn what_would_take_much_memory_is_refused_before_it_does() {
+    let many = vec![0; 2 << 20];
+    let len = u32::try_from(many.len()).unwrap().to_be_bytes();
+    let list = [&[0xA1, 0x18, 0x63, 0x9A][..], &len, &many].concat();
+    assert_eq!(Eat::from_cbor(&list), Err(Error::TooLarge));
+    let list = format!(r#"{{"x":[{}0]}}"#, "0,".repeat(70_000));
+    assert_eq!(Eat::from_json(list.as_bytes()), Err(Error::Claim("claims set")));
+    // Unprotected headers: nobody signed them.
+    let token =
+        [&[0xD2, 0x84, 0x40, 0xA1, 0x18, 0x63, 0x9A][..], &len, &many, &[0x40, 0x40]].concat();
+    let large = Err(Error::Token(token::Error::TooLarge));
+    assert_eq!(Eat::dangerous_unverified_cwt(&token), large);
+    assert_eq!(Eat::dangerous_unverified_cwt(&vec![0xD2; MAX_EAT + 1]), large);
 }
 
 proptest! {

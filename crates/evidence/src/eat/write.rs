@@ -1,8 +1,8 @@
 //! A claims set in CBOR, in the order of the keys (RFC 8949 §4.2.1).
 
 use super::names::{
-    BOOTCOUNT, BOOTSEED, DBGSTAT, EXP, HWMODEL, HWVERSION, IAT, INTUSE, MEASRES, MEASUREMENTS,
-    NONCE, OEMBOOT, OEMID, PROFILE, SUBMODS, SWNAME, SWVERSION, UEID, UPTIME, int,
+    BOOTCOUNT, BOOTSEED, CMW, DBGSTAT, EXP, HWMODEL, HWVERSION, IAT, INTUSE, MEASRES, MEASUREMENTS,
+    NONCE, OEMBOOT, OEMID, PROFILE, SUBMODS, SWNAME, SWVERSION, UEID, UPTIME, int, wrapper,
 };
 use super::{Eat, OemId, Profile, Submodule, Version};
 use alloc::vec;
@@ -37,6 +37,7 @@ pub(super) fn claims(eat: &Eat) -> Value {
         (MEASUREMENTS, measurements(eat)),
         (MEASRES, results(eat)),
         (INTUSE, eat.intended_use.map(|intended| int(intended as i64 + 1))),
+        (CMW, eat.cmw.as_ref().map(wrapper)),
     ];
     Value::Map(all.into_iter().filter_map(|(key, value)| Some((int(key), value?))).collect())
 }

@@ -9,6 +9,8 @@ use touchstone_crypto::{Crypto, Signer, Verified};
 
 /// The CWT tag, 61.
 const CWT_TAG: [u8; 2] = [0xD8, 0x3D];
+/// The most octets of both headers: a chain of certificates has room (RFC 9360).
+const MAX_HEADERS: usize = 64 * 1024;
 
 /// Signs a payload.
 pub fn sign(payload: Vec<u8>, signer: &dyn Signer) -> Result<Vec<u8>, Error> {
@@ -35,7 +37,23 @@ fn read(token: &[u8], limit: usize) -> Result<CoseSign1, Error> {
         return Err(Error::TooLarge);
     }
     let token = token.strip_prefix(&CWT_TAG).unwrap_or(token);
+    check_headers(token)?;
     CoseSign1::from_tagged_slice(token).map_err(|_| Error::Malformed("serialization"))
+}
+
+/// That the headers are of a size that headers have: taken apart, they are many times as large.
+fn check_headers(token: &[u8]) -> Result<(), Error> {
+    let wrong = |_| Error::Malformed("serialization");
+    let mut decoder = minicbor::Decoder::new(token);
+    decoder.tag().map_err(wrong)?;
+    if decoder.array().map_err(wrong)? != Some(4) {
+        return Err(Error::Malformed("serialization"));
+    }
+    let start = decoder.position();
+    for _ in ["protected", "unprotected"] {
+        decoder.skip().map_err(wrong)?;
+    }
+    if decoder.position() - start > MAX_HEADERS { Err(Error::TooLarge) } else { Ok(()) }
 }
 
 /// The payload of a token of at most `limit` octets, if one of `keys` signed it.

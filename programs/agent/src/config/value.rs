@@ -199,6 +199,28 @@ impl FromStr for OnContraindicated {
     }
 }
 
+/// What evidence travels in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Envelope {
+    /// A conceptual message wrapper alone (RFC 9999).
+    #[default]
+    Cmw,
+    /// An entity attestation token with the wrapper in it (RFC 9711).
+    Eat,
+}
+
+impl FromStr for Envelope {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "cmw" => Ok(Self::Cmw),
+            "eat" => Ok(Self::Eat),
+            _ => Err("choose \"cmw\" or \"eat\""),
+        }
+    }
+}
+
 /// For which key a certificate is renewed (RFC 7030 §4.2.2).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RenewKey {

@@ -34,6 +34,9 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// Evidence can not be put into a token.
+    #[error("no token of the evidence is signed: {0}; write envelope = \"cmw\" in [collect]")]
+    Envelope(touchstone_evidence::eat::Error),
     /// A certificate is not the one that was requested.
     #[error("the certificate is not kept: {0}")]
     Certificate(String),
@@ -68,6 +71,7 @@ impl Error {
             Self::Trail(error) => error.code(),
             Self::Inbox(_) => "agent.update.inbox",
             Self::Question { .. } => "agent.exchange.question",
+            Self::Envelope(error) => error.code(),
             Self::Certificate(_) => "agent.certificate.other",
             Self::Result(error) => error.code(),
             Self::NotOurs(_) => "agent.result.not-ours",

@@ -4,9 +4,11 @@
 use super::{Error, Keeper, lock};
 use crate::collect::observe::running_code;
 use crate::collect::{self, code, log};
+use crate::config::Envelope;
 use crate::keys::{self, IAK, IDEVID, LAK};
-use crate::link::Reply;
+use crate::link::{Key, Reply};
 use std::path::PathBuf;
+use touchstone_certs::Certificate;
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_element::{Attesting, Credential, PcrSelection, Registers};
 use touchstone_element_tpm2::Tpm;
@@ -15,7 +17,9 @@ use touchstone_evidence::endorse::{
 };
 use touchstone_evidence::runtime::{Component, Observation, Observed};
 use touchstone_evidence::tpm::{Attest, Moment};
-use touchstone_evidence::{Challenge, Evidence, ImaMark, QuoteParts, RuntimeClaims, binding};
+use touchstone_evidence::{
+    Challenge, Evidence, ImaMark, QuoteParts, RuntimeClaims, binding, envelope,
+};
 
 impl Keeper {
     /// What makes the attestation key believable.
@@ -54,8 +58,9 @@ impl Keeper {
         Ok(Reply::Bytes(secret.expose().to_vec()))
     }
 
-    /// Evidence for a challenge; its nonce is what the next verdict must be about.
-    pub(super) fn evidence(&self, question: &[u8]) -> Result<Reply, Error> {
+    /// Evidence for a challenge; its nonce is what the next verdict must be about. `key` is what the
+    /// fleet sees in TLS.
+    pub(super) fn evidence(&self, key: Key, question: &[u8]) -> Result<Reply, Error> {
         let challenge = Challenge::decode(question)
             .map_err(|error| Error::Question { what: "challenge", reason: error.to_string() })?;
         let pcrs: Vec<u8> =
@@ -82,9 +87,31 @@ impl Keeper {
         };
         let evidence =
             Evidence::encode_from(&quote, &event_log, (first, &ima_log), &runtime, &values);
+        let evidence = match collect.envelope {
+            Envelope::Cmw => evidence,
+            Envelope::Eat => self.envelop(key, &challenge.nonce, &evidence)?,
+        };
         self.tell_evidence(&challenge.nonce, first);
         lock(&self.known).nonce = Some(challenge.nonce);
         Ok(Reply::Bytes(evidence))
+    }
+
+    /// Puts evidence into a token that `key` signs. What is signed was made here, and begins so that it
+    /// can be mistaken neither for a handshake nor for a certificate request (RFC 9052 §4.4).
+    fn envelop(&self, key: Key, nonce: &[u8], evidence: &[u8]) -> Result<Vec<u8>, Error> {
+        let signer = self.keys.signer(&self.key(key)?)?;
+        envelope::seal(evidence, nonce, &self.ueid()?, &signer).map_err(Error::Envelope)
+    }
+
+    fn ueid(&self) -> Result<Vec<u8>, Error> {
+        if let Some(known) = self.ueid.get() {
+            return Ok(known.clone());
+        }
+        let leaf = self.keys.maker_chain()?.into_iter().next().ok_or(keys::Error::NoIdentity)?;
+        let leaf = Certificate::decode(&leaf)
+            .map_err(|error| Error::Keys(keys::Error::certificate(IDEVID, &error)))?;
+        let ueid = envelope::ueid(&AwsLc, leaf.spki_der());
+        Ok(self.ueid.get_or_init(|| ueid).clone())
     }
 
     fn runtime(&self) -> Result<RuntimeClaims, Error> {

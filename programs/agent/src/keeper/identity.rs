@@ -44,7 +44,7 @@ impl Keeper {
         Ok(Reply::Bytes(signer.try_sign(handshake.0).map_err(keys::Error::Element)?))
     }
 
-    fn key(&self, key: Key) -> Result<String, Error> {
+    pub(super) fn key(&self, key: Key) -> Result<String, Error> {
         match key {
             Key::Maker => Ok(IDEVID.to_owned()),
             Key::Fleet => {

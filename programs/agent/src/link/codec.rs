@@ -93,7 +93,8 @@ impl Ask {
                 tail = verifier_key_pem.into_bytes();
                 ask::WELCOME
             }
-            Self::Evidence(challenge) => {
+            Self::Evidence { key, challenge } => {
+                out.u8(key.encode());
                 tail = challenge;
                 ask::EVIDENCE
             }
@@ -163,7 +164,9 @@ impl Ask {
                 tenant: read_text(&mut from, WORDS)?,
                 verifier_key_pem: rest(&mut from)?,
             },
-            ask::EVIDENCE => Self::Evidence(from.rest().to_vec()),
+            ask::EVIDENCE => {
+                Self::Evidence { key: Key::decode(&mut from)?, challenge: from.rest().to_vec() }
+            }
             ask::VERDICT => Self::Verdict(rest(&mut from)?),
             ask::REQUEST => {
                 Self::Request { renew: truth(&mut from)?, challenge: from.rest().to_vec() }

@@ -29,8 +29,13 @@ pub enum Ask {
         /// The key that signs results, as PEM.
         verifier_key_pem: String,
     },
-    /// Evidence for this challenge.
-    Evidence(Vec<u8>),
+    /// Evidence for a challenge.
+    Evidence {
+        /// The key that the fleet sees in TLS: if evidence goes into a token, it signs that.
+        key: Key,
+        /// The challenge.
+        challenge: Vec<u8>,
+    },
     /// The verdict on the evidence that was given last: a signed result. May a certificate be asked
     /// for by it?
     Verdict(String),
@@ -197,10 +202,10 @@ pub struct Refused {
 }
 
 impl Ask {
-    /// What an engine asks of its owner, if the keeper is who answers that.
-    pub fn of(kind: AskKind, question: Vec<u8>) -> Option<Self> {
+    /// What an engine asks of its owner, if the keeper is who answers that. The fleet sees `key` in TLS.
+    pub fn of(kind: AskKind, question: Vec<u8>, key: Key) -> Option<Self> {
         match kind {
-            AskKind::Evidence => Some(Self::Evidence(question)),
+            AskKind::Evidence => Some(Self::Evidence { key, challenge: question }),
             AskKind::Activate => Some(Self::Activate(question)),
             _ => None,
         }

@@ -135,7 +135,7 @@ impl<A: Answer> Serving<A> {
         let octets = self.body(head.len).await?;
         let ask = Ask::decode(head.kind, &octets).map_err(Broken::Malformed)?;
         drop(octets);
-        if long.is_none() && matches!(ask, Ask::Evidence(_)) {
+        if long.is_none() && matches!(ask, Ask::Evidence { .. }) {
             // Evidence is long, too.
             long = Some(permit(&self.long).await?);
         }

@@ -46,7 +46,7 @@ fn asks() -> Vec<Ask> {
         Ask::Endorse,
         Ask::Activate(vec![1, 2]),
         Ask::Welcome { device: "d".into(), tenant: "t".into(), verifier_key_pem: "p\n".into() },
-        Ask::Evidence(vec![3; 60]),
+        Ask::Evidence { key: Key::Fleet, challenge: vec![3; 60] },
         Ask::Verdict("e.y.j".into()),
         Ask::Request { renew: true, challenge: Vec::new() },
         Ask::Request { renew: false, challenge: vec![1; 130] },
@@ -132,10 +132,13 @@ fn a_length_is_judged_before_anything_is_read_for_it() {
 
 #[test]
 fn an_engine_asks_the_keeper_for_evidence_and_activation_and_nothing_else() {
-    assert_eq!(Ask::of(AskKind::Evidence, vec![1]), Some(Ask::Evidence(vec![1])));
-    assert_eq!(Ask::of(AskKind::Activate, vec![1]), Some(Ask::Activate(vec![1])));
-    assert_eq!(Ask::of(AskKind::Sign, vec![1]), None);
-    assert_eq!(Ask::of(AskKind::Secret, vec![1]), None);
+    for key in [Key::Maker, Key::Fleet] {
+        let of = |kind| Ask::of(kind, vec![1], key);
+        assert_eq!(of(AskKind::Evidence), Some(Ask::Evidence { key, challenge: vec![1] }));
+        assert_eq!(of(AskKind::Activate), Some(Ask::Activate(vec![1])));
+        assert_eq!(of(AskKind::Sign), None);
+        assert_eq!(of(AskKind::Secret), None);
+    }
 }
 
 #[test]
@@ -259,9 +262,8 @@ fn what_is_too_long_for_the_keeper_is_told_to_who_asks_and_the_line_holds() {
     runtime().unwrap().block_on(async {
         let (_ours, theirs) = UnixStream::pair().unwrap();
         let (line, _carried) = Line::new(theirs);
-        let Reply::Refused(no) = line.ask(Ask::Evidence(vec![0; 5000])).await.unwrap() else {
-            panic!("it was sent")
-        };
+        let ask = Ask::Evidence { key: Key::Maker, challenge: vec![0; 5000] };
+        let Reply::Refused(no) = line.ask(ask).await.unwrap() else { panic!("it was sent") };
         assert_eq!(no.code, "agent.link.too-long");
     });
 }

@@ -1,7 +1,7 @@
 //! The agent's part in the two exchanges: onboarding and attestation.
 
 use super::fleet::{self, Client};
-use crate::link::{Ask, Gone, Line, Refused, Reply};
+use crate::link::{Ask, Gone, Key, Line, Refused, Reply};
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use touchstone_attest::{Attester, Event, Kind, Limits};
@@ -86,10 +86,11 @@ pub struct Concluded {
     pub orders: u64,
 }
 
-/// Onboards the device. The client must show the IDevID.
+/// Onboards the device. The client must show the IDevID. What is sent are endorsements, which go into no
+/// token.
 pub async fn onboard(client: &mut Client, line: &Line) -> Result<(), Error> {
     let bundle = octets(line.ask(Ask::Endorse).await?)?;
-    let result = exchange(client, Kind::Enroll, &bundle, line).await?;
+    let result = exchange(client, Kind::Enroll, Key::Maker, &bundle, line).await?;
     drop(bundle);
     let Welcome { device, tenant, verifier_key_pem } = serde_json::from_slice(&result)
         .map_err(|error| Error::Answer { what: "welcome", reason: error.to_string() })?;
@@ -99,11 +100,11 @@ pub async fn onboard(client: &mut Client, line: &Line) -> Result<(), Error> {
     }
 }
 
-/// Attests.
-pub async fn attest(client: &mut Client, line: &Line) -> Result<Concluded, Error> {
+/// Attests. The client shows `key`.
+pub async fn attest(client: &mut Client, key: Key, line: &Line) -> Result<Concluded, Error> {
     let begin =
         concat!(r#"{"schema":"touchstone.begin/1","agent":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
-    let result = exchange(client, Kind::Attest, begin.as_bytes(), line).await?;
+    let result = exchange(client, Kind::Attest, key, begin.as_bytes(), line).await?;
     serde_json::from_slice(&result)
         .map_err(|error| Error::Answer { what: "result", reason: error.to_string() })
 }
@@ -119,6 +120,7 @@ fn octets(reply: Reply) -> Result<Vec<u8>, Error> {
 async fn exchange(
     client: &mut Client,
     kind: Kind,
+    key: Key,
     begin: &[u8],
     line: &Line,
 ) -> Result<Vec<u8>, Error> {
@@ -134,7 +136,7 @@ async fn exchange(
     let ended = run_exchange(
         engine,
         // What the engine asks for, the keeper answers: here privileges are separated.
-        async |kind, question| match ask(line, kind, question).await {
+        async |kind, question| match ask(line, kind, question, key).await {
             Ok(answer) => Answer::Bytes(answer),
             Err(error) => {
                 failed = Some(error);
@@ -172,8 +174,8 @@ async fn exchange(
     Err(failed.unwrap_or_else(|| Error::Ended("no result came".to_owned())))
 }
 
-async fn ask(line: &Line, kind: AskKind, question: Vec<u8>) -> Result<Vec<u8>, Error> {
-    let ask = Ask::of(kind, question)
+async fn ask(line: &Line, kind: AskKind, question: Vec<u8>, key: Key) -> Result<Vec<u8>, Error> {
+    let ask = Ask::of(kind, question, key)
         .ok_or_else(|| Error::Ended("the exchange asks for what nobody has".to_owned()))?;
     octets(line.ask(ask).await?)
 }

@@ -15,6 +15,7 @@ use touchstone_appraise::{
 use touchstone_audit::Code;
 use touchstone_crypto::{Crypto, Verified};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
+use touchstone_evidence::envelope::{self, Sender};
 use touchstone_evidence::tpm::LakPublic;
 use touchstone_evidence::{Challenge, Error, Evidence, History, PcrSelection};
 use touchstone_measure::ima::Discontinuity;
@@ -34,6 +35,8 @@ pub struct Pending {
 /// Everything that judging needs, away from the store.
 struct Case {
     evidence: Vec<u8>,
+    /// The key that the device has shown in TLS.
+    shown: Vec<u8>,
     pending: Pending,
     verifier: Arc<Verifier>,
     tenant: String,
@@ -87,8 +90,10 @@ impl Judge {
             Some(row) => Some((spki(&row.der)?, row.jkt)),
             None => None,
         };
+        let shown = peer.certificates.first().ok_or(No::Failed)?;
         let case = Case {
             evidence,
+            shown: spki(shown)?,
             pending,
             verifier: self.trust.verifier(),
             tenant: self.config.tenant.clone(),
@@ -189,7 +194,10 @@ impl Case {
             tracing::error!(device = %device.id, %error, "what was proven last is unusable");
             None
         });
-        let evidence = Evidence::decode(&self.evidence)
+        let ueid = envelope::ueid(&AwsLc, &device.idevid_spki);
+        let sender = Sender { key: &self.shown, nonce: &challenge.nonce, ueid: Some(&ueid) };
+        let evidence = sender
+            .evidence(&AwsLc, &self.evidence, now)
             .and_then(|evidence| evidence.verify_after(&AwsLc, &lak, &challenge, history.as_ref()));
         // Not a verdict on the device: what it left out is not here any more.
         if let Err(Error::Ima(why @ Discontinuity::NeedsAll { .. })) = &evidence {
@@ -205,7 +213,7 @@ impl Case {
                     remembered.put(verifier, &device.id, judged);
                 }
                 let claims = judgement.claims.map(|claims| (claims, judgement.left_out));
-                (judgement.appraisal, told(evidence), claims)
+                (judgement.appraisal, told(evidence, envelope::is_cwt(&self.evidence)), claims)
             }
             Err(error) => (verifier.appraise_unverified(error, &facts, now), Vec::new(), None),
         };
@@ -339,7 +347,7 @@ const fn outcome(status: Status) -> &'static str {
 }
 
 /// Facts of the evidence that help a person.
-fn told(evidence: &Verified<Evidence>) -> Vec<Fact> {
+fn told(evidence: &Verified<Evidence>, in_token: bool) -> Vec<Fact> {
     let fact = |label: &str, value: String| Fact { label: label.into(), value };
     let mut facts = Vec::new();
     if let Some(log) = evidence.event_log() {
@@ -348,6 +356,8 @@ fn told(evidence: &Verified<Evidence>) -> Vec<Fact> {
     if let Some(list) = evidence.ima_log() {
         facts.push(fact("IMA log", format!("{} entries", list.len())));
     }
+    let envelope = if in_token { "EAT, signed by the key shown in TLS" } else { "CMW" };
+    facts.push(fact("Envelope", envelope.into()));
     let Some(runtime) = evidence.runtime() else { return facts };
     facts.extend([
         fact("Agent", runtime.agent_version.chars().take(64).collect()),

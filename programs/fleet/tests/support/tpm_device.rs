@@ -23,7 +23,7 @@ use touchstone_evidence::endorse::{
 };
 use touchstone_evidence::runtime::{Process, RuntimeClaims};
 use touchstone_evidence::tpm::{Attest, Moment};
-use touchstone_evidence::{Challenge, Evidence, QuoteParts, binding};
+use touchstone_evidence::{Challenge, Evidence, QuoteParts, binding, eat::Eat, envelope};
 use touchstone_peers::Swtpm;
 use touchstone_tls::{ClientSetup, Identity, ServerName};
 
@@ -32,6 +32,9 @@ pub(crate) struct Device {
     pub(crate) tpm: Arc<Mutex<Tpm>>,
     lak: PublicKey,
     idevid: Vec<Vec<u8>>,
+    /// The key that puts evidence into a token, and what is done to the token before it is sent; none sends bare
+    /// evidence.
+    pub(crate) token: Option<Token>,
     /// What the agent says about anonymous code.
     pub(crate) foreign_code: u32,
     /// The bank that its kernel extends.
@@ -40,6 +43,21 @@ pub(crate) struct Device {
     pub(crate) list: Vec<Vec<u8>>,
     /// The entry that was shown first the last time, and how many were shown.
     pub(crate) shown: Mutex<(u32, usize)>,
+}
+
+/// How evidence goes into a token.
+#[derive(Clone)]
+pub(crate) struct Token {
+    /// The key's name.
+    pub(crate) key: String,
+    /// What is done to it before it is signed.
+    pub(crate) change: fn(&mut Eat),
+}
+
+impl Token {
+    pub(crate) fn by(key: &str) -> Self {
+        Self { key: key.to_owned(), change: |_| {} }
+    }
 }
 
 /// An LDevID: the key's name and the chain.
@@ -79,7 +97,7 @@ impl Device {
         let tpm = Arc::new(Mutex::new(tpm));
         let (list, shown) = (Vec::new(), Mutex::default());
         let bank = HashAlgorithm::Sha256;
-        Self { tpm, lak, idevid, foreign_code: 0, bank, list, shown }
+        Self { tpm, lak, idevid, token: None, foreign_code: 0, bank, list, shown }
     }
 
     /// Starts again after a loss of power, with nothing measured yet.
@@ -218,7 +236,21 @@ impl Device {
         let part = self.list.get(known as usize..).unwrap_or_default();
         *self.shown.lock().unwrap() = (known, part.len());
         let list = (known, &part.concat()[..]);
-        Evidence::encode_from(&parts, &empty_event_log(), list, &runtime, &[])
+        let evidence = Evidence::encode_from(&parts, &empty_event_log(), list, &runtime, &[]);
+        match &self.token {
+            Some(token) => self.envelop(token, &challenge.nonce, &evidence),
+            None => evidence,
+        }
+    }
+
+    fn envelop(&self, token: &Token, nonce: &[u8], evidence: &[u8]) -> Vec<u8> {
+        let signer = ElementSigner::new(Arc::clone(&self.tpm), &token.key).unwrap();
+        let maker = Certificate::decode(&self.idevid[0]).unwrap();
+        let ueid = envelope::ueid(&AwsLc, maker.spki_der());
+        let sealed = envelope::seal(evidence, nonce, &ueid, &signer).unwrap();
+        let mut eat = Eat::dangerous_unverified_cwt(&sealed).unwrap();
+        (token.change)(&mut eat);
+        eat.to_cwt(&signer).unwrap()
     }
 
     async fn exchange(

@@ -144,6 +144,7 @@ impl Scene {
         };
         Case {
             evidence,
+            shown: Vec::new(),
             pending: Pending { device, challenge: challenge.clone(), given_at: clock::now() },
             verifier: Arc::clone(&self.verifier),
             tenant: "default".into(),
