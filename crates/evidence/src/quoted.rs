@@ -344,6 +344,11 @@ impl Evidence {
         }
     }
 
+    /// What the TPM returned.
+    pub(crate) const fn quote(&self) -> &QuoteParts {
+        &self.quote
+    }
+
     /// The event log, if there is one.
     pub const fn event_log(&self) -> Option<&EventLog> {
         self.event_log.as_ref()

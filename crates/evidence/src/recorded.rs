@@ -5,9 +5,10 @@
 //! the whole truth about the PCRs that it is measured into.
 
 use crate::quoted::Proven;
-use crate::tpm::{Bank, Expected, Quote, QuotedPcrs};
+use crate::tpm::{AttestationKey, Bank, Expected, Moment, Quote, QuotedPcrs, Signature};
 use crate::tpm2_tools::{PcrFile, signatures};
 use crate::{Error, Evidence, PcrSelection, QuoteParts};
+use alloc::vec;
 use alloc::vec::Vec;
 use touchstone_crypto::{Crypto, HashAlgorithm, Verified};
 use touchstone_measure::{Pcrs, ima, tcg::EventLog};
@@ -43,6 +44,32 @@ pub struct Account {
     /// The quoted PCRs that no log explains: their values are proven, and what they mean is not
     /// known.
     pub unexplained: Vec<(HashAlgorithm, Vec<u32>)>,
+}
+
+impl Account {
+    /// The account of evidence that an agent sent, which the same key signed: its logs lead to every PCR that
+    /// was quoted. The TPM may not have been at a later moment before.
+    pub fn of(
+        crypto: &dyn Crypto,
+        evidence: &Verified<Evidence>,
+        key: &AttestationKey,
+        last: Option<Moment>,
+    ) -> Result<Self, Error> {
+        let (Some(attest), Some(selection)) = (evidence.attest(), evidence.selection()) else {
+            return Err(Error::Missing("attest"));
+        };
+        let mut expected = Expected::new(key, &attest.extra_data);
+        if let Some(last) = last {
+            expected = expected.after(last);
+        }
+        let QuoteParts { attest, signature } = evidence.quote();
+        let quote = Quote::verify(crypto, attest, &Signature::decode(signature)?, &expected)?;
+        let values = selection.pcrs.iter().map(|pcr| evidence.pcrs()?.value(*pcr));
+        let values: Vec<_> = values.collect::<Option<_>>().ok_or(Error::PcrValues)?;
+        let pcrs = PcrFile::of(selection.clone(), &values).bind(crypto, &quote)?;
+        let explained = vec![(selection.algorithm, selection.pcrs.clone())];
+        Ok(Self { quote, pcrs, explained, unexplained: Vec::new() })
+    }
 }
 
 impl Recorded<'_> {

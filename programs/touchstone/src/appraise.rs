@@ -3,9 +3,10 @@
 
 mod asked;
 mod earlier;
+mod sent;
 mod told;
 
-use asked::Asked;
+use asked::{Asked, Shown};
 
 use crate::answer::{Answer, Answered, Failure};
 use crate::cli::Appraise;
@@ -23,6 +24,7 @@ use touchstone_crypto::Verified;
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_evidence::tpm::{AttestationKey, Expected};
 use touchstone_evidence::{Account, Error, Evidence, Recorded};
+use touchstone_measure::ima::Discontinuity;
 use touchstone_measure::tcg::EventLog;
 
 const NO_POLICY: &str =
@@ -50,6 +52,9 @@ pub(crate) fn run(arguments: &Appraise) -> Answered {
     }
     let good = appraisal.as_ref().map_or(found.is_ok(), |done| done.tier == Tier::Affirming);
     let mut answer = asked.told(Answer::new("touchstone.appraise/1").good(good));
+    if let Shown::Sent(sent) = &asked.what {
+        answer = sent.told(answer);
+    }
     answer = told::key(answer, &asked.key);
     answer = match &found {
         Ok((evidence, account)) => told::evidence(answer, evidence, account),
@@ -73,12 +78,18 @@ type Found = Result<(Verified<Evidence>, Account), Error>;
 
 /// The quote and its logs, verified; an inner error if they are not genuine.
 fn verify(arguments: &Appraise, asked: &Asked) -> Result<Found, Failure> {
+    let after = arguments.after.as_deref();
+    let after = after.map(|path| earlier::moment(path, &asked.key)).transpose()?;
+    let (attest, signature, pcrs) = match &asked.what {
+        Shown::Sent(sent) => return sent.verify(&asked.shown, &asked.key, &asked.nonce, after),
+        Shown::Quote { attest, signature, pcrs } => (attest, signature, pcrs),
+    };
     let event_log = asked.event_log.as_deref();
     let ima_log = asked.ima_log.as_deref();
     let recorded = Recorded {
-        attest: &asked.attest,
-        signature: &asked.signature,
-        pcrs: asked.pcrs.clone(),
+        attest,
+        signature,
+        pcrs: pcrs.clone(),
         event_log: event_log
             .map(|path| file(path, LARGE, |octets| Ok(EventLog::decode(octets)?)))
             .transpose()?,
@@ -87,8 +98,8 @@ fn verify(arguments: &Appraise, asked: &Asked) -> Result<Found, Failure> {
             .transpose()?,
     };
     let mut expected = Expected::new(&asked.key, &asked.nonce);
-    if let Some(path) = &arguments.after {
-        expected = expected.after(earlier::moment(path, &asked.key)?);
+    if let Some(after) = after {
+        expected = expected.after(after);
     }
     if arguments.dangerous_accept_sha1 {
         expected = expected.dangerous().accept_sha1();
@@ -101,13 +112,16 @@ fn verify(arguments: &Appraise, asked: &Asked) -> Result<Found, Failure> {
 
 /// Whether the question could not be answered, rather than answered with no.
 const fn is_unreadable(error: &Error) -> bool {
-    matches!(
-        error,
-        Error::Malformed { .. }
-            | Error::Missing(_)
-            | Error::TooLarge { .. }
-            | Error::Unsupported { .. }
-    )
+    let is_part = matches!(error, Error::Ima(Discontinuity::NeedsAll { .. }));
+    is_part
+        || sent::is_unreadable_token(error)
+        || matches!(
+            error,
+            Error::Malformed { .. }
+                | Error::Missing(_)
+                | Error::TooLarge { .. }
+                | Error::Unsupported { .. }
+        )
 }
 
 fn file<T>(
@@ -120,7 +134,8 @@ fn file<T>(
 }
 
 fn unreadable(shown: &str, error: &Error) -> Failure {
-    let next = "give the files that tpm2_quote and the kernel wrote; see --help";
+    let next =
+        "give the files that tpm2_quote and the kernel wrote, or what an agent sent; see --help";
     Failure::unknown(error.code(), format!("{shown}: {error}"), next)
 }
 

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use std::path::Path;
 use touchstone_crypto::Verified;
 use touchstone_crypto_awslc::AwsLc;
-use touchstone_evidence::cmw::{Cmw, Collection, Kind, Label, MAX_CMW, Record};
-use touchstone_evidence::eat::{Eat, Error, Profile, Submodule};
+use touchstone_evidence::cmw::{Cmw, Collection, Kind, Label, Record};
+use touchstone_evidence::eat::{Eat, Error, MAX_JWT, Profile, Submodule};
 use touchstone_evidence::token::{Error as TokenError, TokenKey};
 use touchstone_evidence::tpm::Attest;
 
@@ -19,7 +19,7 @@ const SCHEMA: &str = "touchstone.evidence.show/1";
 
 pub(crate) fn run(verb: &Verb) -> Answered {
     let Verb::Show { file, key, nonce } = verb;
-    let octets = files::read(file, MAX_CMW as u64)?;
+    let octets = files::read(file, MAX_JWT as u64)?;
     let key = key.as_deref().map(token::key).transpose()?;
     if let Some(token) = Token::of(&octets) {
         return self::token(
@@ -88,6 +88,9 @@ fn shown(eat: &Eat, form: &str, verified: bool, nonce: Option<&[u8]>, now: u64) 
     for line in lines(eat, "") {
         answer = answer.line(line);
     }
+    if let Some(cmw) = &eat.cmw {
+        answer = parts(answer, cmw);
+    }
     if !verified {
         answer = answer.word("not verified: this is what the token says of itself");
     }
@@ -104,6 +107,8 @@ fn shown(eat: &Eat, form: &str, verified: bool, nonce: Option<&[u8]>, now: u64) 
 fn claims(eat: &Eat) -> Value {
     // An object identifier in DER has no form there, and is hexadecimal here.
     let mut named = eat.clone();
+    // Its parts are listed: they may be long.
+    named.cmw = None;
     let oid = match &named.profile {
         Some(Profile::Oid(octets)) => Some(hex(octets)),
         _ => None,
@@ -148,7 +153,11 @@ fn lines(eat: &Eat, within: &str) -> Vec<String> {
 }
 
 fn wrapped(cmw: &Cmw<'_>) -> Answer {
-    let mut answer = Answer::new(SCHEMA).with("kind", "cmw").with("verified", false);
+    let answer = Answer::new(SCHEMA).with("kind", "cmw").with("verified", false);
+    parts(answer, cmw).word("not verified: this is what the wrapper says of itself")
+}
+
+fn parts(mut answer: Answer, cmw: &Cmw<'_>) -> Answer {
     let mut parts = Vec::new();
     match cmw {
         Cmw::Record(record) => part(&mut parts, "", record),
@@ -173,7 +182,7 @@ fn wrapped(cmw: &Cmw<'_>) -> Answer {
             answer = answer.line(format_args!("  quote      {quote}"));
         }
     }
-    answer.with("parts", parts).word("not verified: this is what the wrapper says of itself")
+    answer.with("parts", parts)
 }
 
 fn gather(parts: &mut Vec<Value>, within: &str, collection: &Collection<'_>) {

@@ -3,6 +3,7 @@
 use crate::answer::Failure;
 use crate::files::{self, SMALL};
 use std::path::Path;
+use touchstone_certs::Certificate;
 use touchstone_evidence::token::TokenKey;
 
 /// A signed token in one of its two forms.
@@ -59,6 +60,22 @@ pub(crate) fn key(path: &Path) -> Result<TokenKey, Failure> {
         return Err(bad(&format_args!("a `{label}`")));
     }
     TokenKey::from_spki(&der).map_err(|error| bad(&error))
+}
+
+/// The key of a `PUBLIC KEY` file or of a certificate, `SubjectPublicKeyInfo` in DER.
+pub(crate) fn spki(path: &Path) -> Result<Vec<u8>, Failure> {
+    let text = files::read_text(path, SMALL)?;
+    if !text.contains("-----BEGIN CERTIFICATE-----") {
+        return Ok(key(path)?.spki_der().to_vec());
+    }
+    let found = Certificate::from_pem(text.as_bytes()).map_err(|error| error.to_string());
+    // The device's own comes first.
+    let leaf =
+        found.and_then(|list| list.into_iter().next().ok_or_else(|| "it is empty".to_owned()));
+    leaf.map(|leaf| leaf.spki_der().to_vec()).map_err(|reason| {
+        let message = format!("{} is no certificate: {reason}", path.display());
+        Failure::unknown("touchstone.token.key", message, "give the certificate in PEM")
+    })
 }
 
 /// A nonce that was given in hexadecimal.

@@ -8,13 +8,19 @@
 
 mod support;
 
+use base64ct::{Base64UrlUnpadded, Encoding};
 use std::path::{Path, PathBuf};
 use support::{Ran, folder, run, signer};
 use tempfile::TempDir;
 use touchstone_appraise::ear::{VerifierKey, verify_cwt, verify_jwt};
 use touchstone_appraise::{Dimension, Tier};
-use touchstone_crypto::{HashAlgorithm, SignatureAlgorithm, Signer};
+use touchstone_certs::Name;
+use touchstone_certs::issue::{Kind, Template};
+use touchstone_crypto::{Digest, HashAlgorithm, SignatureAlgorithm, Signer};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
+use touchstone_evidence::cmw::{Cmw, Record};
+use touchstone_evidence::eat::Eat;
+use touchstone_evidence::{Evidence, QuoteParts, RuntimeClaims, binding, envelope};
 use touchstone_measure::ima;
 use touchstone_measure::tcg::{EventLog, EventType};
 use touchstone_peers::{Swtpm, corpus, rig};
@@ -419,4 +425,132 @@ fn a_device_judges_itself_by_what_others_have_signed() {
     let ran = judged("signed", &who, &["--json"]).expect(1);
     assert_eq!(ran.json("touchstone.appraise/1")["code"], "evidence.quote.replay");
     device.itself(&["--nonce", "00"]).expect(2);
+}
+
+const SENT: &str = r#"policy sent version 1 schema 1
+
+control secure-boot {
+  title    "Images must be signed"
+  severity high
+  require  boot.secure-boot
+  else     configuration contraindicated
+}
+
+control agent {
+  title    "What the agent says counts"
+  severity low
+  require  agent.version >= 0.1.0
+  else     executables warning
+}
+"#;
+
+impl Device {
+    /// Evidence as an agent would send it for the nonce.
+    fn evidence(&self) -> Vec<u8> {
+        let runtime = RuntimeClaims { agent_version: "0.1.0".into(), ..RuntimeClaims::default() };
+        let (runtime, nonce) = (runtime.encode(), nonce_octets());
+        let qualifying = Digest::new(HashAlgorithm::Sha256, &binding(&AwsLc, &nonce, &runtime))
+            .unwrap()
+            .to_hex();
+        let quote = ["tpm2_quote", "-c", "ak.ctx", "-q", &qualifying, "-g", "sha256"];
+        let all = "sha256:0,1,2,3,4,5,6,7,8,9,10,11,12,13,14";
+        self.tpm.tool(&[&quote[..], &["-l", all, "-m", "e.msg", "-s", "e.sig"]].concat());
+        self.tpm.tool(&["tpm2_flushcontext", "-t"]);
+        let (attest, signature) = (self.tpm.read("e.msg"), self.tpm.read("e.sig"));
+        let quote = QuoteParts { attest, signature };
+        let [event_log, ima_log] =
+            [rig("binary_bios_measurements"), rig("binary_runtime_measurements")];
+        Evidence::encode(&quote, &event_log, &ima_log, &runtime, &[])
+    }
+
+    fn appraise_sent(&self, file: &str, more: &[&str]) -> Ran {
+        let what = ["appraise", "--evidence", file, "--ak", "ak.pub", "--nonce", NONCE];
+        run(self.here.path(), &[&what[..], more].concat())
+    }
+}
+
+fn nonce_octets() -> Vec<u8> {
+    let octet = |at: usize| u8::from_str_radix(&NONCE[at..at + 2], 16).unwrap();
+    (0..NONCE.len()).step_by(2).map(octet).collect()
+}
+
+#[test]
+fn evidence_of_an_agent_is_appraised_bare_and_in_a_token_that_the_device_signed() {
+    let device = Device::new();
+    let identity = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256).unwrap();
+    let stranger = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256).unwrap();
+    let pem = |key: &SoftSigner| {
+        let ending = pem_rfc7468::LineEnding::LF;
+        pem_rfc7468::encode_string("PUBLIC KEY", ending, key.spki_der()).unwrap()
+    };
+    let name = Name::common_name("gateway-17").unwrap();
+    let certificate = Template::new(Kind::Root, name, support::now() - 9, support::now() + 99)
+        .self_sign(&AwsLc, &identity)
+        .unwrap();
+    device.put("key.pem", pem(&identity).as_bytes());
+    device.put("stranger.pem", pem(&stranger).as_bytes());
+    device.put("certificate.pem", certificate.to_pem().unwrap().as_bytes());
+    device.put("policy", SENT.as_bytes());
+    let evidence = device.evidence();
+    let ueid = envelope::ueid(&AwsLc, identity.spki_der());
+    let cwt = envelope::seal(&evidence, &nonce_octets(), &ueid, &identity).unwrap();
+    let jwt = Eat::dangerous_unverified_cwt(&cwt).unwrap().to_jwt(&identity).unwrap();
+    device.put("e.cmw", &evidence);
+    device.put("e.cwt", &cwt);
+    device.put("e.jwt", format!("{jwt}\n").as_bytes());
+
+    for (file, envelope, by) in [
+        ("e.cmw", "CMW", &[][..]),
+        ("e.cwt", "EAT, CWT", &["--evidence-key", "key.pem"]),
+        ("e.cwt", "EAT, CWT", &["--evidence-key", "certificate.pem"]),
+        ("e.jwt", "EAT, JWT", &["--evidence-key", "key.pem"]),
+    ] {
+        let judged = device.appraise_sent(file, &[by, &["--policy", "policy"]].concat()).expect(0);
+        assert!(judged.out.contains("the device is affirming"), "{}", judged.out);
+        assert!(judged.out.contains(&format!("evidence    {envelope}")), "{}", judged.out);
+        let json = device.appraise_sent(file, &[by, &["--json"]].concat()).expect(0);
+        device.put("before.json", json.out.as_bytes());
+        let json = json.json("touchstone.appraise/1");
+        assert_eq!((&json["envelope"], &json["verified"]), (&envelope.into(), &true.into()));
+        assert_eq!(json["explained"]["sha256"].as_array().unwrap().len(), 15);
+        let after = device.appraise_sent(file, &[by, &["--after", "before.json"]].concat());
+        assert!(after.expect(0).err.contains("no policy"), "{}", judged.out);
+        let other = [by, &["--pcr", "sha256:0-7", "--json"]].concat();
+        let refused = device.appraise_sent(file, &other).expect(1).json("touchstone.appraise/1");
+        assert_eq!(refused["code"], "evidence.quote.selection");
+    }
+    for file in ["e.cwt", "e.jwt"] {
+        let by = ["--evidence-key", "stranger.pem", "--json"];
+        let refused = device.appraise_sent(file, &by).expect(1).json("touchstone.appraise/1");
+        assert_eq!(refused["code"], "evidence.token.signature");
+        let old = ["appraise", "--evidence", file, "--evidence-key", "key.pem", "--ak", "ak.pub"];
+        let old = [&old[..], &["--nonce", "00112233445566778899aabbccddeeff", "--json"]].concat();
+        let refused = run(device.here.path(), &old).expect(1).json("touchstone.appraise/1");
+        assert_eq!(refused["code"], "evidence.eat.not-fresh");
+        let whose = device.appraise_sent(file, &[]).expect(2);
+        assert!(whose.err.contains("give --evidence-key"), "{}", whose.err);
+        // What is in it is listed, and the logs are not printed.
+        let shown = run(device.here.path(), &["evidence", "show", file, "--key", "key.pem"]);
+        let shown = shown.expect(0);
+        assert!(shown.out.contains("part         event-log application/"), "{}", shown.out);
+        assert!(
+            shown
+                .out
+                .contains(&format!("ueid         {}", Base64UrlUnpadded::encode_string(&ueid))),
+            "{}",
+            shown.out
+        );
+        assert!(shown.out.len() < 4096, "{}", shown.out);
+    }
+    let keyed = device.appraise_sent("e.cmw", &["--evidence-key", "key.pem"]).expect(2);
+    assert!(keyed.err.contains("leave out --evidence-key"), "{}", keyed.err);
+    device.put("cut.cwt", &cwt[..cwt.len() - 9]);
+    let cut = device.appraise_sent("cut.cwt", &["--evidence-key", "key.pem"]).expect(3);
+    assert!(cut.err.contains("evidence.token.malformed"), "{}", cut.err);
+    let record = Record::new("application/eat+cwt", cwt).unwrap();
+    device.put("nested.cmw", &Cmw::Record(record).to_cbor());
+    let nested = device.appraise_sent("nested.cmw", &[]).expect(3);
+    assert!(nested.err.contains("evidence.eat.nested"), "{}", nested.err);
+    let both = device.appraise_sent("e.cmw", &["--quote", "q.msg"]).expect(2);
+    assert!(both.err.contains("cannot be used with"), "{}", both.err);
 }

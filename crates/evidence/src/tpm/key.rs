@@ -54,6 +54,11 @@ impl AttestationKey {
         &self.spki_der
     }
 
+    /// TPMT_PUBLIC, if it is known.
+    pub fn native(&self) -> Option<&[u8]> {
+        self.native.as_deref()
+    }
+
     /// Whether its attributes are known, and so that it signs only what its TPM made.
     pub const fn is_known_restricted(&self) -> bool {
         self.native.is_some()

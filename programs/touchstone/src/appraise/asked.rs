@@ -1,11 +1,12 @@
 //! Where a quote comes from: files that tpm2-tools wrote, or the element of this very machine.
 
+use super::sent::Sent;
 use super::{file, unreadable};
 use crate::answer::{Answer, Failure};
 use crate::cli::{Appraise, Here};
 use crate::element::{failure, need};
 use crate::files::{self, SMALL};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use touchstone_crypto::{Crypto, HashAlgorithm};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_drive::element::{Location, LocationError};
@@ -20,11 +21,22 @@ const IMA_LOG: &str = "/sys/kernel/security/ima/binary_runtime_measurements";
 /// measure at any time.
 const TRIES: usize = 32;
 
-/// A quote, what it is said to be over, and where the logs are.
+/// What is appraised.
+pub(super) enum Shown {
+    /// A quote.
+    Quote {
+        attest: Vec<u8>,
+        signature: Vec<u8>,
+        /// The values that it is said to be over.
+        pcrs: PcrFile,
+    },
+    /// What an agent sent.
+    Sent(Sent),
+}
+
+/// A quote, and where the logs are; or what an agent sent, logs and all.
 pub(super) struct Asked {
-    pub(super) attest: Vec<u8>,
-    pub(super) signature: Vec<u8>,
-    pub(super) pcrs: PcrFile,
+    pub(super) what: Shown,
     pub(super) key: AttestationKey,
     pub(super) nonce: Vec<u8>,
     pub(super) event_log: Option<PathBuf>,
@@ -40,10 +52,31 @@ pub(super) struct Asked {
 
 impl Asked {
     pub(super) fn new(arguments: &Appraise) -> Result<Self, Failure> {
-        match &arguments.here.element {
-            Some(at) => Self::of_element(arguments, at),
-            None => Self::of_files(arguments),
+        match (&arguments.here.element, &arguments.sent.evidence) {
+            (Some(at), _) => Self::of_element(arguments, at),
+            (None, Some(path)) => Self::of_agent(arguments, path),
+            (None, None) => Self::of_files(arguments),
         }
+    }
+
+    fn of_agent(arguments: &Appraise, path: &Path) -> Result<Self, Failure> {
+        let (Some(ak), Some(nonce)) = (&arguments.ak, &arguments.nonce) else {
+            return Err(Failure::usage(
+                "it is not known who was asked what",
+                "give --ak and --nonce",
+            ));
+        };
+        Ok(Self {
+            what: Shown::Sent(Sent::read(arguments, path)?),
+            key: file(ak, SMALL, tpm2_tools::attestation_key)?,
+            nonce: nonce.0.clone(),
+            event_log: None,
+            ima_log: None,
+            at: arguments.asked_at,
+            element_kind: None,
+            shown: path.display().to_string(),
+            missing: Vec::new(),
+        })
     }
 
     fn of_files(arguments: &Appraise) -> Result<Self, Failure> {
@@ -61,9 +94,11 @@ impl Asked {
         };
         Ok(Self {
             key: file(ak, SMALL, tpm2_tools::attestation_key)?,
-            attest: files::read(quote, SMALL)?,
-            signature: files::read(signature, SMALL)?,
-            pcrs: file(pcrs, SMALL, PcrFile::decode)?,
+            what: Shown::Quote {
+                attest: files::read(quote, SMALL)?,
+                signature: files::read(signature, SMALL)?,
+                pcrs: file(pcrs, SMALL, PcrFile::decode)?,
+            },
             nonce: nonce.0.clone(),
             event_log: arguments.event_log.clone(),
             ima_log: arguments.ima_log.clone(),
@@ -98,9 +133,7 @@ impl Asked {
         let ima_log = log(&arguments.ima_log, IMA_LOG);
         let missing = [(event_log.is_none(), EVENT_LOG), (ima_log.is_none(), IMA_LOG)];
         Ok(Self {
-            attest: quoted.attest,
-            signature: quoted.signature,
-            pcrs,
+            what: Shown::Quote { attest: quoted.attest, signature: quoted.signature, pcrs },
             key,
             nonce,
             event_log,

@@ -16,6 +16,9 @@ Examples:
   The same as a signed result for others:
     touchstone appraise .. --device gateway-17 --asked-at 1795900000 \\
         --ear gateway-17.jwt --key file:verifier.key
+  What an agent sent, as a wrapper (CMW) or in a token (EAT) that the device's key signed:
+    touchstone appraise --evidence gateway-17.cwt --evidence-key gateway-17.pem --ak lak.pub \\
+        --nonce 48df.. --policy gateway.policy
   Only that the quote is genuine and that the logs lead to it:
     touchstone appraise --quote q.msg --signature q.sig --pcrs q.pcrs --ak ak.pub --nonce 3ab1.. \\
         --event-log binary_bios_measurements --json > today.json
@@ -30,15 +33,17 @@ the logs that were given lead; nothing of what was measured is judged then.";
 
 #[derive(Args, Debug)]
 pub(crate) struct Appraise {
+    #[command(flatten)]
+    pub(crate) sent: Sent,
     /// What the TPM signed (TPMS_ATTEST): `tpm2_quote -m`
-    #[arg(long, value_name = "FILE", required_unless_present = "element")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["element", "evidence"])]
     pub(crate) quote: Option<PathBuf>,
     /// Its signature: `tpm2_quote -s`, in the format `tss` or `plain`
-    #[arg(long, value_name = "FILE", required_unless_present = "element")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["element", "evidence"])]
     pub(crate) signature: Option<PathBuf>,
     /// The PCR values: `tpm2_quote -o`, in the format `serialized` or `values`, or what `tpm2_quote`
     /// or `tpm2_pcrread` print
-    #[arg(long, value_name = "FILE", required_unless_present = "element")]
+    #[arg(long, value_name = "FILE", required_unless_present_any = ["element", "evidence"])]
     pub(crate) pcrs: Option<PathBuf>,
     /// The attestation key: `tpm2_readpublic -f tss|tpmt|pem|der`. That it is in a TPM at all is for
     /// you to know
@@ -93,6 +98,25 @@ pub(crate) struct Appraise {
     pub(crate) dangerous_accept_sha1: bool,
 }
 
+/// What an agent sent.
+#[derive(Args, Debug)]
+pub(crate) struct Sent {
+    /// What an agent sent, logs and all: a conceptual message wrapper (CMW, RFC 9999), or an entity
+    /// attestation token (EAT, RFC 9711; CWT or JWT) with one in it
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = [
+            "quote", "signature", "pcrs", "element", "event_log", "ima_log",
+            "dangerous_accept_sha1"
+        ]
+    )]
+    pub(crate) evidence: Option<PathBuf>,
+    /// The key that must have signed the token: a `PUBLIC KEY` in PEM, or the device's certificate
+    #[arg(long, value_name = "FILE", requires = "evidence")]
+    pub(crate) evidence_key: Option<PathBuf>,
+}
+
 /// The device that the program runs on, asked by itself.
 #[derive(Args, Debug)]
 pub(crate) struct Here {
@@ -115,13 +139,13 @@ pub(crate) struct Here {
     /// The element's key that attests; `touchstone element keys create NAME --use attest` makes one
     #[arg(long, value_name = "NAME", default_value = "lak", requires = "element")]
     pub(crate) attestation_key: String,
-    /// The registers to quote
+    /// The registers to quote, or that an agent was asked to quote
     #[arg(
         long,
         value_name = "BANK:LIST",
         value_parser = registers,
         default_value = "sha256:0-14",
-        requires = "element"
+        conflicts_with_all = ["quote", "signature", "pcrs"]
     )]
     pub(crate) pcr: PcrSelection,
 }

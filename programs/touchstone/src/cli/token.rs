@@ -14,8 +14,8 @@ Examples:
 
 A token is a CWT or a JWT. With --key its signature is checked, and nothing is shown that the key did
 not sign; without, it is what the token says of itself. Exits with 1 if the key did not sign it, if it
-has expired, or if it does not carry the nonce. A wrapper's parts are listed, and proven by nothing:
-`touchstone appraise` and fleets judge quotes.")]
+has expired, or if it does not carry the nonce. The parts of a wrapper are listed, also of one in a
+token's claim cmw; `touchstone appraise --evidence` and fleets judge what they say.")]
     Show {
         /// The evidence; `-` is standard input
         #[arg(value_name = "FILE")]
