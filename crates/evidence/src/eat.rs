@@ -13,11 +13,14 @@
 //! assert_eq!(Eat::from_json(br#"{"dbgstat":"disabled-since-boot"}"#), Ok(eat));
 //! ```
 
+mod bundle;
 mod names;
 mod parts;
 mod read;
 mod strict;
 mod write;
+
+pub use bundle::{Bundle, Main};
 
 use crate::cmw::{Cmw, MAX_CMW};
 use crate::token::{self, TokenKey, cose, jws};
@@ -181,6 +184,8 @@ pub enum Submodule {
     Cwt(Vec<u8>),
     /// The same as a JWT.
     Jwt(String),
+    /// A bundle of its own, not verified: tagged CBOR, or JSON.
+    Bundle(Vec<u8>),
     /// The digest of claims that are elsewhere.
     Detached(Digest),
 }
@@ -205,6 +210,8 @@ pub enum Error {
     Device,
     /// It has no such claim.
     Missing(&'static str),
+    /// A claims set of a bundle is not what the token has the digest of.
+    Detached,
     /// A token stands in a wrapper, or in another token, where evidence is wanted.
     Nested,
 }
@@ -325,6 +332,7 @@ impl Error {
             Self::Profile => "evidence.eat.profile",
             Self::Device => "evidence.eat.device",
             Self::Missing(_) => "evidence.eat.missing",
+            Self::Detached => "evidence.eat.detached",
             Self::Nested => "evidence.eat.nested",
         }
     }
@@ -341,6 +349,9 @@ impl fmt::Display for Error {
             Self::Profile => f.write_str("the token does not follow the profile for evidence"),
             Self::Device => f.write_str("the token's ueid is that of another device"),
             Self::Missing(claim) => write!(f, "the token has no claim {claim}"),
+            Self::Detached => f.write_str(
+                "a claims set of the bundle is not the one that the token has a digest of",
+            ),
             Self::Nested => f.write_str(
                 "a token stands inside of another message; send the token itself, with the evidence \
                  in its claim cmw",

@@ -11,7 +11,7 @@ use std::path::Path;
 use touchstone_crypto::Verified;
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_evidence::cmw::{Cmw, Collection, Kind, Label, Record};
-use touchstone_evidence::eat::{Eat, Error, MAX_JWT, Profile, Submodule};
+use touchstone_evidence::eat::{Bundle, Eat, Error, MAX_JWT, Profile, Submodule};
 use touchstone_evidence::token::{Error as TokenError, TokenKey};
 use touchstone_evidence::tpm::Attest;
 
@@ -21,13 +21,14 @@ pub(crate) fn run(verb: &Verb) -> Answered {
     let Verb::Show { file, key, nonce } = verb;
     let octets = files::read(file, MAX_JWT as u64)?;
     let key = key.as_deref().map(token::key).transpose()?;
+    let nonce = nonce.as_ref().map(|nonce| nonce.0.as_slice());
+    if Bundle::is_one(&octets) {
+        let (form, read) = bundle(&octets, key.as_ref());
+        return told(file, read, form, key.is_some(), nonce);
+    }
     if let Some(token) = Token::of(&octets) {
-        return self::token(
-            file,
-            &token,
-            key.as_ref(),
-            nonce.as_ref().map(|nonce| nonce.0.as_slice()),
-        );
+        let read = self::token(&token, key.as_ref());
+        return told(file, read, token.form(), key.is_some(), nonce);
     }
     if key.is_some() || nonce.is_some() {
         let message = format!("{} is no token, so that no key has signed it", file.display());
@@ -43,8 +44,21 @@ pub(crate) fn run(verb: &Verb) -> Answered {
     Ok(wrapped(&cmw))
 }
 
-fn token(file: &Path, token: &Token, key: Option<&TokenKey>, nonce: Option<&[u8]>) -> Answered {
-    let read = match (token, key.map(std::slice::from_ref)) {
+/// A token with claims sets that it has digests of (RFC 9711 §5), and its form.
+fn bundle(octets: &[u8], key: Option<&TokenKey>) -> (&'static str, Result<Eat, Error>) {
+    let bundle = match Bundle::decode(octets) {
+        Ok(bundle) => bundle,
+        Err(error) => return ("bundle", Err(error)),
+    };
+    let read = match key.map(std::slice::from_ref) {
+        Some(keys) => bundle.verify(&AwsLc, keys).map(Verified::into_inner),
+        None => bundle.dangerous_unverified(&AwsLc),
+    };
+    (if bundle.is_json { "JSON bundle" } else { "CBOR bundle" }, read)
+}
+
+fn token(token: &Token, key: Option<&TokenKey>) -> Result<Eat, Error> {
+    match (token, key.map(std::slice::from_ref)) {
         (Token::Cwt(octets), Some(keys)) => {
             Eat::from_cwt(&AwsLc, octets, keys).map(Verified::into_inner)
         }
@@ -53,10 +67,21 @@ fn token(file: &Path, token: &Token, key: Option<&TokenKey>, nonce: Option<&[u8]
         }
         (Token::Cwt(octets), None) => Eat::dangerous_unverified_cwt(octets),
         (Token::Jwt(text), None) => Eat::dangerous_unverified_jwt(text),
-    };
+    }
+}
+
+fn told(
+    file: &Path,
+    read: Result<Eat, Error>,
+    form: &str,
+    verified: bool,
+    nonce: Option<&[u8]>,
+) -> Answered {
     let eat = match read {
         Ok(eat) => eat,
-        Err(error @ Error::Token(TokenError::Signature | TokenError::Algorithm)) => {
+        Err(
+            error @ (Error::Detached | Error::Token(TokenError::Signature | TokenError::Algorithm)),
+        ) => {
             return Ok(Answer::new(SCHEMA)
                 .good(false)
                 .with("verified", false)
@@ -70,7 +95,7 @@ fn token(file: &Path, token: &Token, key: Option<&TokenKey>, nonce: Option<&[u8]
             return Err(Failure::unknown(error.code(), message, next));
         }
     };
-    Ok(shown(&eat, token.form(), key.is_some(), nonce, files::now()?))
+    Ok(shown(&eat, form, verified, nonce, files::now()?))
 }
 
 fn shown(eat: &Eat, form: &str, verified: bool, nonce: Option<&[u8]>, now: u64) -> Answer {
@@ -142,6 +167,7 @@ fn lines(eat: &Eat, within: &str) -> Vec<String> {
             Submodule::Claims(_) => "claims".to_owned(),
             Submodule::Cwt(token) => format!("a CWT of its own, {} octets", token.len()),
             Submodule::Jwt(token) => format!("a JWT of its own, {} octets", token.len()),
+            Submodule::Bundle(bundle) => format!("a bundle of its own, {} octets", bundle.len()),
             Submodule::Detached(digest) => format!("elsewhere, {} {digest}", digest.algorithm()),
         };
         lines.push(row("submodule", &format_args!("{name}: {what}")));

@@ -15,10 +15,10 @@ use support::{folder, now, run};
 use tempfile::TempDir;
 use touchstone_appraise::ear::{Ear, to_cwt, to_jwt};
 use touchstone_appraise::{Tier, TrustVector, VerifierId};
-use touchstone_crypto::{SignatureAlgorithm, Signer};
-use touchstone_crypto_awslc::SoftSigner;
+use touchstone_crypto::{Crypto, HashAlgorithm, SignatureAlgorithm, Signer};
+use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_evidence::cmw::{Cmw, Collection, Indicator, Record};
-use touchstone_evidence::eat::{Debug, Eat, Profile, Submodule};
+use touchstone_evidence::eat::{Bundle, Debug, Eat, Main, Profile, Submodule};
 
 const EVIDENCE: &str = "touchstone.evidence.show/1";
 const EAR: &str = "touchstone.ear.show/1";
@@ -125,6 +125,39 @@ fn a_wrapper_is_taken_apart_and_tokens_in_it_are_read() {
     // No key signed a wrapper.
     let keyed = run(at, &["evidence", "show", "evidence.cmw", "--key", "key.pem"]).expect(2);
     assert!(keyed.err.contains("leave out --key"), "{}", keyed.err);
+}
+
+#[test]
+fn a_bundle_is_shown_with_its_detached_claims_if_the_token_has_their_digests() {
+    let (folder, signer) = signed();
+    let at = folder.path();
+    let set = Eat { swname: Some("audio".into()), ..Eat::default() };
+    for (file, is_json, form) in
+        [("a.bundle", false, "CBOR bundle"), ("b.bundle", true, "JSON bundle")]
+    {
+        let octets = if is_json { set.to_json() } else { set.to_cbor() }.unwrap();
+        let digest = AwsLc.hash(HashAlgorithm::Sha256, &[&octets]);
+        let submods = vec![("audio".to_owned(), Submodule::Detached(digest))];
+        let token = Main::Cwt(Eat { submods, ..eat() }.to_cwt(&signer).unwrap());
+        let mut bundle = Bundle { token, detached: vec![("audio".to_owned(), octets)], is_json };
+        write(at, file, bundle.encode().unwrap());
+        let ran = run(at, &["--json", "evidence", "show", file, "--key", "key.pem"]).expect(0);
+        let shown = ran.json(EVIDENCE);
+        assert_eq!((&shown["form"], &shown["verified"]), (&json!(form), &json!(true)));
+        assert_eq!(shown["claims"]["submods"]["audio"]["swname"], "audio");
+        assert!(run(at, &["evidence", "show", file]).expect(0).err.contains("not verified"));
+        let other = run(at, &["--json", "evidence", "show", file, "--key", "other.pem"]).expect(1);
+        assert_eq!(other.json(EVIDENCE)["code"], "evidence.token.signature");
+
+        bundle.detached[0].1[5] ^= 1;
+        write(at, "changed", bundle.encode().unwrap());
+        for key in [&["--key", "key.pem"][..], &[]] {
+            let shown = [&["--json", "evidence", "show", "changed"], key].concat();
+            assert_eq!(run(at, &shown).expect(1).json(EVIDENCE)["code"], "evidence.eat.detached");
+        }
+    }
+    write(at, "cut", [0xD9, 0x02, 0x5A, 0x82]);
+    assert!(run(at, &["evidence", "show", "cut"]).expect(3).err.contains("evidence.eat.claim"));
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Between the numbers of CBOR and the names of JSON (RFC 9711 §7.2, §10.2). Only claims that are
 //! known cross over.
 
-use super::{Error, MAX_DEPTH};
+use super::{Error, MAX_DEPTH, Submodule};
 use crate::cmw::Cmw;
+use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -185,23 +186,53 @@ fn submodules_to_cbor(json: &Json, depth: usize) -> Result<Value, Error> {
     for (name, submodule) in json.as_object().ok_or(wrong)? {
         let value = match submodule.as_array().map(Vec::as_slice) {
             None => to_cbor(submodule, depth + 1)?,
-            Some([kind, value]) => match kind.as_str() {
-                Some("JWT") => same(value).filter(Value::is_text).ok_or(wrong)?,
-                Some("CBOR") => octets(value).ok_or(wrong)?,
-                Some("DIGEST") => {
-                    let Some([hash, digest]) = value.as_array().map(Vec::as_slice) else {
-                        return Err(wrong);
-                    };
-                    let hash = number(&HASHES, hash).ok_or(wrong)?;
-                    Value::Array(vec![hash, octets(digest).ok_or(wrong)?])
-                }
-                _ => return Err(wrong),
-            },
-            Some(_) => return Err(wrong),
+            Some([kind, value]) if kind == "DIGEST" => {
+                let Some([hash, digest]) = value.as_array().map(Vec::as_slice) else {
+                    return Err(wrong);
+                };
+                let hash = number(&HASHES, hash).or_else(|| numbered(hash)).ok_or(wrong)?;
+                Value::Array(vec![hash, octets(digest).ok_or(wrong)?])
+            }
+            Some(_) => nested(&selected(submodule)?),
         };
         submodules.push((Value::Text(name.clone()), value));
     }
     Ok(Value::Map(submodules))
+}
+
+/// The hash by its number.
+fn numbered(hash: &Json) -> Option<Value> {
+    let known = HASHES.iter().find(|(_, number)| hash.as_i64() == Some(*number));
+    known.map(|(_, number)| int(*number))
+}
+
+/// RFC 9711 §4.2.18.1.3: a token or a bundle, and which of them (JSON-Selector).
+pub(super) fn selected(json: &Json) -> Result<Submodule, Error> {
+    let wrong = Error::Claim("submods");
+    let Some([kind, value]) = json.as_array().map(Vec::as_slice) else { return Err(wrong) };
+    Ok(match (kind.as_str().ok_or(wrong)?, value) {
+        ("JWT", Json::String(token)) => Submodule::Jwt(token.clone()),
+        ("CBOR", Json::String(text)) => {
+            Submodule::of_octets(&Base64UrlUnpadded::decode_vec(text).map_err(|_| wrong)?)
+        }
+        ("BUNDLE", bundle @ Json::Array(_)) => {
+            Submodule::Bundle(serde_json::to_vec(bundle).map_err(|_| wrong)?)
+        }
+        _ => return Err(wrong),
+    })
+}
+
+/// A token or a bundle as an item of CBOR; what is JSON is text there.
+pub(super) fn nested(submodule: &Submodule) -> Value {
+    let json = |octets: &[u8]| serde_json::from_slice::<Json>(octets).unwrap_or_default();
+    match submodule {
+        Submodule::Jwt(token) => Value::Text(json!(["JWT", token]).to_string()),
+        Submodule::Bundle(bundle) if !bundle.starts_with(&super::bundle::TAG) => {
+            Value::Text(json!(["BUNDLE", json(bundle)]).to_string())
+        }
+        Submodule::Cwt(octets) | Submodule::Bundle(octets) => Value::Bytes(octets.clone()),
+        Submodule::Claims(_) | Submodule::Detached(_) => Value::Null,
+    }
 }
 
 fn same(json: &Json) -> Option<Value> {
@@ -291,7 +322,7 @@ fn submodules_to_json(value: &Value) -> Result<Json, Error> {
     let mut members = Map::new();
     for (label, submodule) in value.as_map().into_iter().flatten() {
         let json = match submodule {
-            Value::Text(token) => json!(["JWT", token]),
+            Value::Text(selector) => serde_json::from_str(selector).map_err(|_| wrong)?,
             Value::Bytes(_) => json!(["CBOR", base64(submodule)]),
             Value::Array(parts) => match parts.as_slice() {
                 [hash, digest] => json!(["DIGEST", [name(&HASHES, hash), base64(digest)]]),

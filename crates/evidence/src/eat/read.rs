@@ -3,11 +3,11 @@
 use super::names::{
     BOOTCOUNT, BOOTSEED, CMW, DBGSTAT, EXP, HASHES, HWMODEL, HWVERSION, IAT, INTUSE, MEASRES,
     MEASUREMENTS, NONCE, OEMBOOT, OEMID, PROFILE, SUBMODS, SWNAME, SWVERSION, UEID, UPTIME, int,
-    wrapped,
+    selected, wrapped,
 };
 use super::{
     Debug, Eat, Error, IntendedUse, MAX_DEPTH, Measurement, OemId, Outcome, Profile, Submodule,
-    SystemResult, Version,
+    SystemResult, Version, strict,
 };
 use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
@@ -195,8 +195,11 @@ fn submodules(value: &Value, depth: usize) -> Result<Vec<(String, Submodule)>, E
         }
         let submodule = match value {
             Value::Map(_) => Submodule::Claims(Box::new(claims(value, depth + 1)?)),
-            Value::Bytes(token) => Submodule::Cwt(token.clone()),
-            Value::Text(token) => Submodule::Jwt(token.clone()),
+            Value::Bytes(token) => Submodule::of_octets(token),
+            // §4.2.18: JSON in CBOR says what it is.
+            Value::Text(selector) => {
+                selected(&strict::read(selector.as_bytes()).map_err(|_| wrong)?)?
+            }
             _ => Submodule::Detached(detached(value).ok_or(wrong)?),
         };
         submodules.push((name, submodule));

@@ -1,6 +1,7 @@
 use super::*;
 use crate::cmw::{Collection, Indicator, Record};
 use alloc::borrow::ToOwned;
+use base64ct::{Base64UrlUnpadded, Encoding};
 use proptest::prelude::*;
 use touchstone_crypto::{HashAlgorithm, SignatureAlgorithm};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
@@ -35,6 +36,8 @@ fn full() -> Eat {
             ("radio".into(), Submodule::Cwt(vec![0xD2, 0x84])),
             ("sensor".into(), Submodule::Jwt("a.b.c".into())),
             ("store".into(), Submodule::Detached(digest)),
+            ("disk".into(), Submodule::Bundle(vec![0xD9, 0x02, 0x5A, 0x82])),
+            ("fan".into(), Submodule::Bundle(br#"[["JWT","a.b.c"],{"x":"e30"}]"#.to_vec())),
         ],
         cmw: Some(wrapper()),
     }
@@ -219,6 +222,158 @@ fn what_the_rfc_does_not_allow_is_refused_with_the_claim() {
     assert_eq!(Eat::from_json(deep.as_bytes()), Err(Error::TooLarge));
     // What is not known is passed over.
     assert_eq!(Eat::from_json(br#"{"x":{"y":[1]}}"#), Ok(Eat::default()));
+}
+
+/// A token with the digests of two claims sets, and the sets.
+fn bundle(signer: &dyn Signer, is_json: bool) -> Bundle {
+    let sets = ["audio", "graphics"].map(|name| {
+        let eat = Eat { swname: Some(name.into()), bootcount: Some(7), ..Eat::default() };
+        (name.to_owned(), if is_json { eat.to_json() } else { eat.to_cbor() }.unwrap())
+    });
+    let digest = |set: &[u8]| AwsLc.hash(HashAlgorithm::Sha256, &[set]);
+    let mut submods: Vec<_> =
+        sets.iter().map(|(name, set)| (name.clone(), Submodule::Detached(digest(set)))).collect();
+    submods.push(("later".into(), Submodule::Detached(digest(b"elsewhere"))));
+    let eat = Eat { nonces: vec![vec![7; 32]], submods, ..Eat::default() };
+    // The token's form is its own affair.
+    let token = if is_json {
+        Main::Cwt(eat.to_cwt(signer).unwrap())
+    } else {
+        Main::Jwt(eat.to_jwt(signer).unwrap())
+    };
+    Bundle { token, detached: sets.to_vec(), is_json }
+}
+
+#[test]
+fn claims_of_a_bundle_count_as_far_as_the_token_has_their_digests() {
+    let signer = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256).unwrap();
+    let keys = [TokenKey::from_spki(signer.spki_der()).unwrap()];
+    let stranger = SoftSigner::generate(SignatureAlgorithm::EcdsaP256Sha256).unwrap();
+    let strangers = [TokenKey::from_spki(stranger.spki_der()).unwrap()];
+    for is_json in [false, true] {
+        let made = bundle(&signer, is_json);
+        let octets = made.encode().unwrap();
+        assert!(Bundle::is_one(&octets));
+        let read = Bundle::decode(&octets).unwrap();
+        assert_eq!(read, made);
+        let eat = read.verify(&AwsLc, &keys).unwrap();
+        let Some(Submodule::Claims(audio)) = eat.submodule("audio") else { panic!("claims") };
+        assert_eq!((audio.swname.as_deref(), audio.bootcount), (Some("audio"), Some(7)));
+        assert!(matches!(eat.submodule("later"), Some(Submodule::Detached(_))), "still elsewhere");
+        let unsigned = Error::Token(token::Error::Signature);
+        assert_eq!(read.verify(&AwsLc, &strangers).unwrap_err(), unsigned);
+        assert_eq!(read.dangerous_unverified(&AwsLc).as_ref(), Ok(&*eat));
+
+        let refused = |change: &dyn Fn(&mut Bundle)| {
+            let mut bad = made.clone();
+            change(&mut bad);
+            bad.verify(&AwsLc, &keys).unwrap_err()
+        };
+        assert_eq!(refused(&|bad| bad.detached[1].1[3] ^= 1), Error::Detached);
+        assert_eq!(refused(&|bad| bad.detached[0].0 = "later".into()), Error::Detached);
+        assert_eq!(refused(&|bad| bad.detached[0].0 = "nobody's".into()), Error::Detached);
+        let moved = |bad: &mut Bundle| {
+            let first = core::mem::take(&mut bad.detached[0].1);
+            bad.detached[1].1 = first;
+        };
+        assert_eq!(refused(&moved), Error::Detached);
+        for at in 0..octets.len() {
+            let mut bad = octets.clone();
+            bad[at] ^= 1;
+            if let Ok(read) = Bundle::decode(&bad)
+                && let Ok(whole) = read.verify(&AwsLc, &keys)
+            {
+                // Octets that say nothing: white space between tokens of JSON.
+                assert_eq!(*whole, *eat, "octet {at}");
+            }
+            assert!(Bundle::decode(&octets[..at]).is_err(), "cut at {at}");
+        }
+    }
+}
+
+#[test]
+fn a_bundle_is_of_one_token_and_of_claims_that_are_there_once() {
+    for bad in [
+        &b"\xD9\x02\x5A\x82\x41\xD2\xA0"[..],
+        b"\xD9\x02\x5A\x82\x41\xD2\xA2\x61a\x40\x61a\x40",
+        b"\xD9\x02\x5A\x82\x41\xD2\xA1\x60\x40",
+        b"\xD9\x02\x5A\x82\x41\xD2\xA1\x61a\x40\x00",
+        b"\xD9\x02\x5A\x83\x41\xD2\xA1\x61a\x40\x00",
+        b"\xD9\x02\x5A\x82\x00\xA1\x61a\x40",
+        br#"[["JWT","a.b.c"],{}]"#,
+        br#"[["JWT","a.b.c"],{"a":"e30","a":"e30"}]"#,
+        br#"[["JWT","a.b.c"],{"a":"!"}]"#,
+        br#"[["JWT","a.b.c"]]"#,
+    ] {
+        assert_eq!(Bundle::decode(bad), Err(Error::Claim("bundle")), "{bad:x?}");
+    }
+    let digest = br#"[["DIGEST",["SHA-256","AA"]],{"a":"e30"}]"#;
+    assert_eq!(Bundle::decode(digest), Err(Error::Claim("submods")));
+    // A bundle in a bundle.
+    for nested in [
+        &b"\xD9\x02\x5A\x82\x43\xD9\x02\x5A\xA1\x61a\x40"[..],
+        br#"[["BUNDLE",[["JWT","a.b.c"],{"a":"e30"}]],{"a":"e30"}]"#,
+    ] {
+        assert_eq!(Bundle::decode(nested), Err(Error::Nested), "{nested:x?}");
+    }
+    let many: Vec<String> = (0..65).map(|at| format!(r#""{at}":"e30""#)).collect();
+    let many = format!(r#"[["JWT","a.b.c"],{{{}}}]"#, many.join(","));
+    assert_eq!(Bundle::decode(many.as_bytes()), Err(Error::TooLarge));
+}
+
+/// RFC 9711 §4.2.18: a text string in CBOR is a selector of JSON, and never a digest.
+#[test]
+fn json_in_a_token_of_cbor_says_what_it_is() {
+    let submods = |text: &str| {
+        let inner = Value::Map(vec![("a".into(), text.into())]);
+        let claims = Value::Map(vec![(Value::from(266), inner)]);
+        let mut octets = Vec::new();
+        ciborium::into_writer(&claims, &mut octets).unwrap();
+        Eat::from_cbor(&octets).map(|eat| eat.submods[0].1.clone())
+    };
+    assert_eq!(submods(r#"["JWT","a.b.c"]"#), Ok(Submodule::Jwt("a.b.c".into())));
+    assert_eq!(submods(r#"["CBOR","0oQ"]"#), Ok(Submodule::Cwt(vec![0xD2, 0x84])));
+    for bad in ["a.b.c", r#"["DIGEST",[-16,"AA"]]"#, r#"["PEM","AA"]"#, r#"["JWT",1]"#, "[]"] {
+        assert_eq!(submods(bad), Err(Error::Claim("submods")), "{bad}");
+    }
+    // §4.2.18.1.2: the hash by its name or its number.
+    let digest = AwsLc.hash(HashAlgorithm::Sha256, &[b"x"]);
+    let text = Base64UrlUnpadded::encode_string(digest.as_bytes());
+    for hash in ["-16", "\"SHA-256\""] {
+        let json = format!(r#"{{"submods":{{"a":["DIGEST",[{hash},"{text}"]]}}}}"#);
+        let eat = Eat::from_json(json.as_bytes()).unwrap();
+        assert_eq!(eat.submodule("a"), Some(&Submodule::Detached(digest)));
+    }
+}
+
+fn octets(hex: &str) -> Vec<u8> {
+    let digits: Vec<u8> = hex.bytes().filter(u8::is_ascii_hexdigit).collect();
+    let octet = |pair: &[u8]| u8::from_str_radix(core::str::from_utf8(pair).unwrap(), 16).unwrap();
+    digits.chunks(2).map(octet).collect()
+}
+
+/// The CBOR bundle of RFC 9711's appendix A. Who has the key of its token is told nowhere.
+#[test]
+fn the_bundle_of_the_rfc_has_the_claims_that_its_token_has_the_digest_of() {
+    let token = "D83DD28443A10126A05866A70A4C351574496125
+        4B41A6CF9C02190100500198F50A4FF6C05861C8 860D13A638EA19010219FAF2190106F519010703
+        1901048263332E310119010AA163544545822F58 20AB86F765643AABFD09C84EEBE150B7F61BC248
+        04CEE75E90C5F99CB850FE808F58408469C5F3AC 750981BABE6525ED750F38B4A9EE6656A7E70815
+        B34D0B1014E7143CEDAF81F8198EF978BCC35581 C675A1D4116FDFBC1D1D1258612B255F4692A4";
+    let tee = "a40a5048df7b172d70b5a18935d0460a73dd7119 0106f51901070219011081821901025858a60064
+        336132340c01016b41636d6520544545204f530d 65332e312e340282a2181f6b41636d6520544545
+        204f53182101a2181f6b41636d6520544545204f 5318210206a111a118186e61636d655f7465655f
+        332e657865";
+    let detached = vec![("TEE".to_owned(), octets(tee))];
+    let read = Bundle { token: Main::Cwt(octets(token)), detached, is_json: false };
+    assert_eq!(Bundle::decode(&read.encode().unwrap()).as_ref(), Ok(&read));
+    let eat = read.dangerous_unverified(&AwsLc).unwrap();
+    assert_eq!(eat.hwversion, Some(Version { text: "3.1".into(), scheme: Some(1) }));
+    let Some(Submodule::Claims(tee)) = eat.submodule("TEE") else { panic!("claims") };
+    assert_eq!((tee.oemboot, tee.debug), (Some(true), Some(Debug::DisabledSinceBoot)));
+    let mut bad = read;
+    bad.detached[0].1[8] ^= 1;
+    assert_eq!(bad.dangerous_unverified(&AwsLc), Err(Error::Detached));
 }
 
 /// What is taken apart takes many times its octets, so that there may not be much of it.

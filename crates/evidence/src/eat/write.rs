@@ -2,7 +2,7 @@
 
 use super::names::{
     BOOTCOUNT, BOOTSEED, CMW, DBGSTAT, EXP, HWMODEL, HWVERSION, IAT, INTUSE, MEASRES, MEASUREMENTS,
-    NONCE, OEMBOOT, OEMID, PROFILE, SUBMODS, SWNAME, SWVERSION, UEID, UPTIME, int, wrapper,
+    NONCE, OEMBOOT, OEMID, PROFILE, SUBMODS, SWNAME, SWVERSION, UEID, UPTIME, int, nested, wrapper,
 };
 use super::{Eat, OemId, Profile, Submodule, Version};
 use alloc::vec;
@@ -85,8 +85,7 @@ fn submodules(eat: &Eat) -> Option<Value> {
     let entries = eat.submods.iter().map(|(name, submodule)| {
         let value = match submodule {
             Submodule::Claims(eat) => claims(eat),
-            Submodule::Cwt(token) => Value::Bytes(token.clone()),
-            Submodule::Jwt(token) => Value::Text(token.clone()),
+            Submodule::Cwt(_) | Submodule::Jwt(_) | Submodule::Bundle(_) => nested(submodule),
             Submodule::Detached(digest) => {
                 let hash = match digest.algorithm() {
                     HashAlgorithm::Sha384 => -43,

@@ -12,7 +12,8 @@ Examples:
   touchstone evidence show gateway.jwt --json | jq .claims.submods
   touchstone evidence show evidence.cmw
 
-A token is a CWT or a JWT. With --key its signature is checked, and nothing is shown that the key did
+A token is a CWT or a JWT, or a bundle of one with detached claims sets, which have to be those that it
+has digests of. With --key its signature is checked, and nothing is shown that the key did
 not sign; without, it is what the token says of itself. Exits with 1 if the key did not sign it, if it
 has expired, or if it does not carry the nonce. The parts of a wrapper are listed, also of one in a
 token's claim cmw; `touchstone appraise --evidence` and fleets judge what they say.")]
