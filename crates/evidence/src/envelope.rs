@@ -69,6 +69,11 @@ pub fn seal(
     eat.to_cwt(signer)
 }
 
+/// Whether these octets are a token, and no wrapper.
+pub fn is_token(octets: &[u8]) -> bool {
+    is_cwt(octets) || is_jwt(octets)
+}
+
 /// Whether these octets are a CWT: one begins with tag 18, or with tag 61 before it (RFC 8392 §6),
 /// and a wrapper with neither.
 pub fn is_cwt(octets: &[u8]) -> bool {

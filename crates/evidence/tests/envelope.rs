@@ -9,7 +9,7 @@ use touchstone_crypto::Signer;
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_evidence::cmw::{Cmw, Collection, Kind, Record};
 use touchstone_evidence::eat::{Eat, Profile, Submodule};
-use touchstone_evidence::envelope::{PROFILE, Sender, is_cwt, is_jwt, seal, ueid};
+use touchstone_evidence::envelope::{PROFILE, Sender, is_cwt, is_jwt, is_token, seal, ueid};
 use touchstone_evidence::{Challenge, Error, Evidence};
 
 const NOW: u64 = 1_800_000_000;
@@ -61,7 +61,7 @@ fn evidence_in_a_token_is_the_same_evidence() {
     let scene = Scene::new();
     let nonce = &scene.challenge.nonce;
     let cwt = seal(&scene.evidence, nonce, &scene.device, &scene.identity).unwrap();
-    assert!(is_cwt(&cwt) && !is_cwt(&scene.evidence) && !is_jwt(&cwt));
+    assert!(is_cwt(&cwt) && !is_token(&scene.evidence) && !is_jwt(&cwt));
     let eat = Eat::dangerous_unverified_cwt(&cwt).unwrap();
     assert_eq!(eat, scene.eat());
     let jwt = scene.eat().to_jwt(&scene.identity).unwrap().into_bytes();

@@ -11,7 +11,7 @@ use ciborium::Value;
 use serde_json::{Value as Json, json};
 use touchstone_crypto::{Crypto, Verified};
 
-/// RFC 9711 §10.4, as it is encoded.
+/// RFC 9711 §5, as it is encoded.
 pub(super) const TAG: [u8; 3] = [0xD9, 0x02, 0x5A];
 /// The most claims sets of a bundle.
 const MOST: usize = 64;
@@ -166,7 +166,7 @@ impl Bundle {
             let Some((_, place @ Submodule::Detached(_))) = place else {
                 return Err(Error::Detached);
             };
-            // §4.2.18.1.2: over the claims set itself, without what it is wrapped in.
+            // §4.2.18.2: over the claims set itself, without what it is wrapped in.
             let same = |place: &Submodule| match place {
                 Submodule::Detached(digest) => crypto.hash(digest.algorithm(), &[set]) == *digest,
                 _ => false,

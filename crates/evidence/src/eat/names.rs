@@ -206,7 +206,7 @@ fn numbered(hash: &Json) -> Option<Value> {
     known.map(|(_, number)| int(*number))
 }
 
-/// RFC 9711 §4.2.18.1.3: a token or a bundle, and which of them (JSON-Selector).
+/// RFC 9711 §4.2.18.3: a token or a bundle, and which of them (JSON-Selector).
 pub(super) fn selected(json: &Json) -> Result<Submodule, Error> {
     let wrong = Error::Claim("submods");
     let Some([kind, value]) = json.as_array().map(Vec::as_slice) else { return Err(wrong) };

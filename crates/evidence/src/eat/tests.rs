@@ -336,7 +336,7 @@ fn json_in_a_token_of_cbor_says_what_it_is() {
     for bad in ["a.b.c", r#"["DIGEST",[-16,"AA"]]"#, r#"["PEM","AA"]"#, r#"["JWT",1]"#, "[]"] {
         assert_eq!(submods(bad), Err(Error::Claim("submods")), "{bad}");
     }
-    // §4.2.18.1.2: the hash by its name or its number.
+    // §4.2.18.2: the hash by its name or its number.
     let digest = AwsLc.hash(HashAlgorithm::Sha256, &[b"x"]);
     let text = Base64UrlUnpadded::encode_string(digest.as_bytes());
     for hash in ["-16", "\"SHA-256\""] {

@@ -213,7 +213,7 @@ impl Case {
                     remembered.put(verifier, &device.id, judged);
                 }
                 let claims = judgement.claims.map(|claims| (claims, judgement.left_out));
-                (judgement.appraisal, told(evidence, envelope::is_cwt(&self.evidence)), claims)
+                (judgement.appraisal, told(evidence, envelope::is_token(&self.evidence)), claims)
             }
             Err(error) => (verifier.appraise_unverified(error, &facts, now), Vec::new(), None),
         };

@@ -7,7 +7,7 @@ use crate::{files, token};
 use std::path::Path;
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_evidence::eat::MAX_JWT;
-use touchstone_evidence::envelope::{Sender, is_cwt, is_jwt};
+use touchstone_evidence::envelope::{Sender, is_cwt, is_jwt, is_token};
 use touchstone_evidence::tpm::{AttestationKey, LakPublic, Moment};
 use touchstone_evidence::{Account, Challenge, Error, PcrSelection};
 
@@ -26,7 +26,7 @@ impl Sent {
             octets = octets.trim_ascii().to_vec();
         }
         let key = arguments.sent.evidence_key.as_deref();
-        match (is_cwt(&octets) || is_jwt(&octets), key) {
+        match (is_token(&octets), key) {
             (true, None) => {
                 let message = format!("{} is a token, and it is not said whose", path.display());
                 let next =
