@@ -23,9 +23,11 @@ pub struct Challenge {
     pub selection: PcrSelection,
     /// What the Verifier has of the IMA list already; the Attester need not show it again.
     pub ima: Option<ImaMark>,
+    /// About so many octets of the list the Verifier takes at a time; `None` if it takes no list in parts.
+    pub part: Option<u32>,
 }
 
-/// The end of the part of an IMA list that was quoted before.
+/// The end of the part of an IMA list that the Verifier has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImaMark {
     /// The boot.
@@ -62,40 +64,53 @@ impl PcrSelection {
 impl Challenge {
     /// The challenge for the boot PCRs and IMA.
     pub fn standard(nonce: Vec<u8>) -> Self {
-        Self { nonce, selection: PcrSelection::boot(), ima: None }
+        Self { nonce, selection: PcrSelection::boot(), ima: None, part: None }
     }
 
-    /// CBOR: `[nonce, TPM_ALG_ID, [* pcr], ? [resetCount, restartCount, entries]]`.
+    /// CBOR: `[nonce, TPM_ALG_ID, [* pcr], ? [? (resetCount, restartCount, entries)], ? part]`.
     pub fn encode(&self) -> Vec<u8> {
         encode(|out| {
-            out.array(if self.ima.is_some() { 4 } else { 3 })?
-                .bytes(&self.nonce)?
-                .u16(self.selection.algorithm.tpm_id())?;
+            out.array(match (self.ima, self.part) {
+                (_, Some(_)) => 5,
+                (Some(_), None) => 4,
+                (None, None) => 3,
+            })?;
+            out.bytes(&self.nonce)?.u16(self.selection.algorithm.tpm_id())?;
             out.array(self.selection.pcrs.len() as u64)?;
             self.selection.pcrs.iter().try_for_each(|&pcr| out.u32(pcr).map(drop))?;
-            self.ima.iter().try_for_each(|ImaMark { boot, entries }| {
-                out.array(3)?.u32(boot.resets)?.u32(boot.restarts)?.u32(*entries).map(drop)
-            })
+            match &self.ima {
+                Some(ImaMark { boot, entries }) => {
+                    out.array(3)?.u32(boot.resets)?.u32(boot.restarts)?.u32(*entries)?;
+                }
+                None if self.part.is_some() => drop(out.array(0)?),
+                None => {}
+            }
+            self.part.iter().try_for_each(|part| out.u32(*part).map(drop))
         })
     }
 
     /// Reads what [`encode`](Self::encode) writes.
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
         let mut reader = Reader::new(ITEM, bytes);
-        let parts = reader.array(4)?;
+        let parts = reader.array(5)?;
         if parts < 3 {
             return Err(reader.malformed());
         }
         let nonce = reader.bytes()?.to_vec();
         let id = reader.u32()?;
         let pcrs = reader.list(PCR_COUNT as usize, Reader::u32)?;
-        let ima = if parts == 4 {
-            reader.tuple(3)?;
-            let boot = Boot { resets: reader.u32()?, restarts: reader.u32()? };
-            Some(ImaMark { boot, entries: reader.u32()? })
-        } else {
-            None
+        let ima = match parts {
+            3 => None,
+            _ => match reader.array(3)? {
+                0 if parts == 5 => None,
+                3 => {
+                    let boot = Boot { resets: reader.u32()?, restarts: reader.u32()? };
+                    Some(ImaMark { boot, entries: reader.u32()? })
+                }
+                _ => return Err(reader.malformed()),
+            },
         };
+        let part = if parts == 5 { Some(reader.u32()?) } else { None };
         reader.end()?;
         if !(MIN_NONCE..=MAX_NONCE).contains(&nonce.len()) {
             return Err(Error::Malformed { item: ITEM, at: 0 });
@@ -106,6 +121,6 @@ impl Challenge {
             .ok_or(Error::Unsupported { item: "PCR bank", id })?;
         let selection = PcrSelection::new(algorithm, &pcrs);
         let selection = selection.ok_or(Error::Malformed { item: ITEM, at: 0 })?;
-        Ok(Self { nonce, selection, ima })
+        Ok(Self { nonce, selection, ima, part })
     }
 }

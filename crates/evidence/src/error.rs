@@ -88,6 +88,8 @@ pub enum Error {
     },
     /// The IMA list does not go on from where it was quoted last.
     Ima(touchstone_measure::ima::Discontinuity),
+    /// The IMA list goes on behind what is shown, so that nothing is proven yet.
+    Unfinished,
     /// A key lacks an attribute that it must have.
     KeyAttributes(&'static str),
     /// The certified name is that of another key or index.
@@ -164,6 +166,7 @@ impl Error {
             Self::Selection => "evidence.quote.selection",
             Self::Replay { .. } => "evidence.quote.replay",
             Self::Ima(discontinuity) => discontinuity.code(),
+            Self::Unfinished => "evidence.ima.unfinished",
             Self::KeyAttributes(_) => "evidence.key.attributes",
             Self::WrongName => "evidence.certify.name",
             Self::Creation => "evidence.creation.data",
@@ -251,6 +254,10 @@ impl fmt::Display for Error {
             }
             Self::Replay { .. } => f.write_str("the logs do not lead to the quoted PCR values"),
             Self::Ima(discontinuity) => discontinuity.fmt(f),
+            Self::Unfinished => f.write_str(
+                "the IMA list goes on behind what is shown, so that nothing is proven yet; show the \
+                 rest of it",
+            ),
             Self::KeyAttributes(missing) => write!(f, "the key is not {missing}"),
             Self::WrongName => f.write_str("the certified name is that of another key or index"),
             Self::Creation => {

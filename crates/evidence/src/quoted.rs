@@ -19,6 +19,8 @@ const EVENT_LOG: (&str, &str) = ("event-log", "application/vnd.touchstone.tcg-ev
 const IMA_LOG: (&str, &str) = ("ima-log", "application/vnd.touchstone.ima-list");
 /// The index of the list's first entry, 32 bits, where it is not 0.
 const IMA_FIRST: (&str, &str) = ("ima-first", "application/vnd.touchstone.ima-first");
+/// There if the list goes on behind what is shown. It is empty.
+const IMA_GOES_ON: (&str, &str) = ("ima-goes-on", "application/vnd.touchstone.ima-goes-on");
 const RUNTIME: (&str, &str) = ("runtime", "application/vnd.touchstone.runtime+cbor");
 const PCR_VALUES: (&str, &str) = ("pcr-values", "application/vnd.touchstone.pcr-values");
 
@@ -40,6 +42,7 @@ pub struct Evidence {
     runtime: Option<RuntimeClaims>,
     runtime_octets: Vec<u8>,
     pcr_values: Vec<u8>,
+    goes_on: bool,
     proven: Option<Proven>,
 }
 
@@ -74,6 +77,32 @@ pub fn binding(crypto: &dyn Crypto, nonce: &[u8], runtime: &[u8]) -> [u8; 32] {
     out
 }
 
+type Label = (&'static str, &'static str);
+
+fn collection(
+    quote: &QuoteParts,
+    (first, ima_log): (u32, &[u8]),
+    runtime: &[u8],
+    more: [(Label, Option<&[u8]>); 2],
+) -> Vec<u8> {
+    let first = (first > 0).then(|| first.to_be_bytes());
+    let parts = [
+        (ATTEST, Some(quote.attest.as_slice())),
+        (SIGNATURE, Some(&quote.signature)),
+        (IMA_LOG, Some(ima_log)),
+        (IMA_FIRST, first.as_ref().map(<[u8; 4]>::as_slice)),
+        (RUNTIME, Some(runtime)),
+    ];
+    let mut collection = Collection { kind: Some(COLLECTION.into()), ..Collection::default() };
+    for ((label, media_type), value) in parts.into_iter().chain(more) {
+        let Some(value) = value else { continue };
+        let kind = Kind::MediaType(media_type.into());
+        let (value, indicator) = (Cow::Borrowed(value), Some(Indicator::EVIDENCE));
+        collection.add(label, Cmw::Record(Record { kind, value, indicator }));
+    }
+    Cmw::Collection(collection).to_cbor()
+}
+
 impl Evidence {
     /// Writes evidence as a RATS CMW collection, from the parts as the Attester has them:
     /// `event_log` and `ima_log` as the kernel shows them, `runtime` as [`RuntimeClaims::encode`]
@@ -99,27 +128,17 @@ impl Evidence {
         runtime: &[u8],
         pcr_values: &[Digest],
     ) -> Vec<u8> {
-        let first = (first > 0).then(|| first.to_be_bytes());
         let pcr_values: Vec<u8> =
             pcr_values.iter().flat_map(|value| value.as_bytes().iter().copied()).collect();
-        let mut collection = Collection { kind: Some(COLLECTION.into()), ..Collection::default() };
-        let mut add = |(label, media_type): (&'static str, &'static str), value| {
-            let kind = Kind::MediaType(media_type.into());
-            let (value, indicator) = (Cow::Borrowed(value), Some(Indicator::EVIDENCE));
-            collection.add(label, Cmw::Record(Record { kind, value, indicator }));
-        };
-        add(ATTEST, quote.attest.as_slice());
-        add(SIGNATURE, quote.signature.as_slice());
-        add(EVENT_LOG, event_log);
-        add(IMA_LOG, ima_log);
-        if let Some(first) = &first {
-            add(IMA_FIRST, first);
-        }
-        add(RUNTIME, runtime);
-        if !pcr_values.is_empty() {
-            add(PCR_VALUES, pcr_values.as_slice());
-        }
-        Cmw::Collection(collection).to_cbor()
+        let values = (!pcr_values.is_empty()).then_some(pcr_values.as_slice());
+        let more = [(EVENT_LOG, Some(event_log)), (PCR_VALUES, values)];
+        collection(quote, (first, ima_log), runtime, more)
+    }
+
+    /// A part of a long IMA list, behind which the list goes on, with the quote that vouches for who sends
+    /// it. It proves nothing before the rest has followed, so the event log comes along with that.
+    pub fn encode_part(quote: &QuoteParts, part: (u32, &[u8]), runtime: &[u8]) -> Vec<u8> {
+        collection(quote, part, runtime, [(IMA_GOES_ON, Some(&[])), (PCR_VALUES, None)])
     }
 
     /// Parses evidence, logs and all.
@@ -159,16 +178,19 @@ impl Evidence {
         };
         let list = need(IMA_LOG)?;
         let limits = ima::Limits::DEFAULT;
+        let goes_on = find(IMA_GOES_ON).is_some();
+        let event_log = if goes_on { find(EVENT_LOG) } else { Some(need(EVENT_LOG)?) };
         Ok(Self {
             quote: QuoteParts {
                 attest: need(ATTEST)?.to_vec(),
                 signature: need(SIGNATURE)?.to_vec(),
             },
-            event_log: Some(EventLog::decode(need(EVENT_LOG)?)?),
+            event_log: event_log.map(EventLog::decode).transpose()?,
             ima_log: Some(ima::Log::read(list.to_vec(), ima::Format::of(list), limits, first)?),
             runtime: Some(RuntimeClaims::decode(&runtime_octets)?),
             runtime_octets,
             pcr_values: find(PCR_VALUES).unwrap_or(&[]).to_vec(),
+            goes_on,
             proven: None,
         })
     }
@@ -189,12 +211,71 @@ impl Evidence {
     /// not have gone back, and the evidence may show only the IMA entries behind `history`. After verification [`ima_log`](Self::ima_log) is the
     /// whole list of this boot again, so what was judged of it stays judged.
     pub fn verify_after(
-        mut self,
+        self,
         crypto: &dyn Crypto,
         lak: &LakPublic,
         challenge: &Challenge,
         history: Option<&History>,
     ) -> Result<Verified<Self>, Error> {
+        self.verify_going_on(crypto, lak, challenge, history.cloned())
+    }
+
+    /// As [`verify_after`](Self::verify_after), for a history that is not needed any more: a long list is
+    /// not copied.
+    pub fn verify_going_on(
+        mut self,
+        crypto: &dyn Crypto,
+        lak: &LakPublic,
+        challenge: &Challenge,
+        history: Option<History>,
+    ) -> Result<Verified<Self>, Error> {
+        let last = history.as_ref().map(History::moment);
+        let (attest, quoted) = self.quoted(crypto, lak, challenge, last)?;
+        if self.goes_on {
+            return Err(Error::Unfinished);
+        }
+        let boot = Moment::of(&attest).boot();
+        let replayed = self.replay(crypto, &challenge.selection, &quoted, boot, history)?;
+        let Replayed { pcrs, unquoted, ima } = replayed;
+        let selection = challenge.selection.clone();
+        self.proven = Some(Proven { pcrs, selection, attest, unquoted, ima });
+        Ok(Verified::vouch(self))
+    }
+
+    /// Checks that a part of an IMA list ([`goes_on`](Self::goes_on)) is sent by who holds the key `lak`,
+    /// in answer to `challenge`, and after `last`. What the list says is not proven by that: it counts when
+    /// its end is quoted ([`behind`](Self::behind)).
+    pub fn check_part(
+        &self,
+        crypto: &dyn Crypto,
+        lak: &LakPublic,
+        challenge: &Challenge,
+        last: Option<&Moment>,
+    ) -> Result<(), Error> {
+        self.quoted(crypto, lak, challenge, last).map(drop)
+    }
+
+    /// The same, with the part of its IMA list that was sent earlier in front. Nothing of that has to be
+    /// believed: verification replays all of it.
+    pub fn behind(mut self, earlier: ima::Log) -> Result<Self, Error> {
+        let mut list = earlier;
+        let shown = self.ima_log.take().unwrap_or_default();
+        if !list.append(&shown) {
+            return Err(Error::Ima(ima::Discontinuity::NeedsAll { first: shown.first() }));
+        }
+        self.ima_log = Some(list);
+        Ok(self)
+    }
+
+    /// The statement and the digest of PCRs in it: signed, fresh, over the PCRs that were asked for, and
+    /// after `last`.
+    fn quoted(
+        &self,
+        crypto: &dyn Crypto,
+        lak: &LakPublic,
+        challenge: &Challenge,
+        last: Option<&Moment>,
+    ) -> Result<(Attest, Digest), Error> {
         let attest = verify_attest(crypto, &self.quote.attest, &self.quote.signature, lak)?;
         let signature = Signature::decode(&self.quote.signature)?;
         if attest.extra_data != binding(crypto, &challenge.nonce, &self.runtime_octets) {
@@ -207,16 +288,10 @@ impl Evidence {
             return Err(Error::Selection);
         }
         let quoted = signature.pcr_digest(pcr_digest)?;
-        let moment = Moment::of(&attest);
-        if let Some(history) = history {
-            moment.check_after(history.moment()).map_err(Error::TurnedBack)?;
+        if let Some(last) = last {
+            Moment::of(&attest).check_after(last).map_err(Error::TurnedBack)?;
         }
-        let boot = moment.boot();
-        let replayed = self.replay(crypto, &challenge.selection, &quoted, boot, history)?;
-        let Replayed { pcrs, unquoted, ima } = replayed;
-        let selection = challenge.selection.clone();
-        self.proven = Some(Proven { pcrs, selection, attest, unquoted, ima });
-        Ok(Verified::vouch(self))
+        Ok((attest, quoted))
     }
 
     /// The PCR values that the logs lead to, and how many IMA entries are not in the quote.
@@ -226,7 +301,7 @@ impl Evidence {
         selection: &PcrSelection,
         quoted: &Digest,
         boot: ima::Boot,
-        history: Option<&History>,
+        history: Option<History>,
     ) -> Result<Replayed, Error> {
         let bank = selection.algorithm;
         let composite = |pcrs: &Pcrs| pcrs.composite(crypto, quoted.algorithm(), &selection.pcrs);
@@ -249,7 +324,7 @@ impl Evidence {
         if pcrs.is_touched(ima::PCR) {
             return Err(self.explain(crypto, selection, quoted, &pcrs));
         }
-        let known = history.and_then(History::checkpoint);
+        let known = history.as_ref().and_then(History::checkpoint);
         let proven = list.prove(crypto, known, boot, bank, |value| {
             pcrs.set(ima::PCR, *value);
             composite(&pcrs).as_ref() == Some(quoted)
@@ -268,10 +343,11 @@ impl Evidence {
         };
         pcrs.set(ima::PCR, proven.prefix.value);
         list.truncate(proven.prefix.quoted);
-        let whole = match history.filter(|_| list.first() > 0) {
-            Some(history) => history
-                .with(&list)
-                .ok_or(Error::Ima(ima::Discontinuity::NeedsAll { first: list.first() }))?,
+        let first = list.first();
+        let whole = match history.filter(|_| first > 0) {
+            Some(history) => {
+                history.with(&list).ok_or(Error::Ima(ima::Discontinuity::NeedsAll { first }))?
+            }
             None => list,
         };
         self.ima_log = Some(whole);
@@ -340,6 +416,7 @@ impl Evidence {
             runtime: None,
             runtime_octets: Vec::new(),
             pcr_values: Vec::new(),
+            goes_on: false,
             proven: Some(proven),
         }
     }
@@ -358,6 +435,16 @@ impl Evidence {
     /// one.
     pub const fn ima_log(&self) -> Option<&ima::Log> {
         self.ima_log.as_ref()
+    }
+
+    /// Whether the IMA list goes on behind what is shown.
+    pub const fn goes_on(&self) -> bool {
+        self.goes_on
+    }
+
+    /// The boot that the statement is said to be of, which nothing vouches for before verification.
+    pub fn stated_boot(&self) -> Result<ima::Boot, Error> {
+        Ok(Moment::of(&Attest::decode(&self.quote.attest)?).boot())
     }
 
     /// How the IMA list goes on from what was known, and where it goes on next time; `None` before

@@ -5,6 +5,7 @@
 mod attester;
 
 use attester::{Attester, SHA256, challenge, signature};
+use proptest::prelude::*;
 use touchstone_crypto::{Crypto, Verified};
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_evidence::{Challenge, Error, Evidence, History, QuoteParts, claims};
@@ -199,4 +200,153 @@ fn a_tpm_whose_state_was_put_back_is_refused_and_one_that_slept_is_not() {
     // Its registers went on through the sleep, as the whole list shows.
     let slept = shows((clock + 9, resets, restarts + 1)).unwrap();
     assert_eq!(slept.ima_proven().unwrap().continuity, Continuity::Grown);
+}
+
+/// A device whose TPM holds what one attester has, and that shows the list of another.
+struct Device<'a> {
+    holds: &'a Attester,
+    list: &'a [u8],
+    boot: u32,
+}
+
+impl Device<'_> {
+    fn quote(&self, challenge: &Challenge) -> QuoteParts {
+        let QuoteParts { mut attest, .. } = self.holds.quote(challenge, &self.holds.pcrs());
+        attest[84..88].copy_from_slice(&self.boot.to_be_bytes());
+        QuoteParts { signature: signature(&self.holds.key, &attest), attest }
+    }
+
+    /// Attests with a list that is sent in parts, which end behind these numbers of entries.
+    fn attest(
+        &self,
+        history: Option<&History>,
+        ends: &[usize],
+    ) -> Result<Verified<Evidence>, Error> {
+        let lak = self.holds.lak();
+        let runtime = self.holds.runtime.encode();
+        let list = Log::decode(self.list).unwrap();
+        let mark = history.and_then(History::mark).filter(|mark| mark.boot.resets == self.boot);
+        let known = mark.map_or(0, |mark| mark.entries as usize);
+        let (mut first, mut earlier) = (known, None::<Log>);
+        for &end in ends.iter().filter(|&&end| end > known) {
+            let challenge = challenge();
+            let part = list.octets_from(first);
+            let part = &part[..part.len() - list.octets_from(end).len()];
+            let part = (u32::try_from(first).unwrap(), part);
+            let octets = Evidence::encode_part(&self.quote(&challenge), part, &runtime);
+            let sent = Evidence::decode(&octets).unwrap();
+            sent.check_part(&AwsLc, &lak, &challenge, None).unwrap();
+            assert!(sent.goes_on() && sent.event_log().is_none());
+            let pending = match earlier.take() {
+                Some(earlier) => sent.behind(earlier).unwrap(),
+                None => sent,
+            };
+            earlier = pending.ima_log().cloned();
+            first = end;
+            // A part proves nothing, whoever asks.
+            let refused = pending.verify_after(&AwsLc, &lak, &challenge, history);
+            assert_eq!(refusal(refused).code(), "evidence.ima.unfinished");
+        }
+        let challenge = challenge();
+        let part = (u32::try_from(first).unwrap(), list.octets_from(first));
+        let (quote, log) = (self.quote(&challenge), &self.holds.event_log);
+        let octets = Evidence::encode_from(&quote, log, part, &runtime, &[]);
+        let end = Evidence::decode(&octets)?;
+        let whole = match earlier {
+            Some(earlier) => end.behind(earlier)?,
+            None => end,
+        };
+        whole.verify_after(&AwsLc, &lak, &challenge, history)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// However a list is cut, whatever is wrong with it, and whether some of it was proven before.
+    #[test]
+    fn cutting_a_list_into_parts_changes_no_verdict(
+        files in 1usize..30,
+        cuts in proptest::collection::btree_set(1usize..60, 0..6),
+        known in any::<bool>(),
+        boot in 3u32..5,
+        damage in proptest::option::of(0usize..30),
+    ) {
+        let (mut attester, history) = self::known();
+        let history = known.then_some(history);
+        for file in 0..files {
+            attester.ima_log.extend(entry(&format!("/usr/bin/{file}")));
+        }
+        let list = Log::decode(&attester.ima_log).unwrap();
+        let cuts: Vec<usize> = cuts.into_iter().filter(|&cut| cut < list.len()).collect();
+        let mut shown = attester.ima_log.clone();
+        if let Some(at) = damage.map(|back| list.len() - 1 - back % files) {
+            // The name of what was measured is another than the TPM was told.
+            let end = shown.len() - list.octets_from(at + 1).len();
+            shown[end - 2] ^= 1;
+        }
+        let device = Device { holds: &attester, list: &shown, boot };
+        let whole = device.attest(history.as_ref(), &[]);
+        let parts = device.attest(history.as_ref(), &cuts);
+        if damage.is_none() {
+            prop_assert!(whole.is_ok());
+        }
+        match (whole, parts) {
+            (Ok(whole), Ok(parts)) => {
+                prop_assert_eq!(whole.ima_log(), parts.ima_log());
+                prop_assert_eq!(whole.pcrs(), parts.pcrs());
+                prop_assert_eq!(whole.event_log(), parts.event_log());
+                let kept = History::beside_list(&parts).unwrap();
+                let kept = History::decode(&kept.encode()).unwrap();
+                prop_assert!(kept.lacks_list());
+                let list = parts.ima_log().unwrap().octets().to_vec();
+                let (kept, of) = (kept.with_list(list).unwrap(), History::of(&whole).unwrap());
+                prop_assert_eq!(kept.mark(), of.mark());
+            }
+            (whole, parts) => prop_assert_eq!(refusal(whole), refusal(parts)),
+        }
+    }
+}
+
+#[test]
+fn parts_between_which_something_is_missing_are_asked_for_from_the_start() {
+    let (mut attester, _) = known();
+    attester.ima_log.extend([entry("/usr/bin/1"), entry("/usr/bin/2")].concat());
+    let list = Log::decode(&attester.ima_log).unwrap();
+    let challenge = challenge();
+    let from = |first: u32| {
+        let octets = sent(&attester, &challenge, 3, first);
+        Evidence::decode(&octets).unwrap()
+    };
+    let mut earlier = list.clone();
+    earlier.truncate(1);
+    let gap = from(2).behind(earlier.clone()).unwrap_err();
+    assert_eq!(gap, Error::Ima(Discontinuity::NeedsAll { first: 2 }));
+    let whole = from(1).behind(earlier).unwrap();
+    assert_eq!(whole.ima_log(), Some(&list));
+}
+
+#[test]
+fn a_history_whose_list_is_kept_elsewhere_proves_nothing_without_it() {
+    let (mut attester, history) = known();
+    attester.ima_log.extend(entry("/usr/bin/1"));
+    let first = history.mark().unwrap().entries;
+    let verified = attest(&attester, Some(&history), 3, first).unwrap();
+    let kept = History::decode(&History::beside_list(&verified).unwrap().encode()).unwrap();
+    attester.ima_log.extend(entry("/usr/bin/2"));
+    let lacking = attest(&attester, Some(&kept), 3, first + 1);
+    assert_eq!(refusal(lacking), Error::Ima(Discontinuity::NeedsAll { first: first + 1 }));
+    let list = verified.ima_log().unwrap().octets();
+    assert!(kept.clone().with_list(list[..list.len() - 1].to_vec()).is_err());
+    let whole = kept.with_list(list.to_vec()).unwrap();
+    attest(&attester, Some(&whole), 3, first + 1).unwrap();
+}
+
+#[test]
+fn a_challenge_names_what_is_known_and_how_much_comes_at_a_time() {
+    let mark = known().1.mark();
+    for (ima, part) in [(None, None), (mark, None), (None, Some(1 << 18)), (mark, Some(9))] {
+        let challenge = Challenge { ima, part, ..challenge() };
+        assert_eq!(Challenge::decode(&challenge.encode()), Ok(challenge));
+    }
 }

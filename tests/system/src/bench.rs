@@ -313,7 +313,7 @@ impl Case {
             octets: Evidence::encode(&parts, event_log, ima_log, &runtime, &[]),
             templates: templates(ima_log)?,
             events: log.events().iter().filter_map(|event| event.digest(SHA256)).collect(),
-            challenge: Challenge { nonce: NONCE.to_vec(), selection, ima: None },
+            challenge: Challenge { nonce: NONCE.to_vec(), selection, ima: None, part: None },
             verifier,
             lak,
             attest,

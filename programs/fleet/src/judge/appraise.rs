@@ -58,7 +58,7 @@ impl Judge {
         let selection = PcrSelection::new(asked.bank, &asked.pcrs).ok_or(No::Failed)?;
         let id = device.id.clone();
         let ima = self.store.call(move |db| db.ima_mark(&id)).await?;
-        let challenge = Challenge { nonce, selection, ima };
+        let challenge = Challenge { nonce, selection, ima, part: None };
         let question = challenge.encode();
         let given_at = clock::now();
         *memory = Memory::Attesting(Box::new(Pending { device, challenge, given_at }));
