@@ -21,7 +21,7 @@ pub use database::{Database, PostgresSettings};
 pub use operator::{OperatorEntry, Role};
 pub use upstream::{ClientKey, UpstreamSettings};
 
-use crate::store::{ResponseLimit, VerdictRules};
+use crate::store::{ListLimits, ResponseLimit, VerdictRules};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -157,6 +157,7 @@ impl Default for Limits {
             session_lifetime: Duration::from_mins(1),
             message: 16 << 20,
             connections: 4096,
+            lists: ListLimits::default(),
         }
     }
 }
@@ -181,6 +182,8 @@ pub struct Limits {
     pub message: usize,
     /// Connections open at once on one listener.
     pub connections: usize,
+    /// How much of IMA lists is taken.
+    pub lists: ListLimits,
 }
 
 /// Reads and checks `text`; relative paths are taken from `base`.
@@ -439,12 +442,29 @@ fn limits(section: &Section<'_>) -> Option<Limits> {
     let message = section.integer("message", 65536..=(64 << 20), 16 << 20);
     let connections = section.integer("connections", 1..=1_000_000, 4096);
     let lifetime = lifetime.and_then(|it| within(section, "session_lifetime", it, 1, 3600));
+    let lists = list_limits(section);
     Some(Limits {
         sessions: usize::try_from(sessions?).ok()?,
         sessions_per_peer: usize::try_from(per_peer?).ok()?,
         session_lifetime: lifetime?,
         message: usize::try_from(message?).ok()?,
         connections: usize::try_from(connections?).ok()?,
+        lists: lists?,
+    })
+}
+
+fn list_limits(section: &Section<'_>) -> Option<ListLimits> {
+    let default = ListLimits::default();
+    let octets = section.integer("ima_list", (1 << 20)..=(1 << 30), default.octets);
+    let entries = section.integer("ima_entries", 1000..=4_000_000, default.entries.into());
+    let pending = section.integer("ima_pending", (1 << 20)..=(1 << 40), default.pending);
+    let lifetime = section.duration("ima_pending_lifetime", default.lifetime);
+    let lifetime = lifetime.and_then(|it| within(section, "ima_pending_lifetime", it, 10, 86400));
+    Some(ListLimits {
+        octets: octets?,
+        entries: u32::try_from(entries?).ok()?,
+        pending: pending?,
+        lifetime: lifetime?,
     })
 }
 

@@ -5,6 +5,7 @@ mod appraise;
 mod approval;
 mod certify;
 mod identify;
+mod lists;
 mod onboard;
 mod proof;
 mod remembered;
@@ -119,9 +120,9 @@ impl Judge {
             (AskKind::Conclude, Memory::Onboarding(pending)) => {
                 self.conclude(&question, *pending).await
             }
-            (AskKind::Challenge, Memory::Nothing) => self.challenge(peer, memory).await,
+            (AskKind::Challenge, Memory::Nothing) => self.challenge(&question, peer, memory).await,
             (AskKind::Appraise, Memory::Attesting(pending)) => {
-                self.appraise(question, peer, *pending).await
+                Box::pin(self.appraise(question, peer, *pending)).await
             }
             _ => {
                 tracing::error!(?kind, "an exchange asked out of turn");

@@ -349,6 +349,7 @@ async fn secure_listener(
 async fn look_after(fleet: Arc<Fleet>, pulse: Pulse) {
     let started = clock::now();
     let silence = fleet.config.appraisal.silence();
+    let lists = fleet.config.limits.lists;
     let mut stop = fleet.stop.clone();
     let mut tidied = tokio::time::Instant::now();
     loop {
@@ -371,6 +372,7 @@ async fn look_after(fleet: Arc<Fleet>, pulse: Pulse) {
             .store
             .call(move |db| {
                 db.prune_feed(now)?;
+                db.forget_late_lists(lists, now)?;
                 db.prune_events(KEPT_EVENTS, &[trail::READER])
             })
             .await;

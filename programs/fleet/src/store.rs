@@ -21,6 +21,7 @@ mod history;
 mod holds;
 mod invitations;
 mod operators;
+mod parts;
 mod policies;
 mod postgres;
 mod references;
@@ -38,9 +39,11 @@ pub use device_logs::{DeviceLog, Owner, TakenOver};
 pub use devices::{DeviceRow, Enrolled, NewDevice, Rules};
 pub use enrolments::{Admission, NewEnrolment, Polled};
 pub use events::NewEvent;
+pub use history::{Kept, NewHistory, ProvenList};
 pub use holds::{NewHold, ResponseLimit};
 pub use invitations::{Invitation, NewInvitation, Redeemed};
 pub use operators::Operator;
+pub use parts::{ListLimits, NewPart, PendingList, Taken};
 pub use references::NewReference;
 pub use results::{NewResult, Recorded, StoredResult};
 pub use standing::{NewOverride, Standing, VerdictRules};
@@ -71,6 +74,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("store/checkpoint_logs.sql"),
     include_str!("store/enrolments.sql"),
     include_str!("store/makers.sql"),
+    include_str!("store/ima_parts.sql"),
 ];
 
 /// Calls that may wait for the database; more callers wait in line themselves.
@@ -151,6 +155,11 @@ impl Db {
             }
         }
         self.transaction(&work)
+    }
+
+    /// For reading alone.
+    fn reader(&self) -> Write<'_> {
+        Write { tx: &self.connection, tenant: &self.tenant, verdict: &self.verdict }
     }
 
     fn transaction<T>(

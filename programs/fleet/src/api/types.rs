@@ -25,6 +25,7 @@ bodies! {
     Welcome = "touchstone.welcome/1";
     Begin = "touchstone.begin/1";
     AttestResult = "touchstone.result/1";
+    EvidenceContinue = "touchstone.evidence.continue/1";
     Orders = "touchstone.orders/1";
     Report = "touchstone.report/1";
     Ack = "touchstone.ack/1";
@@ -104,6 +105,20 @@ pub struct Begin {
     /// The version of its agent.
     #[serde(default)]
     pub agent: String,
+    /// It sends a long IMA list in parts, if it is asked for that.
+    #[serde(default)]
+    pub ima_parts: bool,
+}
+
+/// The answer to a part of an IMA list. It is no result: nothing is proven before the list's end has come.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct EvidenceContinue {
+    /// The device's id.
+    pub device: String,
+    /// Continue from this entry, at once and with a new challenge.
+    pub entries: u32,
+    /// Octets of the list that the fleet has.
+    pub octets: u64,
 }
 
 /// The answer to evidence.

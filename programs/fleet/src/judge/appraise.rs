@@ -1,12 +1,14 @@
 //! Attestation: a nonce, evidence, a judgement, and what follows from it.
 
+use super::lists::{self, Shown};
 use super::remembered::Remembered;
 use super::{Judge, Memory, No};
-use crate::api::types::{AttestResult, Control, Fact, Named, VectorEntry};
+use crate::api::types::{AttestResult, Begin, Control, Fact, Named, VectorEntry};
 use crate::clock;
 use crate::serve::Peer;
-use crate::store::{DeviceRow, NewEvent, NewHold, NewResult, StoredClaims};
+use crate::store::{DeviceRow, NewEvent, NewHold, NewResult, PendingList, StoredClaims};
 use base64ct::{Base64UrlUnpadded, Encoding};
+use std::fmt::Write as _;
 use std::sync::Arc;
 use touchstone_appraise::ear::{to_cwt, to_jwt};
 use touchstone_appraise::{
@@ -17,7 +19,7 @@ use touchstone_crypto::{Crypto, Verified};
 use touchstone_crypto_awslc::{AwsLc, SoftSigner};
 use touchstone_evidence::envelope::{self, Sender};
 use touchstone_evidence::tpm::LakPublic;
-use touchstone_evidence::{Challenge, Error, Evidence, History, PcrSelection};
+use touchstone_evidence::{Challenge, Error, Evidence, PcrSelection};
 use touchstone_measure::ima::Discontinuity;
 use touchstone_policy::ar4si::TrustValue;
 
@@ -27,38 +29,52 @@ const SENTENCE: usize = 400;
 
 /// A device that was sent a nonce.
 pub struct Pending {
-    device: DeviceRow,
-    challenge: Challenge,
+    pub(super) device: DeviceRow,
+    pub(super) challenge: Challenge,
     given_at: u64,
+}
+
+impl Pending {
+    /// The key that signs the device's evidence.
+    pub(super) fn lak(&self) -> Result<LakPublic, No> {
+        LakPublic::from_native(&self.device.lak_public).map_err(|error| {
+            tracing::error!(device = %self.device.id, %error, "the recorded attestation key is unusable");
+            No::Failed
+        })
+    }
 }
 
 /// Everything that judging needs, away from the store.
 struct Case {
-    evidence: Vec<u8>,
-    /// The key that the device has shown in TLS.
-    shown: Vec<u8>,
+    shown: Shown,
     pending: Pending,
     verifier: Arc<Verifier>,
     tenant: String,
     lifetime: u64,
     ldevid: Option<(Vec<u8>, String)>,
-    /// What was proven of the device last.
-    history: Option<Vec<u8>>,
     /// What was found of these lists.
     remembered: Arc<Remembered>,
 }
 
 impl Judge {
     /// A nonce for a device that was onboarded.
-    pub(super) async fn challenge(&self, peer: &Peer, memory: &mut Memory) -> Result<Vec<u8>, No> {
+    pub(super) async fn challenge(
+        &self,
+        begin: &[u8],
+        peer: &Peer,
+        memory: &mut Memory,
+    ) -> Result<Vec<u8>, No> {
         let device = self.device(peer).await?;
+        // Agents of before say nothing of it, and send a list whole.
+        let begin: Begin = serde_json::from_slice(begin).unwrap_or_default();
+        let part = begin.ima_parts.then(|| lists::part(self.config.limits.message));
         let mut nonce = vec![0; NONCE];
         AwsLc.random(&mut nonce).map_err(|_| No::Failed)?;
         let asked = &self.config.appraisal;
         let selection = PcrSelection::new(asked.bank, &asked.pcrs).ok_or(No::Failed)?;
         let id = device.id.clone();
         let ima = self.store.call(move |db| db.ima_mark(&id)).await?;
-        let challenge = Challenge { nonce, selection, ima, part: None };
+        let challenge = Challenge { nonce, selection, ima, part };
         let question = challenge.encode();
         let given_at = clock::now();
         *memory = Memory::Attesting(Box::new(Pending { device, challenge, given_at }));
@@ -82,24 +98,34 @@ impl Judge {
         }
         let id = device.id;
         let now = clock::now();
-        let (current, history) = self
+        let (current, kept) = self
             .store
-            .call(move |db| Ok((db.current_certificate(&id, now)?, db.history(&id)?)))
+            .call(move |db| Ok((db.current_certificate(&id, now)?, db.kept(&id)?)))
             .await?;
+        let id = pending.device.id.clone();
+        let key = spki(peer.certificates.first().ok_or(No::Failed)?)?;
+        let (nonce, idevid) = (pending.challenge.nonce.clone(), pending.device.idevid_spki.clone());
+        let read = move || {
+            let ueid = envelope::ueid(&AwsLc, &idevid);
+            let sender = Sender { key: &key, nonce: &nonce, ueid: Some(&ueid) };
+            Shown::read(&evidence, &sender, kept, &id)
+        };
+        let shown = self.heavy(read).await?;
+        let shown = match self.take_part(shown, &pending).await? {
+            Ok(goes_on) => return Ok(goes_on),
+            Err(shown) => self.with_lists(shown, &pending.device.id).await?,
+        };
         let ldevid = match current {
             Some(row) => Some((spki(&row.der)?, row.jkt)),
             None => None,
         };
-        let shown = peer.certificates.first().ok_or(No::Failed)?;
         let case = Case {
-            evidence,
-            shown: spki(shown)?,
+            shown,
             pending,
             verifier: self.trust.verifier(),
             tenant: self.config.tenant.clone(),
             lifetime: self.config.appraisal.max_age.as_secs(),
             ldevid,
-            history,
             remembered: Arc::clone(&self.remembered),
         };
         let mut draft = self.heavy(move || case.judge()).await??;
@@ -173,7 +199,7 @@ impl Draft {
 
 impl Case {
     fn judge(self) -> Result<Draft, No> {
-        let Pending { device, challenge, given_at } = self.pending;
+        let Pending { device, challenge, given_at } = &self.pending;
         let now = clock::now();
         let facts = DeviceFacts {
             id: device.id.clone(),
@@ -182,28 +208,20 @@ impl Case {
             endorsed: Some(true),
             proofs: Some(device.identity.proofs.clone()),
             element_kind: Some("tpm2".into()),
-            evidence_at: Some(given_at),
+            evidence_at: Some(*given_at),
         };
-        let lak = LakPublic::from_native(&device.lak_public).map_err(|error| {
-            tracing::error!(device = %device.id, %error, "the recorded attestation key is unusable");
-            No::Failed
-        })?;
-        let history = self.history.as_deref().map(History::decode).transpose();
-        let history = history.unwrap_or_else(|error| {
-            // Without it the device is asked for everything; nothing passes by it.
-            tracing::error!(device = %device.id, %error, "what was proven last is unusable");
-            None
-        });
-        let ueid = envelope::ueid(&AwsLc, &device.idevid_spki);
-        let sender = Sender { key: &self.shown, nonce: &challenge.nonce, ueid: Some(&ueid) };
-        let evidence = sender
-            .evidence(&AwsLc, &self.evidence, now)
-            .and_then(|evidence| evidence.verify_after(&AwsLc, &lak, &challenge, history.as_ref()));
+        let lak = self.pending.lak()?;
+        let (under_way, in_token) = (self.shown.kept.pending, self.shown.in_token);
+        let (evidence, history) = match self.shown.verify(&lak, &self.pending) {
+            Ok((evidence, history)) => (Ok(evidence), history),
+            Err(error) => (Err(error), None),
+        };
         // Not a verdict on the device: what it left out is not here any more.
         if let Err(Error::Ima(why @ Discontinuity::NeedsAll { .. })) = &evidence {
             return Err(No::refused(why.code(), format!("{why}; attest again")));
         }
-        let refused = evidence.as_ref().err().map(|error| not_believed(&device.id, error));
+        let refused = evidence.as_ref().err();
+        let refused = refused.map(|error| not_believed(&device.id, error, under_way.as_ref()));
         let (verifier, remembered) = (&self.verifier, &self.remembered);
         let (appraisal, found, claims) = match &evidence {
             Ok(evidence) => {
@@ -213,7 +231,7 @@ impl Case {
                     remembered.put(verifier, &device.id, judged);
                 }
                 let claims = judgement.claims.map(|claims| (claims, judgement.left_out));
-                (judgement.appraisal, told(evidence, envelope::is_token(&self.evidence)), claims)
+                (judgement.appraisal, told(evidence, in_token), claims)
             }
             Err(error) => (verifier.appraise_unverified(error, &facts, now), Vec::new(), None),
         };
@@ -226,8 +244,8 @@ impl Case {
             None => None,
         };
         let result = NewResult {
-            device: device.id,
-            nonce: challenge.nonce,
+            device: device.id.clone(),
+            nonce: challenge.nonce.clone(),
             tier: appraisal.tier.name().to_owned(),
             why: why(&appraisal),
             issued: ear.issued_at,
@@ -242,14 +260,11 @@ impl Case {
                 .map(|control| self::control(control, &self.verifier))
                 .collect(),
             evidence: found,
-            history: evidence.as_ref().ok().and_then(|evidence| {
-                let new = History::of(evidence)?;
-                (Some(&new) != history.as_ref()).then_some(new)
-            }),
+            history,
             claims: claims.map(|(claims, left_out)| {
                 let times = StoredClaims {
                     omitted: left_out,
-                    evidence_at: given_at,
+                    evidence_at: *given_at,
                     appraised_at: now,
                     expires: ear.expires,
                     policy: appraisal.policy_id.clone(),
@@ -262,10 +277,18 @@ impl Case {
     }
 }
 
-fn not_believed(device: &str, error: &Error) -> NewEvent {
+/// That evidence is not believed, and what was thrown away with it.
+fn not_believed(device: &str, error: &Error, under_way: Option<&PendingList>) -> NewEvent {
     let words: String = error.to_string().chars().take(SENTENCE).collect();
-    NewEvent::new(Code::EvidenceRefused, device, format!("the evidence is not believed: {words}"))
-        .with("reason_code", error.code())
+    let mut words = format!("the evidence is not believed: {words}");
+    if let Some(list) = under_way {
+        let _ = write!(
+            words,
+            "; of the IMA list that it sent in parts, {} octets up to entry {} are thrown away",
+            list.held, list.entries
+        );
+    }
+    NewEvent::new(Code::EvidenceRefused, device, words).with("reason_code", error.code())
 }
 
 fn signing(error: touchstone_appraise::ear::Error) -> No {

@@ -215,7 +215,10 @@ impl Db {
             let silent: Vec<String> = {
                 let mut select = write.tx.prepare_cached(
                     "UPDATE devices SET unreachable = 1
-                     WHERE unreachable = 0 AND coalesce(last_seen, enrolled_at) < ?1 RETURNING id",
+                     WHERE unreachable = 0 AND coalesce(last_seen, enrolled_at) < ?1
+                           AND NOT EXISTS (SELECT 1 FROM ima_pending
+                                           WHERE device = devices.id AND heard >= ?1)
+                     RETURNING id",
                 )?;
                 let rows = select.query_map([before], |row| row.get(0))?;
                 rows.collect::<Result<_, _>>()?

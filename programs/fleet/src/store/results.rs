@@ -2,13 +2,12 @@
 
 use super::connection::OptionalExtension;
 use super::value::params;
-use super::{Db, NewEvent, StoredClaims, Write};
+use super::{Db, NewEvent, NewHistory, StoredClaims, Write};
 use crate::Error;
 use crate::api::types::{Control, Fact, Feed, VectorEntry};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use touchstone_audit::{Code, Severity};
-use touchstone_evidence::History;
 
 /// Results that are kept of each device.
 const KEPT: u64 = 100;
@@ -42,8 +41,9 @@ pub struct NewResult {
     pub evidence: Vec<Fact>,
     /// What the evidence said, if it could be believed.
     pub claims: Option<StoredClaims>,
-    /// The IMA list as it is known now, if that is more than it was.
-    pub history: Option<History>,
+    /// What is proven now; `None` if the evidence proves nothing, so that of a list whose end had not come
+    /// nothing is left.
+    pub history: Option<NewHistory>,
 }
 
 /// What recording a result did.
@@ -107,8 +107,9 @@ impl Db {
             }
             let seq = write.insert_result(new)?;
             write.replace_claims(&new.device, new.claims.as_ref())?;
-            if let Some(history) = &new.history {
-                write.replace_history(&new.device, history)?;
+            match &new.history {
+                Some(history) => drop(write.replace_history(&new.device, history)?),
+                None => write.drop_pending(&new.device)?,
             }
             write
                 .tx

@@ -48,6 +48,12 @@ impl AsParam for String {
     }
 }
 
+impl AsParam for [u8] {
+    fn as_param(&self) -> Param<'_> {
+        Param::Blob(self)
+    }
+}
+
 impl AsParam for Vec<u8> {
     fn as_param(&self) -> Param<'_> {
         Param::Blob(self)

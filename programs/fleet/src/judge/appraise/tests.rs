@@ -6,13 +6,14 @@ mod attester;
 
 use super::*;
 use crate::api::types::Identity;
+use crate::store::Kept;
 use attester::{Attester, LAK_ATTRIBUTES, SHA256, challenge, ecc_public, signature};
 use touchstone_appraise::references::{Document, ReferenceValue, References};
 use touchstone_certs::issue::{Kind, Template};
 use touchstone_certs::{Name, TrustStore};
 use touchstone_cms::SignedData;
 use touchstone_crypto::{Digest, HashAlgorithm, SignatureAlgorithm, Signer};
-use touchstone_evidence::{ImaMark, QuoteParts};
+use touchstone_evidence::{History, ImaMark, QuoteParts};
 use touchstone_measure::ima::Log;
 use touchstone_policy::Policy;
 
@@ -111,7 +112,7 @@ impl Scene {
         let known = self.history.as_ref().and_then(History::mark).filter(goes_on);
         let evidence = self.sent(&challenge, known.map_or(0, |mark| mark.entries));
         let judged = |remembered: &Arc<Remembered>| {
-            let case = self.case(&challenge, evidence.clone(), remembered);
+            let case = self.case(&challenge, &evidence, remembered);
             let mut result = case.judge().unwrap().result;
             // What is dated.
             (result.issued, result.expires) = (0, 0);
@@ -124,12 +125,17 @@ impl Scene {
         let alone = judged(&Arc::new(Remembered::within(0)));
         let result = judged(&self.remembered);
         assert_eq!(format!("{result:?}"), format!("{alone:?}"));
-        self.history = result.history.or(self.history.take());
+        if let Some(new) = result.history {
+            // What is kept in parts, put together again.
+            let list = new.more.iter().flat_map(|(_, _, octets)| octets.clone()).collect();
+            let history = History::decode(&new.history).unwrap();
+            self.history = Some(history.with_list(list).unwrap());
+        }
         let failed = result.controls.iter().filter(|control| !control.passed);
         failed.map(|control| control.reason.clone()).collect::<Vec<_>>().join("; ")
     }
 
-    fn case(&self, challenge: &Challenge, evidence: Vec<u8>, remembered: &Arc<Remembered>) -> Case {
+    fn case(&self, challenge: &Challenge, evidence: &[u8], remembered: &Arc<Remembered>) -> Case {
         let spki = self.attester.key.spki_der();
         let device = DeviceRow {
             id: "device-1".into(),
@@ -142,15 +148,16 @@ impl Scene {
             tier: String::new(),
             identity: Identity::default(),
         };
+        let history = self.history.as_ref().map(History::encode);
+        let kept = Kept { history, ..Kept::default() };
+        let sender = Sender { key: &[], nonce: &challenge.nonce, ueid: None };
         Case {
-            evidence,
-            shown: Vec::new(),
+            shown: Shown::read(evidence, &sender, kept, "device-1"),
             pending: Pending { device, challenge: challenge.clone(), given_at: clock::now() },
             verifier: Arc::clone(&self.verifier),
             tenant: "default".into(),
             lifetime: 60,
             ldevid: None,
-            history: self.history.as_ref().map(History::encode),
             remembered: Arc::clone(remembered),
         }
     }
