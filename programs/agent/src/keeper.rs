@@ -20,6 +20,7 @@ pub use evidence::credential;
 pub use identity::Handshake;
 pub use triggers::watch_code;
 
+use crate::collect::log::List;
 use crate::collect::observe::Observer;
 use crate::collect::pages::{self, Scanner, Watch};
 use crate::config::{Config, Scope};
@@ -67,6 +68,8 @@ pub struct Keeper {
     trail: Trail,
     watch: Mutex<Watch>,
     observer: Observer,
+    /// The IMA list, where there is one, read as far as the fleet has it.
+    list: Mutex<Option<List>>,
     engine: Mutex<Engine>,
     suspects: Mutex<Suspects>,
     news: Mutex<news::News>,
@@ -117,6 +120,7 @@ impl Keeper {
             trail,
             watch: Mutex::new(watch(config)),
             observer: Observer::new(Path::new("/"), config.collect.inventory),
+            list: Mutex::new(config.collect.ima_log.clone().map(List::new)),
             engine: Mutex::new(engine),
             suspects: Mutex::default(),
             news: Mutex::default(),

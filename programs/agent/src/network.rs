@@ -22,6 +22,7 @@ pub use error::{Error, Refusal};
 use crate::config::Config;
 use crate::link::{Ask, Forget, Key, Line, Refused, Reply, Standing, State};
 use crate::run::runtime;
+use attest::Answered;
 use enrolment::Enrolled;
 use fleet::Client;
 use pace::{Pace, Patience, jittered};
@@ -118,6 +119,8 @@ pub struct Network {
     pulse: Pulse,
     /// How far the fleet has the device's log.
     taken: log::Place,
+    /// How many entries of the IMA list it has, while that is sent in parts.
+    listed: u32,
 }
 
 impl Network {
@@ -133,6 +136,7 @@ impl Network {
             found: watch::channel(State::default()).0,
             pulse: Pulse::new(ROUND),
             taken: log::Place::default(),
+            listed: 0,
         }
     }
 
@@ -181,9 +185,11 @@ impl Network {
         };
         let key = self.show_best(&standing).await?;
         let concluded = match attest::attest(&mut self.client, key, &self.line).await {
-            Ok(concluded) => concluded,
+            Ok(Answered::Concluded(concluded)) => concluded,
+            Ok(Answered::Continue(entries)) => return Ok(self.goes_on(entries)),
             Err(error) => return self.refused(error, &standing).await,
         };
+        self.listed = 0;
         let may_ask = self.ask_truth(Ask::Verdict(concluded.ear_jwt.clone())).await?;
         self.pass(&standing, &concluded.ear_jwt).await?;
         if may_ask && self.certify(&device, &standing).await? {
@@ -196,6 +202,13 @@ impl Network {
         self.deliver_log().await?;
         let next = Duration::try_from_secs_f64(concluded.next).unwrap_or(Duration::MAX);
         Ok(next.min(self.interval).max(SHORTEST))
+    }
+
+    /// When the next part of a long IMA list is sent: at once, unless the fleet has come no further.
+    fn goes_on(&mut self, entries: u32) -> Duration {
+        let before = std::mem::replace(&mut self.listed, entries);
+        tracing::info!(entries, "the fleet has so many entries of the IMA list; it goes on");
+        if entries > before { Duration::ZERO } else { self.interval.max(SHORTEST) }
     }
 
     async fn standing(&self) -> Result<Standing, Error> {

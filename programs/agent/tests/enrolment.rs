@@ -21,6 +21,9 @@ use touchstone_fleet::trust::Trust;
 use touchstone_fleet::{commands, config, run};
 use touchstone_peers::Swtpm;
 
+#[path = "enrolment/long_list.rs"]
+mod long_list;
+
 const POLICY: &str = r#"policy gateway version 1 schema 1
 
 control onboarded {

@@ -81,17 +81,18 @@ impl Keeper {
         // The verifier needs what it has not seen; of another boot, that is everything.
         let known = challenge.ima.filter(|mark| is_of(mark, &quote.attest));
         let first = known.map_or(0, |mark| mark.entries);
-        let (first, ima_log) = match collect.ima_log.as_deref() {
-            Some(path) => log::read_from(path, first)?,
-            None => (0, Vec::new()),
+        let list = self.list(first, challenge.part)?;
+        let ima_log = (list.first, list.octets.as_slice());
+        let evidence = if list.goes_on {
+            Evidence::encode_part(&quote, ima_log, &runtime)
+        } else {
+            Evidence::encode_from(&quote, &event_log, ima_log, &runtime, &values)
         };
-        let evidence =
-            Evidence::encode_from(&quote, &event_log, (first, &ima_log), &runtime, &values);
         let evidence = match collect.envelope {
             Envelope::Cmw => evidence,
             Envelope::Eat => self.envelop(key, &challenge.nonce, &evidence)?,
         };
-        self.tell_evidence(&challenge.nonce, first);
+        self.tell_evidence(&challenge.nonce, list.first);
         lock(&self.known).nonce = Some(challenge.nonce);
         Ok(Reply::Bytes(evidence))
     }
@@ -112,6 +113,15 @@ impl Keeper {
             .map_err(|error| Error::Keys(keys::Error::certificate(IDEVID, &error)))?;
         let ueid = envelope::ueid(&AwsLc, leaf.spki_der());
         Ok(self.ueid.get_or_init(|| ueid).clone())
+    }
+
+    /// The IMA list from an entry on: a part of it, if it is long and the fleet takes parts.
+    fn list(&self, first: u32, part: Option<u32>) -> Result<log::Part, Error> {
+        let part = part.map(|octets| log::PART.min(octets as usize));
+        match lock(&self.list).as_mut() {
+            Some(list) => Ok(list.from(first, part)?),
+            None => Ok(log::Part { first: 0, octets: Vec::new(), goes_on: false }),
+        }
     }
 
     fn runtime(&self) -> Result<RuntimeClaims, Error> {

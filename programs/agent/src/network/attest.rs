@@ -73,6 +73,21 @@ struct Welcome {
     verifier_key_pem: String,
 }
 
+/// What the fleet says to evidence.
+#[derive(Clone, Debug)]
+pub enum Answered {
+    /// The end of an attestation.
+    Concluded(Concluded),
+    /// The IMA list came as far as this entry: attest again from there on, at once.
+    Continue(u32),
+}
+
+/// What the fleet says to a part of an IMA list.
+#[derive(Deserialize)]
+struct Continue {
+    entries: u32,
+}
+
 /// What the fleet says at the end of an attestation, before it is verified.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Concluded {
@@ -100,13 +115,28 @@ pub async fn onboard(client: &mut Client, line: &Line) -> Result<(), Error> {
     }
 }
 
-/// Attests. The client shows `key`.
-pub async fn attest(client: &mut Client, key: Key, line: &Line) -> Result<Concluded, Error> {
-    let begin =
-        concat!(r#"{"schema":"touchstone.begin/1","agent":""#, env!("CARGO_PKG_VERSION"), r#""}"#);
+/// Attests, or goes on with it where a long IMA list is under way. The client shows `key`.
+pub async fn attest(client: &mut Client, key: Key, line: &Line) -> Result<Answered, Error> {
+    let begin = concat!(
+        r#"{"schema":"touchstone.begin/1","ima_parts":true,"agent":""#,
+        env!("CARGO_PKG_VERSION"),
+        r#""}"#
+    );
     let result = exchange(client, Kind::Attest, key, begin.as_bytes(), line).await?;
-    serde_json::from_slice(&result)
-        .map_err(|error| Error::Answer { what: "result", reason: error.to_string() })
+    answered(&result).map_err(|error| Error::Answer { what: "result", reason: error.to_string() })
+}
+
+fn answered(json: &[u8]) -> Result<Answered, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        schema: Option<std::borrow::Cow<'a, str>>,
+    }
+    let named: Named<'_> = serde_json::from_slice(json)?;
+    if named.schema.as_deref() == Some("touchstone.evidence.continue/1") {
+        return serde_json::from_slice(json)
+            .map(|Continue { entries }| Answered::Continue(entries));
+    }
+    serde_json::from_slice(json).map(Answered::Concluded)
 }
 
 fn octets(reply: Reply) -> Result<Vec<u8>, Error> {

@@ -43,6 +43,8 @@ pub(crate) struct Device {
     pub(crate) list: Vec<Vec<u8>>,
     /// The entry that was shown first the last time, and how many were shown.
     pub(crate) shown: Mutex<(u32, usize)>,
+    /// Its agent sends a long list in parts of so many octets, or as many as it is asked for.
+    pub(crate) part: Option<u32>,
 }
 
 /// How evidence goes into a token.
@@ -97,7 +99,7 @@ impl Device {
         let tpm = Arc::new(Mutex::new(tpm));
         let (list, shown) = (Vec::new(), Mutex::default());
         let bank = HashAlgorithm::Sha256;
-        Self { tpm, lak, idevid, token: None, foreign_code: 0, bank, list, shown }
+        Self { tpm, lak, idevid, token: None, foreign_code: 0, bank, list, shown, part: None }
     }
 
     /// Starts again after a loss of power, with nothing measured yet.
@@ -207,7 +209,8 @@ impl Device {
             assert_eq!(kind, AskKind::Evidence);
             Reply::Bytes(self.evidence(&Challenge::decode(&question).unwrap()))
         };
-        self.exchange(lab, Kind::Attest, identity, b"{}", owner).await
+        let begin: &[u8] = if self.part.is_some() { br#"{"ima_parts":true}"# } else { b"{}" };
+        self.exchange(lab, Kind::Attest, identity, begin, owner).await
     }
 
     fn evidence(&self, challenge: &Challenge) -> Vec<u8> {
@@ -233,10 +236,23 @@ impl Device {
         // As the agent does: of another boot, everything.
         let boot = Moment::of(&Attest::decode(&parts.attest).unwrap()).boot();
         let known = challenge.ima.filter(|mark| mark.boot == boot).map_or(0, |mark| mark.entries);
-        let part = self.list.get(known as usize..).unwrap_or_default();
-        *self.shown.lock().unwrap() = (known, part.len());
+        let mut part = self.list.get(known as usize..).unwrap_or_default();
+        let (most, mut octets) = (challenge.part.min(self.part), 0);
+        let fits = part.iter().take_while(|entry| {
+            let before = octets;
+            octets += u32::try_from(entry.len()).unwrap();
+            most.is_none_or(|most| before < most)
+        });
+        let fits = fits.count();
+        let goes_on = fits < part.len();
+        part = &part[..fits];
+        *self.shown.lock().unwrap() = (known, fits);
         let list = (known, &part.concat()[..]);
-        let evidence = Evidence::encode_from(&parts, &empty_event_log(), list, &runtime, &[]);
+        let evidence = if goes_on {
+            Evidence::encode_part(&parts, list, &runtime)
+        } else {
+            Evidence::encode_from(&parts, &empty_event_log(), list, &runtime, &[])
+        };
         match &self.token {
             Some(token) => self.envelop(token, &challenge.nonce, &evidence),
             None => evidence,
