@@ -26,6 +26,12 @@ static LAK: LazyLock<LakPublic> = LazyLock::new(|| {
 fuzz_target!(|data: &[u8]| {
     if let Ok(evidence) = Evidence::decode(data) {
         let challenge = Challenge::standard(vec![0; 32]);
+        assert!(evidence.check_part(&AwsLc, &LAK, &challenge, None).is_err());
+        let _ = evidence.stated_boot();
+        // A part in front of itself follows only where it has no entry.
+        let list = evidence.ima_log().cloned().unwrap_or_default();
+        let empty = list.is_empty();
+        assert_eq!(evidence.clone().behind(list).is_ok(), empty);
         assert!(evidence.verify(&AwsLc, &LAK, &challenge).is_err());
     }
     if let Ok(bundle) = Bundle::decode(data) {

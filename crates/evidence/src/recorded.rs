@@ -87,7 +87,7 @@ impl Recorded<'_> {
         for other in pcrs.banks() {
             self.explain(crypto, other, other == bank, &mut account)?;
         }
-        let (list, unquoted) = self.list(crypto, bank)?;
+        let (list, unquoted) = quoted_list(self.ima_log, crypto, bank)?;
         let mut values = Pcrs::reset(bank.algorithm);
         for (pcr, value) in &bank.values {
             values.set(*pcr, *value);
@@ -181,19 +181,22 @@ impl Recorded<'_> {
         account.unexplained.push((bank.algorithm, unexplained));
         Ok(())
     }
+}
 
-    /// The quoted part of the IMA list, and how many entries came after it.
-    fn list(&self, crypto: &dyn Crypto, bank: &Bank) -> Result<(Option<ima::Log>, usize), Error> {
-        let Some(list) = &self.ima_log else { return Ok((None, 0)) };
-        let quoted = bank.value(ima::PCR).ok_or(Error::NotCovered("IMA list"))?;
-        let prefix = list.prefix(crypto, bank.algorithm, |value| *value == quoted);
-        let prefix = prefix.ok_or_else(|| Error::Replay {
-            pcr: Some(ima::PCR),
-            replayed: Some(list.replay_pcr10(crypto, bank.algorithm)),
-            quoted: Some(quoted),
-        })?;
-        let mut list = list.clone();
-        list.truncate(prefix.quoted);
-        Ok((Some(list), prefix.left_over))
-    }
+/// The quoted part of the IMA list, and how many entries came after it.
+fn quoted_list(
+    list: Option<ima::Log>,
+    crypto: &dyn Crypto,
+    bank: &Bank,
+) -> Result<(Option<ima::Log>, usize), Error> {
+    let Some(mut list) = list else { return Ok((None, 0)) };
+    let quoted = bank.value(ima::PCR).ok_or(Error::NotCovered("IMA list"))?;
+    let prefix = list.prefix(crypto, bank.algorithm, |value| *value == quoted);
+    let prefix = prefix.ok_or_else(|| Error::Replay {
+        pcr: Some(ima::PCR),
+        replayed: Some(list.replay_pcr10(crypto, bank.algorithm)),
+        quoted: Some(quoted),
+    })?;
+    list.truncate(prefix.quoted);
+    Ok((Some(list), prefix.left_over))
 }

@@ -70,6 +70,7 @@ async fn a_list_that_comes_in_parts_counts_when_its_end_has_come_and_survives_ki
         assert!(is_part(&device.attest(&lab, &made).await.unwrap()).is_some());
     }
     assert_eq!(shown(&lab, &id)["tier"], "none", "no result before the end");
+    assert!(shown(&lab, &id).to_string().contains("so far; none counts"), "{}", shown(&lab, &id));
     assert_eq!(device.enroll(&lab, &id, "ldevid-1").await.err().unwrap().0, 403);
     let (before, _) = *device.shown.lock().unwrap();
     lab.kill_and_restart();
@@ -80,6 +81,8 @@ async fn a_list_that_comes_in_parts_counts_when_its_end_has_come_and_survives_ki
     let (result, _) = attest(&device, &lab, &made).await;
     assert_eq!(result["tier"], "affirming", "{result}");
     assert!(shown(&lab, &id).to_string().contains("120 entries"), "{}", shown(&lab, &id));
+
+    assert!(!shown(&lab, &id).to_string().contains("so far; none counts"));
 
     // What follows comes alone, in parts or not.
     lab.kill_and_restart();

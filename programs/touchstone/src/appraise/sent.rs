@@ -71,8 +71,12 @@ impl Sent {
             return Err(Failure::unknown("evidence.key.attributes", message, next));
         };
         let lak = LakPublic::from_native(native).map_err(|error| unreadable("--ak", &error))?;
-        let challenge =
-            Challenge { nonce: nonce.to_vec(), selection: self.selection.clone(), ima: None };
+        let challenge = Challenge {
+            nonce: nonce.to_vec(),
+            selection: self.selection.clone(),
+            ima: None,
+            part: None,
+        };
         let sender = Sender { key: self.key.as_deref().unwrap_or_default(), nonce, ueid: None };
         let now = files::now()?;
         let found = sender
