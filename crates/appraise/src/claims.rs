@@ -13,9 +13,12 @@ use alloc::borrow::{Cow, ToOwned};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
-use serde_json::{Map, Value as Json};
+use json::{Json, Object};
+use serde_json::Map;
 use touchstone_crypto::Digest;
-use touchstone_policy::{Catalog, ClaimSet, Type, Value, parse_duration};
+use touchstone_policy::{Catalog, ClaimSet, Claims as _, Type, Value, parse_duration};
+
+mod json;
 
 /// The schema that a file of claims names.
 pub const SCHEMA: &str = "touchstone.claims/1";
@@ -41,22 +44,25 @@ impl core::error::Error for Error {}
 
 /// Reads a whole file of claims.
 pub fn from_file(json: &[u8], catalog: &Catalog) -> Result<ClaimSet, Error> {
-    let json: Json =
+    let json: Json<'_> =
         serde_json::from_slice(json).map_err(|error| Error(format!("not JSON: {error}")))?;
     file(&json, catalog).map_err(Error)
 }
 
 /// Reads claims by their names.
-pub fn from_json(claims: &Map<String, Json>, catalog: &Catalog) -> Result<ClaimSet, Error> {
-    read(claims, catalog).map_err(Error)
+pub fn from_json(
+    claims: &Map<String, serde_json::Value>,
+    catalog: &Catalog,
+) -> Result<ClaimSet, Error> {
+    read(&Object::from(claims), catalog).map_err(Error)
 }
 
 /// The claims by their names; [`from_json`] reads them back.
-pub fn to_json(claims: &ClaimSet) -> Map<String, Json> {
+pub fn to_json(claims: &ClaimSet) -> Map<String, serde_json::Value> {
     claims.iter().map(|(name, value)| (name.to_owned(), written(value))).collect()
 }
 
-fn written(value: &Value) -> Json {
+fn written(value: &Value) -> serde_json::Value {
     match value {
         Value::Boolean(truth) => (*truth).into(),
         Value::Integer(number) => (*number).into(),
@@ -66,24 +72,24 @@ fn written(value: &Value) -> Json {
         }
         Value::Map(map) => {
             let entries = map.iter().map(|(name, value)| (name.to_owned(), written(value)));
-            Json::Object(entries.collect())
+            serde_json::Value::Object(entries.collect())
         }
         Value::List(values) => values.iter().map(written).collect(),
         Value::Set(set) => set.as_slice().iter().map(written).collect(),
         Value::Record(record) => {
             let fields = record.fields().map(|(name, value)| (name.to_owned(), written(value)));
-            Json::Object(fields.collect())
+            serde_json::Value::Object(fields.collect())
         }
     }
 }
 
-fn file(json: &Json, catalog: &Catalog) -> Result<ClaimSet, String> {
+fn file(json: &Json<'_>, catalog: &Catalog) -> Result<ClaimSet, String> {
     const KEYS: [&str; 5] = ["schema", "at", "age", "claims", "ages"];
     let object = json.as_object().ok_or("not an object")?;
     if object.get("schema").and_then(Json::as_str) != Some(SCHEMA) {
         return Err(format!("its `schema` is not \"{SCHEMA}\""));
     }
-    if let Some(other) = object.keys().find(|key| !KEYS.contains(&key.as_str())) {
+    if let Some(other) = object.keys().find(|key| !KEYS.contains(key)) {
         return Err(format!("`{other}` means nothing here"));
     }
     let given =
@@ -97,8 +103,8 @@ fn file(json: &Json, catalog: &Catalog) -> Result<ClaimSet, String> {
         claims = claims.aged(age(all, "age")?);
     }
     let ages = object.get("ages").map(|ages| ages.as_object().ok_or("`ages` is not an object"));
-    for (name, json) in ages.transpose()?.into_iter().flatten() {
-        if !given.contains_key(name) {
+    for (name, json) in ages.transpose()?.into_iter().flat_map(Object::iter) {
+        if claims.claim(name).is_none() {
             return Err(format!("`ages` speaks of `{name}`, `claims` does not"));
         }
         claims.set_age(name, age(json, &format!("ages.{name}"))?);
@@ -106,14 +112,14 @@ fn file(json: &Json, catalog: &Catalog) -> Result<ClaimSet, String> {
     Ok(claims)
 }
 
-fn age(json: &Json, at: &str) -> Result<core::time::Duration, String> {
+fn age(json: &Json<'_>, at: &str) -> Result<core::time::Duration, String> {
     let text = json.as_str().ok_or_else(|| format!("`{at}` is not a duration"))?;
     parse_duration(text).map_err(|error| format!("`{at}`: {error}"))
 }
 
-fn read(given: &Map<String, Json>, catalog: &Catalog) -> Result<ClaimSet, String> {
+fn read(given: &Object<'_>, catalog: &Catalog) -> Result<ClaimSet, String> {
     let mut claims = ClaimSet::new();
-    for (name, json) in given {
+    for (name, json) in given.iter() {
         let known = catalog.claim(name).ok_or_else(|| {
             let near = catalog.nearest(name).map(|near| format!("; did you mean `{near}`?"));
             format!("no claim named `{name}`{}", near.unwrap_or_default())
@@ -146,7 +152,7 @@ impl Misfit {
 }
 
 /// A value of the type.
-fn value(json: &Json, kind: &Type) -> Result<Value, Misfit> {
+fn value(json: &Json<'_>, kind: &Type) -> Result<Value, Misfit> {
     let wrong = || Misfit::new(format!(" is not a {kind}"));
     let text = || json.as_str().ok_or_else(wrong);
     let because = |error: &dyn core::fmt::Display| Misfit::new(format!(": {error}"));
@@ -161,7 +167,7 @@ fn value(json: &Json, kind: &Type) -> Result<Value, Misfit> {
         Type::Map(element) => {
             let entries = json.as_object().ok_or_else(wrong)?.iter().map(|(name, json)| {
                 let found = value(json, element);
-                Ok((name.clone(), found.map_err(|no| no.inside(&format!("[\"{name}\"]")))?))
+                Ok((name.to_owned(), found.map_err(|no| no.inside(&format!("[\"{name}\"]")))?))
             });
             Value::Map(entries.collect::<Result<_, Misfit>>()?)
         }
@@ -171,17 +177,16 @@ fn value(json: &Json, kind: &Type) -> Result<Value, Misfit> {
     })
 }
 
-fn elements(json: &Json, element: &Type) -> Result<Vec<Value>, Misfit> {
+fn elements(json: &Json<'_>, element: &Type) -> Result<Vec<Value>, Misfit> {
     let list = json.as_array().ok_or_else(|| Misfit::new(" is not a list".into()))?;
-    let one = |(index, json)| value(json, element).map_err(|no| no.inside(&format!("[{index}]")));
+    let one = |(index, json): (usize, &Json<'_>)| {
+        value(json, element).map_err(|no| no.inside(&format!("[{index}]")))
+    };
     list.iter().enumerate().map(one).collect()
 }
 
-fn record(
-    object: &Map<String, Json>,
-    fields: &[(Cow<'static, str>, Type)],
-) -> Result<Value, Misfit> {
-    if let Some(other) = object.keys().find(|key| !fields.iter().any(|(name, _)| name == *key)) {
+fn record(object: &Object<'_>, fields: &[(Cow<'static, str>, Type)]) -> Result<Value, Misfit> {
+    if let Some(other) = object.keys().find(|key| !fields.iter().any(|(name, _)| name == key)) {
         let names: Vec<&str> = fields.iter().map(|(name, _)| name.as_ref()).collect();
         let names = names.join(", ");
         return Err(Misfit::new(format!(" has no field `{other}`; its fields are {names}")));
@@ -199,7 +204,7 @@ fn record(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value as Json, json};
 
     fn read(given: &Json) -> Result<ClaimSet, Error> {
         let json = json!({ "schema": SCHEMA, "claims": given }).to_string();
@@ -237,5 +242,37 @@ mod tests {
             assert!(told.contains(wanted), "{told}");
         }
         assert!(from_file(br#"{ "claims": {} }"#, &Catalog::new()).is_err());
+    }
+
+    #[test]
+    fn json_is_read_as_it_always_was() {
+        let catalog = crate::catalog();
+        let of = |claims: &str, more: &str| {
+            let text = format!(r#"{{ "schema": "{SCHEMA}", "claims": {{ {claims} }} {more} }}"#);
+            from_file(text.as_bytes(), &catalog)
+        };
+        // What is escaped is not what stands there.
+        let read = of(r#""element.kind": "tp\u006d2", "device\u002eid": "a\n\"b""#, "").unwrap();
+        assert_eq!(read.claim("element.kind"), Some(&"tpm2".into()));
+        assert_eq!(read.claim("device.id"), Some(&"a\n\"b".into()));
+        // Of what is said twice, the last counts.
+        let twice = of(r#""element.kind": "a", "element.kind": "b""#, "").unwrap();
+        assert_eq!(twice.claim("element.kind"), Some(&"b".into()));
+        let twice = of(r#""components": [{ "name": "a", "name": "b" }]"#, "").unwrap();
+        let part = twice.claim("components").unwrap().elements().unwrap();
+        assert_eq!(part[0].field("name"), Some(&"b".into()));
+        let number = |text: &str| of(&format!(r#""ima.violations": {text}"#), "");
+        for good in ["0", "-7", "9223372036854775807"] {
+            let wanted: i64 = good.parse().unwrap();
+            assert_eq!(number(good).unwrap().claim("ima.violations"), Some(&wanted.into()));
+        }
+        for bad in ["1.0", "1e2", "9223372036854775808", "null", "[]", "true"] {
+            let told = number(bad).unwrap_err().to_string();
+            assert!(told.contains("`ima.violations` is not a"), "{bad}: {told}");
+        }
+        let told = of(r#""element.kind": "a""#, r#", "ages": { "device.id": "1s" }"#).unwrap_err();
+        assert!(told.to_string().contains("`ages` speaks of `device.id`"), "{told}");
+        let deep = "[".repeat(100_000);
+        assert!(from_file(deep.as_bytes(), &catalog).unwrap_err().to_string().contains("not JSON"));
     }
 }

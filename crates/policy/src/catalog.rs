@@ -142,6 +142,11 @@ pub trait Claims: Sync {
     /// which no control survives that says `fresh`.
     fn age(&self, name: &str) -> Option<Duration>;
 
+    /// Both, where one look finds them.
+    fn aged_claim(&self, name: &str) -> (Option<&Value>, Option<Duration>) {
+        (self.claim(name), self.age(name))
+    }
+
     /// What time it is.
     fn now(&self) -> Time;
 }
@@ -203,6 +208,10 @@ impl Claims for ClaimSet {
 
     fn age(&self, name: &str) -> Option<Duration> {
         self.claims.get(name)?.1
+    }
+
+    fn aged_claim(&self, name: &str) -> (Option<&Value>, Option<Duration>) {
+        self.claims.get(name).map_or((None, None), |(value, age)| (Some(value), *age))
     }
 
     fn now(&self) -> Time {

@@ -299,7 +299,10 @@ impl<'a> Facts<'a> {
 
     fn slot(&self, at: usize) -> Option<&Slot<'a>> {
         let name = self.policy.claims.get(at)?;
-        let found = || Slot { value: self.claims.claim(name), age: self.claims.age(name) };
+        let found = || {
+            let (value, age) = self.claims.aged_claim(name);
+            Slot { value, age }
+        };
         Some(self.slots.get(at)?.get_or_init(found))
     }
 
@@ -354,19 +357,21 @@ pub(crate) fn holds<'a>(test: &'a Test, facts: &Facts<'a>, scope: Scopes<'_, 'a>
             let mut parts = values.iter().map(|value| element_holds(body, value, facts, scope));
             if *every { all(&mut parts) } else { any(&mut parts) }
         }
-        Test::Holds(operand) => match read(operand, facts, scope).as_ref().map(Found::as_value) {
+        Test::Holds(operand) if is_made(operand) => {
+            match read(operand, facts, scope).as_ref().map(Found::as_value) {
+                Some(Value::Boolean(truth)) => (*truth).into(),
+                _ => Truth::Unknown,
+            }
+        }
+        Test::Holds(operand) => match locate(operand, facts, scope) {
             Some(Value::Boolean(truth)) => (*truth).into(),
             _ => Truth::Unknown,
         },
         Test::Compare { left, how, right } => {
-            let both = read(left, facts, scope).zip(read(right, facts, scope));
-            both.and_then(|(left, right)| compare(left.as_value(), *how, right.as_value()))
-                .into_truth()
+            of_both(left, right, facts, scope, |left, right| compare(left, *how, right))
         }
         Test::In { value, set } => {
-            let both = read(value, facts, scope).zip(read(set, facts, scope));
-            both.and_then(|(value, set)| contains(set.as_value(), value.as_value(), facts))
-                .into_truth()
+            of_both(value, set, facts, scope, |value, set| contains(set, value, facts))
         }
         Test::Within { list, set } => {
             let (Some(values), Some(set)) = (elements(list, facts, scope), read(set, facts, scope))
@@ -382,6 +387,24 @@ pub(crate) fn holds<'a>(test: &'a Test, facts: &Facts<'a>, scope: Scopes<'_, 'a>
         Test::Present(operand) => read(operand, facts, scope).is_some().into(),
         Test::Empty(operand) => length(operand, facts, scope).map(|len| len == 0).into_truth(),
     }
+}
+
+/// What is found of two operands; unknown if nothing is said about one. What exists is not moved about.
+fn of_both<'a>(
+    left: &'a Operand,
+    right: &'a Operand,
+    facts: &Facts<'a>,
+    scope: Scopes<'_, 'a>,
+    found: impl FnOnce(&Value, &Value) -> Option<bool>,
+) -> Truth {
+    if is_made(left) || is_made(right) {
+        let both = read(left, facts, scope).zip(read(right, facts, scope));
+        return both
+            .and_then(|(left, right)| found(left.as_value(), right.as_value()))
+            .into_truth();
+    }
+    let Some(left) = locate(left, facts, scope) else { return Truth::Unknown };
+    locate(right, facts, scope).and_then(|right| found(left, right)).into_truth()
 }
 
 /// The body of a loop for one element; unknown when the work is used up.
@@ -451,6 +474,14 @@ pub(crate) fn read<'a>(
     }
 }
 
+/// Whether a value has to be made on the way.
+const fn is_made(operand: &Operand) -> bool {
+    matches!(
+        operand,
+        Operand::Count(_) | Operand::Call { .. } | Operand::Now | Operand::Shifted { .. }
+    )
+}
+
 /// A value that exists; `None` also for what has to be made.
 fn locate<'a>(operand: &'a Operand, facts: &Facts<'a>, scope: Scopes<'_, 'a>) -> Option<&'a Value> {
     match operand {
@@ -517,10 +548,11 @@ fn compare(left: &Value, how: Comparison, right: &Value) -> Option<bool> {
     if how.is_on_text() || !same_type(left, right) {
         return None;
     }
+    if matches!(how, C::Equal | C::NotEqual) {
+        return Some((left == right) == (how == C::Equal));
+    }
     let order = left.cmp(right);
     Some(match how {
-        C::Equal => order == Ordering::Equal,
-        C::NotEqual => order != Ordering::Equal,
         C::Less => order == Ordering::Less,
         C::AtMost => order != Ordering::Greater,
         C::Greater => order == Ordering::Greater,

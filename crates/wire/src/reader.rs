@@ -12,10 +12,12 @@ pub struct Reader<'a> {
 macro_rules! integers {
     ($($name:ident $le:ident $type:ty, $octets:literal;)*) => {$(
         #[doc = concat!("A `", stringify!($type), "`, most significant octet first.")]
+        #[inline]
         pub fn $name(&mut self) -> Result<$type, Malformed> {
             self.array().map(<$type>::from_be_bytes)
         }
         #[doc = concat!("A `", stringify!($type), "`, least significant octet first.")]
+        #[inline]
         pub fn $le(&mut self) -> Result<$type, Malformed> {
             self.array().map(<$type>::from_le_bytes)
         }
@@ -24,6 +26,7 @@ macro_rules! integers {
 
 impl<'a> Reader<'a> {
     /// A reader at the front of `bytes`.
+    #[inline]
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes, at: 0 }
     }
@@ -35,11 +38,13 @@ impl<'a> Reader<'a> {
     }
 
     /// One octet.
+    #[inline]
     pub fn u8(&mut self) -> Result<u8, Malformed> {
         self.array().map(|[octet]| octet)
     }
 
     /// The next `N` octets.
+    #[inline]
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let (head, rest) = self.rest.split_first_chunk().ok_or(self.malformed(Why::Truncated))?;
         self.rest = rest;
@@ -48,6 +53,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next `len` octets.
+    #[inline]
     pub fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
         let (head, rest) = self.rest.split_at_checked(len).ok_or(self.malformed(Why::Truncated))?;
         self.rest = rest;
@@ -65,6 +71,7 @@ impl<'a> Reader<'a> {
         self.sized(|reader| reader.u32_le().map(|len| usize::try_from(len).unwrap_or(usize::MAX)))
     }
 
+    #[inline]
     fn sized(
         &mut self,
         len: impl FnOnce(&mut Self) -> Result<usize, Malformed>,
@@ -83,6 +90,7 @@ impl<'a> Reader<'a> {
     }
 
     /// All that is left.
+    #[inline]
     pub fn rest(&mut self) -> &'a [u8] {
         self.at += self.rest.len();
         core::mem::take(&mut self.rest)
@@ -94,16 +102,19 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether nothing is left.
+    #[inline]
     pub const fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
     /// Octets read so far, counted from the outermost reader.
+    #[inline]
     pub const fn position(&self) -> usize {
         self.at
     }
 
     /// A fault at this place.
+    #[inline]
     pub fn malformed(&self, why: Why) -> Malformed {
         Malformed::new(self.at, why)
     }

@@ -21,9 +21,9 @@ struct File<'a> {
 fn judged<'a>(source: &'a Source<'_>, from: usize) -> impl Iterator<Item = File<'a>> {
     let entries = source.evidence.ima.entries_from(from);
     entries.filter(|entry| !entry.is_boot_aggregate() && !entry.violation).filter_map(|entry| {
-        let path = entry.path();
+        let (digest, path) = entry.measured();
         let covered = source.references.covers(&path);
-        covered.then(|| File { digest: entry.digest(), entry, path })
+        covered.then(|| File { digest: digest.and_then(|digest| digest.known()), entry, path })
     })
 }
 

@@ -125,6 +125,16 @@ impl<'a> Entry<'a> {
     /// where the kernel put none.
     pub fn file_digest(&self) -> Option<FileDigest<'a>> {
         let (digest, _) = self.head()?;
+        self.digest_in(digest)
+    }
+
+    /// [`file_digest`](Self::file_digest) and [`path`](Self::path), for who wants both of many entries.
+    pub fn measured(&self) -> (Option<FileDigest<'a>>, Cow<'a, str>) {
+        let Some((digest, name)) = self.head() else { return (None, Cow::Borrowed("")) };
+        (self.digest_in(digest), text(name.strip_suffix(&[0]).unwrap_or(name)))
+    }
+
+    fn digest_in(&self, digest: &'a [u8]) -> Option<FileDigest<'a>> {
         match self.template.digest_field() {
             Field::Digest => original_digest(digest),
             Field::DigestNgV2 => labelled(digest, true, self.violation).ok(),

@@ -42,6 +42,7 @@ pub enum Order {
 }
 
 impl Order {
+    #[inline]
     pub(super) fn u32(self, reader: &mut Reader<'_>) -> Result<u32, Malformed> {
         match self {
             Self::Little => reader.u32_le(),
@@ -50,6 +51,7 @@ impl Order {
     }
 
     /// The octets behind their number in 32 bits.
+    #[inline]
     pub(super) fn sized<'a>(self, reader: &mut Reader<'a>) -> Result<&'a [u8], Malformed> {
         let mut ahead = *reader;
         let len = usize::try_from(self.u32(&mut ahead)?).unwrap_or(usize::MAX);
