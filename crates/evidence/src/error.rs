@@ -192,6 +192,7 @@ impl From<touchstone_wire::Malformed> for Error {
 }
 
 impl fmt::Display for Error {
+    #[expect(clippy::too_many_lines, reason = "one flat match, a phrase for each")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed { item, at } => write!(f, "{item} does not parse at octet {at}"),

@@ -104,9 +104,9 @@ impl Judge {
             .await?;
         let id = pending.device.id.clone();
         let key = spki(peer.certificates.first().ok_or(No::Failed)?)?;
-        let (nonce, idevid) = (pending.challenge.nonce.clone(), pending.device.idevid_spki.clone());
+        let (nonce, maker) = (pending.challenge.nonce.clone(), pending.device.idevid_spki.clone());
         let read = move || {
-            let ueid = envelope::ueid(&AwsLc, &idevid);
+            let ueid = envelope::ueid(&AwsLc, &maker);
             let sender = Sender { key: &key, nonce: &nonce, ueid: Some(&ueid) };
             Shown::read(&evidence, &sender, kept, &id)
         };
