@@ -2,7 +2,7 @@
 //! no connection to any network, and takes the half that has one for hostile.
 //!
 //! What it decides by itself, whatever the other half asks: what a key signs (handshakes, and
-//! requests of its own making), whether a result is the verifier's and about its last evidence, who
+//! requests and tokens of its own making), whether a result is the verifier's and about its last evidence, who
 //! must have signed an update, and what stays reachable in quarantine. What a network half that was
 //! taken over can still do is to be silent, or to have this device enrolled anew.
 

@@ -337,6 +337,13 @@ mod tests {
     }
 
     #[test]
+    fn evidence_travels_in_one_of_two_envelopes() {
+        assert_eq!("eat".parse(), Ok(Envelope::Eat));
+        assert_eq!(("cmw".parse(), Envelope::default()), (Ok(Envelope::Cmw), Envelope::Cmw));
+        assert_eq!("jwt".parse::<Envelope>(), Err("choose \"cmw\" or \"eat\""));
+    }
+
+    #[test]
     fn an_identifier_can_not_leave_its_folder() {
         for text in ["", "..", "a/b", ".hidden", "a b", &"x".repeat(49)] {
             assert!(text.parse::<Identifier>().is_err(), "{text}");
