@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use touchstone_certs::TrustStore;
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_evidence::claims::SbatLevel;
-use touchstone_evidence::endorse::Bundle;
+use touchstone_evidence::endorse::{Believed, Bundle, Wanted};
 use touchstone_evidence::runtime::{RuntimeClaims, code_ranges};
 use touchstone_evidence::tpm::{Attest, LakPublic, PublicArea, Signature};
 use touchstone_evidence::{Challenge, Evidence, History};
@@ -36,7 +36,11 @@ fuzz_target!(|data: &[u8]| {
     }
     if let Ok(bundle) = Bundle::decode(data) {
         assert_eq!(Bundle::decode(&bundle.encode()).as_ref(), Ok(&bundle));
-        assert!(bundle.verify(&AwsLc, &TrustStore::default(), None, 0).is_err());
+        let nobody = TrustStore::default();
+        for wanted in [Wanted::Either, Wanted::EndorsementKey, Wanted::Iak, Wanted::Both] {
+            let believed = Believed { tpm_makers: &nobody, device_makers: &nobody, wanted };
+            assert!(bundle.clone().verify(&AwsLc, &believed, &[], 0).is_err());
+        }
     }
     if let Ok(claims) = RuntimeClaims::decode(data) {
         assert_eq!(RuntimeClaims::decode(&claims.encode()), Ok(claims));
