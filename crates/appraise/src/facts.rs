@@ -104,8 +104,12 @@ impl Facts {
         };
         let nothing = Nothing::default();
         let evidence = Present::of(evidence, &nothing);
-        let found = RefCell::default();
-        let source = Source { crypto, evidence, references: view, device, now, known, found };
+        let (found, files) = (RefCell::default(), RefCell::default());
+        let wanted_files = files::CLAIMS.into_iter().filter(|claim| wanted.contains(claim));
+        let wanted_files = RefCell::new(wanted_files.collect());
+        let references = view;
+        let source =
+            Source { crypto, evidence, references, device, now, known, found, wanted_files, files };
         for name in wanted {
             if facts.silence.about(name).is_some() {
                 continue;
@@ -170,6 +174,10 @@ struct Source<'a> {
     /// What was found before, and of how many entries.
     known: Option<(&'a Found, usize)>,
     found: RefCell<Found>,
+    /// Claims about files that will be asked for, until they are made.
+    wanted_files: RefCell<Vec<&'static str>>,
+    /// Those that are made and were not asked for yet.
+    files: RefCell<BTreeMap<&'static str, Vec<Value>>>,
 }
 
 impl Source<'_> {
@@ -225,11 +233,7 @@ impl Source<'_> {
             "boot.command-line" => self.command_line(notes)?,
             "boot.firmware" => self.evidence.claims.pcr(0)?.into(),
             "boot.contradictions" => self.contradictions(),
-            "ima.entries" => files::entries(self),
-            "ima.files" => files::all(self),
-            "ima.unknown-files" => self.files("ima.unknown-files", files::unknown),
-            "ima.outdated-files" => self.files("ima.outdated-files", files::outdated),
-            "ima.badly-signed" => self.files("ima.badly-signed", files::badly_signed),
+            _ if files::CLAIMS.contains(&name) => self.files(name)?,
             "ima.violations" => self.violations(notes),
             "ima.boot-aggregate" => self.boot_aggregate(notes)?,
             "ima.unquoted" => count(self.evidence.unquoted),
@@ -461,13 +465,38 @@ impl Source<'_> {
         }))
     }
 
-    /// Findings about files, going on from those that are known.
-    fn files(&self, claim: &'static str, find: impl FnOnce(&Self, usize) -> Vec<Value>) -> Value {
-        let known = self.known.and_then(|(found, from)| Some((found.files.get(claim)?, from)));
-        let (mut all, from) = known.map_or((Vec::new(), 0), |(known, from)| (known.clone(), from));
-        all.extend(find(self, from));
+    /// A claim about files: findings go on from those that are known.
+    fn files(&self, name: &str) -> Option<Value> {
+        let claim = *files::CLAIMS.iter().find(|claim| **claim == name)?;
+        let made = self.files.borrow_mut().remove(claim);
+        let new = made.or_else(|| self.made_files(claim))?;
+        if files::is_of_all(claim) {
+            return Some(Value::List(new));
+        }
+        let known = self.known.and_then(|(found, _)| found.files.get(claim));
+        let mut all = known.cloned().unwrap_or_default();
+        all.extend(new);
         self.found.borrow_mut().files.insert(claim, all.clone());
-        Value::List(all)
+        Some(Value::List(all))
+    }
+
+    /// A claim about files, with all others that are wanted and not made yet: the list is gone over once.
+    fn made_files(&self, claim: &'static str) -> Option<Vec<Value>> {
+        let mut wanted = self.wanted_files.take();
+        if !wanted.contains(&claim) {
+            wanted = Vec::from([claim]);
+        }
+        let wanted: Vec<_> = wanted.into_iter().map(|it| (it, self.begins(it))).collect();
+        let mut made = files::made(self, &wanted);
+        let new = made.remove(claim);
+        self.files.borrow_mut().append(&mut made);
+        new
+    }
+
+    /// The entry from which on files are looked at for a claim.
+    fn begins(&self, claim: &str) -> usize {
+        let known = self.known.filter(|(found, _)| found.files.contains_key(claim));
+        known.map_or(0, |(_, from)| from)
     }
 
     fn violations(&self, notes: &mut Notes) -> Value {

@@ -3,11 +3,22 @@
 use super::Source;
 use crate::references::{Signed, Standing, View};
 use alloc::borrow::{Cow, ToOwned};
+use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::cell::OnceCell;
 use touchstone_crypto::Digest;
 use touchstone_measure::ima;
 use touchstone_policy::Value;
+
+/// The claims about files. The first two are of every file, the others are findings.
+pub(super) const CLAIMS: [&str; 5] =
+    ["ima.entries", "ima.files", "ima.unknown-files", "ima.outdated-files", "ima.badly-signed"];
+
+/// Whether the claim is of every file, and nothing that was found before is part of it.
+pub(super) fn is_of_all(claim: &str) -> bool {
+    CLAIMS.iter().take(2).any(|known| *known == claim)
+}
 
 /// A measured file that the references claim to know.
 struct File<'a> {
@@ -17,30 +28,75 @@ struct File<'a> {
     digest: Option<Digest>,
 }
 
-/// The files from that entry on.
-fn judged<'a>(source: &'a Source<'_>, from: usize) -> impl Iterator<Item = File<'a>> {
-    let entries = source.evidence.ima.entries_from(from);
-    entries.filter(|entry| !entry.is_boot_aggregate() && !entry.violation).filter_map(|entry| {
+/// A file, with what was found out about it: once, whatever is claimed.
+struct Looked<'a> {
+    file: File<'a>,
+    source: &'a Source<'a>,
+    by_digest: OnceCell<Option<Standing>>,
+    signed: OnceCell<Signed<'a>>,
+}
+
+/// The files from that place on, each with its place.
+fn judged<'a>(source: &'a Source<'a>, from: usize) -> impl Iterator<Item = (usize, Looked<'a>)> {
+    let entries = (from..).zip(source.evidence.ima.entries_from(from));
+    let files = entries.filter(|(_, entry)| !entry.is_boot_aggregate() && !entry.violation);
+    files.filter_map(|(place, entry)| {
         let (digest, path) = entry.measured();
-        let covered = source.references.covers(&path);
-        covered.then(|| File { digest: digest.and_then(|digest| digest.known()), entry, path })
+        source.references.covers(&path).then(|| {
+            let file = File { digest: digest.and_then(|digest| digest.known()), entry, path };
+            let (by_digest, signed) = (OnceCell::new(), OnceCell::new());
+            (place, Looked { file, source, by_digest, signed })
+        })
     })
 }
 
-pub(super) fn entries(source: &Source<'_>) -> Value {
-    let mut all = Vec::with_capacity(source.evidence.ima.len());
-    all.extend(judged(source, 0).map(|file| file.record(None)));
-    Value::List(all)
+/// These claims, each of the files from its place on, in one go over the list.
+pub(super) fn made<'n>(
+    source: &Source<'_>,
+    wanted: &[(&'n str, usize)],
+) -> BTreeMap<&'n str, Vec<Value>> {
+    let start = wanted.iter().map(|(_, from)| *from).min().unwrap_or(0);
+    let room = |claim| if claim == "ima.entries" { source.evidence.ima.len() } else { 0 };
+    let mut made: Vec<_> = wanted
+        .iter()
+        .map(|(claim, from)| (*claim, *from, Vec::with_capacity(room(*claim))))
+        .collect();
+    for (place, looked) in judged(source, start) {
+        for (claim, _, values) in made.iter_mut().filter(|(_, from, _)| *from <= place) {
+            values.extend(looked.claimed(claim));
+        }
+    }
+    made.into_iter().map(|(claim, _, values)| (claim, values)).collect()
 }
 
-/// Each with who signed it, if that is a publisher who may.
-pub(super) fn all(source: &Source<'_>) -> Value {
-    Value::list(judged(source, 0).map(|file| {
-        let by_digest = file.by_digest(source.references);
-        let signed = source.references.signed(source.crypto, &file.entry);
-        let standing = best(by_digest, &signed);
+impl<'a> Looked<'a> {
+    /// What a claim has of the file, if anything.
+    fn claimed(&self, claim: &str) -> Option<Value> {
+        match claim {
+            "ima.entries" => Some(self.file.record(None)),
+            "ima.files" => Some(self.all()),
+            "ima.unknown-files" => self.unknown(),
+            "ima.outdated-files" => self.outdated(),
+            "ima.badly-signed" => self.badly_signed(),
+            _ => None,
+        }
+    }
+
+    fn by_digest(&self) -> Option<Standing> {
+        *self.by_digest.get_or_init(|| self.file.by_digest(self.source.references))
+    }
+
+    fn signed(&self) -> &Signed<'a> {
+        let Source { references, crypto, .. } = self.source;
+        self.signed.get_or_init(|| references.signed(*crypto, &self.file.entry))
+    }
+
+    /// With who signed it, if that is a publisher who may.
+    fn all(&self) -> Value {
+        let (file, signed) = (&self.file, self.signed());
+        let standing = best(self.by_digest(), signed);
         let mut fields = file.fields(4);
-        if let Signed::By(publisher, _) = &signed {
+        if let Signed::By(publisher, _) = signed {
             fields.push(("publisher".into(), publisher.name().into()));
         }
         fields.push(("known".into(), standing.is_some().into()));
@@ -48,62 +104,55 @@ pub(super) fn all(source: &Source<'_>) -> Value {
         if !matches!(signed, Signed::By(..)) {
             let why = match standing {
                 Some(_) => format!("{}, is known by its digest, {signed}", file.place()),
-                None => file.unknown_because(source.references, &signed),
+                None => file.unknown_because(self.source.references, signed),
             };
             fields.push(("why".into(), why.into()));
         }
         Value::Record(fields.into_iter().collect())
-    }))
-}
+    }
 
-/// Those that no publisher signed and whose digest is not known.
-pub(super) fn unknown(source: &Source<'_>, from: usize) -> Vec<Value> {
-    let found = judged(source, from).filter_map(|file| {
-        if file.by_digest(source.references).is_some() {
+    /// If no publisher signed it and its digest is not known.
+    fn unknown(&self) -> Option<Value> {
+        if self.by_digest().is_some() {
             return None;
         }
-        let signed = source.references.signed(source.crypto, &file.entry);
+        let signed = self.signed();
+        let why = || self.file.unknown_because(self.source.references, signed);
         let unknown = !matches!(signed, Signed::By(..));
-        unknown.then(|| file.record(Some(file.unknown_because(source.references, &signed))))
-    });
-    found.collect()
-}
+        unknown.then(|| self.file.record(Some(why())))
+    }
 
-/// Those that only a superseded version or a publisher whose time is over knows.
-pub(super) fn outdated(source: &Source<'_>, from: usize) -> Vec<Value> {
-    let found = judged(source, from).filter_map(|file| {
-        let by_digest = file.by_digest(source.references);
+    /// If only a superseded version or a publisher whose time is over knows it.
+    fn outdated(&self) -> Option<Value> {
+        let by_digest = self.by_digest();
         if by_digest == Some(Standing::Good) {
             return None;
         }
-        let signed = source.references.signed(source.crypto, &file.entry);
-        (best(by_digest, &signed) == Some(Standing::Outdated)).then(|| {
-            let of = match (&signed, file.digest) {
+        let (file, signed) = (&self.file, self.signed());
+        (best(by_digest, signed) == Some(Standing::Outdated)).then(|| {
+            let of = match (signed, file.digest) {
                 (Signed::By(publisher, _), _) => {
                     format!("signed by {}, whose time is over", publisher.name())
                 }
                 (_, digest) => {
-                    let origin = digest
-                        .and_then(|digest| source.references.origin_of_file(&file.path, &digest));
+                    let references = self.source.references;
+                    let origin =
+                        digest.and_then(|digest| references.origin_of_file(&file.path, &digest));
                     let origin = origin.unwrap_or_default();
                     format!("of {origin}, which a newer version has superseded")
                 }
             };
             file.record(Some(format!("{} is {of}", file.place())))
         })
-    });
-    found.collect()
-}
+    }
 
-/// Those with a signature that is not good, or not for that path. One of somebody who is no
-/// publisher here is not among them: it counts for nothing and against nothing.
-pub(super) fn badly_signed(source: &Source<'_>, from: usize) -> Vec<Value> {
-    let found = judged(source, from).filter_map(|file| {
-        let signed = source.references.signed(source.crypto, &file.entry);
+    /// If it has a signature that is not good, or not for that path. One of somebody who is no publisher
+    /// here counts for nothing and against nothing.
+    fn badly_signed(&self) -> Option<Value> {
+        let signed = self.signed();
         let bad = matches!(signed, Signed::Badly(..) | Signed::Elsewhere(_));
-        bad.then(|| file.record(Some(format!("{}: {signed}", file.place()))))
-    });
-    found.collect()
+        bad.then(|| self.file.record(Some(format!("{}: {signed}", self.file.place()))))
+    }
 }
 
 fn best(by_digest: Option<Standing>, signed: &Signed<'_>) -> Option<Standing> {
