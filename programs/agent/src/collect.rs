@@ -16,6 +16,8 @@ pub mod observe;
 pub mod pages;
 pub mod process;
 pub mod space;
+pub mod watch;
+pub mod written;
 
 use std::io;
 use std::path::{Path, PathBuf};

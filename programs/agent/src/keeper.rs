@@ -10,6 +10,7 @@ mod errands;
 mod error;
 mod evidence;
 mod hands;
+mod haste;
 mod identity;
 mod news;
 mod triggers;
@@ -22,7 +23,8 @@ pub use triggers::watch_code;
 
 use crate::collect::log::List;
 use crate::collect::observe::Observer;
-use crate::collect::pages::{self, Scanner, Watch};
+use crate::collect::pages::{self, Scanner};
+use crate::collect::watch::Watch;
 use crate::config::{Config, Scope};
 use crate::keys::Keys;
 use crate::ldevid::{self, Ldevid, Vault as _};
@@ -76,6 +78,7 @@ pub struct Keeper {
     events: Mutex<triggers::Source>,
     /// The device's UEID, which its maker's key tells.
     ueid: OnceLock<Vec<u8>>,
+    haste: haste::Haste,
     /// Since when each answer is worked on.
     work: Mutex<BTreeMap<u64, Instant>>,
 }
@@ -126,6 +129,7 @@ impl Keeper {
             news: Mutex::default(),
             events: Mutex::default(),
             ueid: OnceLock::new(),
+            haste: haste::Haste::default(),
             work: Mutex::default(),
         };
         keeper.show();

@@ -1,10 +1,8 @@
 //! What an appraisal costs, beside the raw cryptography that nobody can save: its signature check
 //! and its hashing. Printed as a ratio, never a timed test.
 
-mod hooks;
 mod policy;
 
-pub use hooks::{Cost as HookCost, hooks};
 pub use policy::{PolicyCost, policy};
 
 use crate::scene::factory::Factory;

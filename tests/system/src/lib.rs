@@ -48,10 +48,12 @@ pub mod peers;
 pub mod process;
 pub mod scene;
 pub mod sensor;
+pub mod starts;
 pub mod tools;
 pub mod tpm;
 pub mod tpm_users;
 pub mod varstore;
+pub mod verdict;
 pub mod watching;
 
 pub use hand::{Said, quoted};

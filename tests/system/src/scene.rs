@@ -5,7 +5,7 @@
 mod attacks;
 mod command_line;
 pub mod factory;
-mod gateway;
+pub(crate) mod gateway;
 mod plant;
 mod report;
 mod steps;

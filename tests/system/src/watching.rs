@@ -39,7 +39,7 @@ pub fn follow(pins: &Path, long: Duration, mut tell: impl FnMut(fmt::Arguments<'
         }
         let whom = again.take(now);
         let found = scanner.look_at(&whom).findings;
-        let at = since_boot();
+        let at = since_boot().as_nanos();
         if !whom.is_empty() {
             again.looked(now, now.elapsed());
         }
@@ -53,10 +53,9 @@ pub fn follow(pins: &Path, long: Duration, mut tell: impl FnMut(fmt::Arguments<'
     Ok(())
 }
 
-/// Nanoseconds since boot.
-fn since_boot() -> i64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    now.tv_sec * 1_000_000_000 + now.tv_nsec
+/// The time since boot.
+pub(crate) fn since_boot() -> Duration {
+    rustix::time::clock_gettime(rustix::time::ClockId::Boottime).try_into().unwrap_or_default()
 }
 
 /// How long after each deed of that name it was found, the shortest first: from what the doers said and
@@ -168,7 +167,8 @@ pub fn build_victim(into: &Path) -> Result<()> {
     Ok(())
 }
 
-struct Ends(Child);
+/// A process that ends when dropped.
+pub(crate) struct Ends(pub(crate) Child);
 
 impl Drop for Ends {
     fn drop(&mut self) {

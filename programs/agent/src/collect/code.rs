@@ -79,7 +79,8 @@ fn digest(space: &Space<'_>, mapping: &Mapping) -> Result<Option<Digest>, Error>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collect::pages::{Scanner, Scope, Watch};
+    use crate::collect::pages::{Scanner, Scope};
+    use crate::collect::watch::Watch;
     use crate::tests::Victim;
     use std::time::Duration;
     use touchstone_crypto_awslc::AwsLc;

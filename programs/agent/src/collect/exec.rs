@@ -4,11 +4,15 @@
 //! What is refused is decided here and now, by one rule that needs no fleet: a program that anybody
 //! could have put there, or can change, does not start. Whether a program is a released one is for
 //! the kernel (IMA appraisal) and the Verifier to say. Who waits at this gate waits for us, so that
-//! nothing is read or hashed while he does.
+//! nothing is read or hashed while he does, and all who wait are answered before anything is told. A
+//! file that only root can change is asked for once, as long as nothing is done to it ([`judged`]).
+
+mod judged;
 
 use super::finding::plain;
 use super::observe::Root;
 use super::observe::mounts::mount;
+use judged::Judged;
 use nix::errno::Errno;
 use nix::sys::fanotify::{
     EventFFlags, Fanotify, FanotifyEvent, FanotifyResponse, InitFlags, MarkFlags, MaskFlags,
@@ -61,30 +65,56 @@ pub struct Started {
     pub refused: Option<&'static str>,
 }
 
+/// Whether a program waits for us before it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// We are told of it.
+    Never,
+    /// Until its file, which only root can change, was judged once and as long as nothing is done to it;
+    /// then we are told of it.
+    Once,
+    /// Each time, and so for its loader: what the other way is measured beside.
+    Always,
+}
+
+/// What somebody who waits was told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// Nobody waits.
+    None,
+    Allowed,
+    Refused(&'static str),
+}
+
 /// The place where programs are seen as they start.
 pub struct Gate {
     group: Fanotify,
-    enforces: bool,
+    asks: Asks,
+    judged: Option<Judged>,
 }
 
 impl Gate {
     /// Opens it over every file system that is mounted now.
-    pub fn open(enforces: bool) -> Result<Self, Error> {
+    pub fn open(asks: Asks) -> Result<Self, Error> {
         let text = Root::new(Path::new("/")).required("/proc/self/mountinfo").unwrap_or_default();
         let mounts = text.lines().filter_map(mount);
         let targets = mounts.filter(|it| OF_PROGRAMS.contains(&it.kind.as_str()));
-        Self::over(targets.map(|it| PathBuf::from(it.target)), enforces)
+        Self::over(targets.map(|it| PathBuf::from(it.target)), asks)
     }
 
     /// Opens it over the file systems of these folders.
-    pub fn over(folders: impl IntoIterator<Item = PathBuf>, enforces: bool) -> Result<Self, Error> {
-        let class =
-            if enforces { InitFlags::FAN_CLASS_CONTENT } else { InitFlags::FAN_CLASS_NOTIF };
+    pub fn over(folders: impl IntoIterator<Item = PathBuf>, asks: Asks) -> Result<Self, Error> {
+        let (class, starts) = match asks {
+            Asks::Never => (InitFlags::FAN_CLASS_NOTIF, MaskFlags::FAN_OPEN_EXEC),
+            Asks::Once => (
+                InitFlags::FAN_CLASS_CONTENT,
+                MaskFlags::FAN_OPEN_EXEC | MaskFlags::FAN_OPEN_EXEC_PERM,
+            ),
+            Asks::Always => (InitFlags::FAN_CLASS_CONTENT, MaskFlags::FAN_OPEN_EXEC_PERM),
+        };
         let flags = class | InitFlags::FAN_CLOEXEC | InitFlags::FAN_NONBLOCK;
         let of_files = EventFFlags::O_RDONLY | EventFFlags::O_CLOEXEC | EventFFlags::O_LARGEFILE;
         let group = Fanotify::init(flags, of_files).map_err(Error::Kernel)?;
-        let starts =
-            if enforces { MaskFlags::FAN_OPEN_EXEC_PERM } else { MaskFlags::FAN_OPEN_EXEC };
         let mark = MarkFlags::FAN_MARK_ADD | MarkFlags::FAN_MARK_FILESYSTEM;
         let (mut watched, mut refused) = (0, None);
         for folder in folders {
@@ -96,39 +126,76 @@ impl Gate {
         match (watched, refused) {
             (0, Some(error)) => Err(Error::Kernel(error)),
             (0, None) => Err(Error::Nothing),
-            _ => Ok(Self { group, enforces }),
+            _ => Ok(Self { group, asks, judged: Self::judged(asks) }),
         }
     }
 
+    /// Without it every start is asked for.
+    fn judged(asks: Asks) -> Option<Judged> {
+        if asks != Asks::Once {
+            return None;
+        }
+        let judged = Judged::new();
+        judged.inspect_err(|error| tracing::warn!("every start is asked for: {error}")).ok()
+    }
+
     /// Waits for programs to start, at most so long, and lets them or not.
-    pub fn wait(&self, within: Duration) -> Result<Vec<Started>, Error> {
+    pub fn wait(&mut self, within: Duration) -> Result<Vec<Started>, Error> {
         let timeout = Timespec::try_from(within).ok();
-        let fd = self.group.as_fd();
-        let mut waited = [PollFd::new(&fd, PollFlags::IN)];
+        let group = self.group.as_fd();
+        let mut waited = vec![PollFd::from_borrowed_fd(group, PollFlags::IN)];
+        let changes = self.judged.as_ref().map(Judged::changes);
+        waited.extend(changes.map(|it| PollFd::from_borrowed_fd(it, PollFlags::IN)));
         if !matches!(poll(&mut waited, timeout.as_ref()), Ok(ready) if ready > 0) {
             return Ok(Vec::new());
+        }
+        let is_changed = waited.get(1).is_some_and(|it| !it.revents().is_empty());
+        drop(waited);
+        if is_changed || self.judged.as_ref().is_some_and(Judged::is_full) {
+            self.judged = None;
+            Judged::forget(&self.group).map_err(Error::Kernel)?;
+            self.judged = Self::judged(self.asks);
         }
         let events = match self.group.read_events() {
             Ok(events) => events,
             Err(Errno::EAGAIN | Errno::EINTR) => return Ok(Vec::new()),
             Err(error) => return Err(Error::Kernel(error)),
         };
-        Ok(events.iter().filter_map(|event| self.one(event)).collect())
+        let answers: Vec<Answer> = events.iter().map(|event| self.answer(event)).collect();
+        // Nobody waits any more.
+        let mut seen = Vec::new();
+        for (event, answer) in events.iter().zip(answers) {
+            seen.extend(self.tell(event, answer));
+        }
+        Ok(seen)
     }
 
-    fn one(&self, event: &FanotifyEvent) -> Option<Started> {
+    /// Answers whoever waits.
+    fn answer(&self, event: &FanotifyEvent) -> Answer {
+        let asks = event.mask().contains(MaskFlags::FAN_OPEN_EXEC_PERM);
         // Without a file the queue has overflowed; those who wait at the gate are never dropped.
-        let fd = event.fd()?;
-        let asks = self.enforces && event.mask().contains(MaskFlags::FAN_OPEN_EXEC_PERM);
-        let refused = if asks { refusal(fd) } else { None };
-        if asks {
-            let response = if refused.is_some() { Response::FAN_DENY } else { Response::FAN_ALLOW };
-            // Nobody waits any more if it can not be written.
-            if let Err(error) = self.group.write_response(FanotifyResponse::new(fd, response)) {
-                tracing::error!(code = "agent.exec.response", "fanotify: {error}");
-            }
+        let Some(fd) = event.fd().filter(|_| asks) else { return Answer::None };
+        let refused = refusal(fd);
+        let response = if refused.is_some() { Response::FAN_DENY } else { Response::FAN_ALLOW };
+        if let Err(error) = self.group.write_response(FanotifyResponse::new(fd, response)) {
+            tracing::error!(code = "agent.exec.response", "fanotify: {error}");
         }
-        // Nobody waits for its name.
+        refused.map_or(Answer::Allowed, Answer::Refused)
+    }
+
+    fn tell(&mut self, event: &FanotifyEvent, answer: Answer) -> Option<Started> {
+        let fd = event.fd()?;
+        if answer == Answer::Allowed && self.asks == Asks::Once {
+            if let Some(judged) = &mut self.judged {
+                judged.add(&self.group, fd, only_root_changes);
+            }
+            // It is told of when it has started.
+            return None;
+        }
+        let refused = match answer {
+            Answer::Refused(why) => Some(why),
+            Answer::None | Answer::Allowed => None,
+        };
         let path = path_of(fd).unwrap_or_default();
         if let Some(why) = refused {
             tracing::warn!(
@@ -145,9 +212,17 @@ fn path_of(file: BorrowedFd<'_>) -> Option<PathBuf> {
     fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
 }
 
+/// What it takes for everybody to change a file or a folder.
+const OTHERS_WRITE: u32 = 0o002;
+
+/// Whether a file is good by what it is itself, wherever it lies.
+fn only_root_changes(file: BorrowedFd<'_>) -> bool {
+    let found = rustix::fs::fstat(file);
+    found.is_ok_and(|found| found.st_uid == 0 && found.st_mode & OTHERS_WRITE == 0)
+}
+
 /// Why a program may not start.
 fn refusal(file: BorrowedFd<'_>) -> Option<&'static str> {
-    const OTHERS_WRITE: u32 = 0o002;
     let found = rustix::fs::fstat(file).ok()?;
     if found.st_mode & OTHERS_WRITE != 0 {
         return Some("anybody can change its file");
@@ -160,74 +235,5 @@ fn refusal(file: BorrowedFd<'_>) -> Option<&'static str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::PermissionsExt;
-    use std::process::{Child, Command};
-    use std::time::Instant;
-
-    fn program(folder: &Path, name: &str, mode: u32) -> PathBuf {
-        let path = folder.join(name);
-        assert!(Command::new("cp").arg("/bin/true").arg(&path).status().unwrap().success());
-        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        path
-    }
-
-    /// What is seen of a program of ours, beside what this machine does.
-    fn seen(gate: &Gate, path: &Path, mut child: Child) -> (Started, Duration) {
-        let begun = Instant::now();
-        loop {
-            let started = gate.wait(Duration::from_millis(100)).unwrap();
-            if let Some(it) = started.into_iter().find(|it| it.path == path) {
-                let took = begun.elapsed();
-                let _ = child.wait();
-                return (it, took);
-            }
-            assert!(begun.elapsed() < Duration::from_secs(10), "{} was not seen", path.display());
-        }
-    }
-
-    #[test]
-    fn a_program_is_seen_as_it_starts() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = program(folder.path(), "seen", 0o755);
-        let gate = Gate::over([folder.path().to_owned()], false).expect("needs CAP_SYS_ADMIN");
-        let child = Command::new(&path).spawn().unwrap();
-        let pid = child.id();
-        let (started, took) = seen(&gate, &path, child);
-        assert_eq!((started.pid, started.refused), (pid, None));
-        assert!(took < Duration::from_secs(2), "{took:?}");
-    }
-
-    #[test]
-    fn what_anybody_can_change_does_not_start_and_everything_else_does() {
-        // A file system of its own, so that nobody else on this machine waits for this test.
-        let folder = tempfile::tempdir().unwrap();
-        let at = folder.path().display().to_string();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "none", &at]).status().unwrap();
-        assert!(mounted.success(), "needs root");
-        let (open, good) =
-            (program(folder.path(), "open", 0o777), program(folder.path(), "good", 0o755));
-        let gate = Gate::over([folder.path().to_owned()], true).expect("needs permission events");
-        let stop = std::sync::atomic::AtomicBool::new(false);
-        let told = std::thread::scope(|scope| {
-            let gate = scope.spawn(|| {
-                let mut told = Vec::new();
-                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                    told.extend(gate.wait(Duration::from_millis(20)).unwrap());
-                }
-                told
-            });
-            let refused = Command::new(&open).status().unwrap_err();
-            assert_eq!(refused.kind(), std::io::ErrorKind::PermissionDenied);
-            assert!(Command::new(&good).status().unwrap().success());
-            stop.store(true, std::sync::atomic::Ordering::Relaxed);
-            gate.join().unwrap()
-        });
-        drop(gate);
-        assert!(Command::new("umount").arg(&at).status().unwrap().success());
-        let of = |path: &Path| told.iter().find(|it| it.path == path).unwrap().refused;
-        assert_eq!(of(&open), Some("anybody can change its file"));
-        assert_eq!(of(&good), None);
-    }
-}
+#[path = "exec/tests.rs"]
+mod tests;

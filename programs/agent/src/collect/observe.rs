@@ -2,7 +2,7 @@
 //! services are set up, and how the machine fares. A collector that fails is a claim itself.
 //!
 //! What takes long (walking folders, asking other programs) is an inventory that is taken now and
-//! then; the rest is read whenever evidence is due.
+//! then; the rest is read whenever evidence is due, unless that is in haste.
 
 pub mod accounts;
 pub mod configuration;
@@ -197,7 +197,7 @@ pub fn is_inventory(name: &str) -> bool {
     INVENTORY.iter().any(|(known, _)| *known == name)
 }
 
-/// When an inventory was taken, and what each collector gave.
+/// When it was collected, and what each collector gave.
 type Inventory = (Instant, Vec<(&'static str, Collected)>);
 
 /// Collects, and remembers what took long.
@@ -205,6 +205,7 @@ type Inventory = (Instant, Vec<(&'static str, Collected)>);
 pub struct Observer {
     root: Root,
     every: Duration,
+    quick: Mutex<Option<Inventory>>,
     inventory: Mutex<Option<Inventory>>,
     /// Held by whoever takes one, so that nobody takes another beside it.
     taking: Mutex<()>,
@@ -217,6 +218,7 @@ impl Observer {
         Self {
             root: Root::new(root),
             every,
+            quick: Mutex::default(),
             inventory: Mutex::default(),
             taking: Mutex::default(),
             clocks: Mutex::new(operation::Clocks::now()),
@@ -234,8 +236,9 @@ impl Observer {
         *lock(&self.inventory) = Some((Instant::now(), taken));
     }
 
-    /// Everything there is to say. Waits for an inventory only if there was none yet.
-    pub fn observations(&self) -> Vec<Observation> {
+    /// Everything there is to say; what was said no longer ago than `age`, with its age. Waits for an
+    /// inventory only if there was none yet.
+    pub fn observations(&self, age: Duration) -> Vec<Observation> {
         if lock(&self.inventory).is_none() {
             let _taking = lock(&self.taking);
             // Whoever was faster has taken it meanwhile.
@@ -243,11 +246,10 @@ impl Observer {
                 self.take();
             }
         }
-        let mut told: Vec<_> =
-            QUICK.iter().map(|(name, of)| observation(name, 0, of(&self.root))).collect();
+        let mut told = self.quick(age);
         if let Some((at, taken)) = &*lock(&self.inventory) {
             let age = at.elapsed();
-            let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+            let age_ms = milliseconds(age);
             // One that nobody renews is not told as if it were of now.
             let stale = age > self.every.saturating_mul(3);
             told.extend(taken.iter().map(|(name, collected)| {
@@ -264,6 +266,23 @@ impl Observer {
     }
 }
 
+impl Observer {
+    fn quick(&self, age: Duration) -> Vec<Observation> {
+        let mut quick = lock(&self.quick);
+        let before = quick.take().filter(|(at, _)| at.elapsed() < age);
+        let (at, taken) = quick.insert(before.unwrap_or_else(|| {
+            let now = Instant::now();
+            (now, QUICK.iter().map(|(name, of)| (*name, of(&self.root))).collect())
+        }));
+        let age_ms = milliseconds(at.elapsed());
+        taken.iter().map(|(name, it)| observation(name, age_ms, it.clone())).collect()
+    }
+}
+
+fn milliseconds(age: Duration) -> u64 {
+    u64::try_from(age.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -274,8 +293,9 @@ fn observation(name: &str, age_ms: u64, collected: Collected) -> Observation {
     Observation { name: name.to_owned(), age_ms, found }
 }
 
-/// The claims about running code: one for each kind of finding, and the files that code is of.
-pub fn running_code(look: &Result<Look, super::Error>) -> Vec<Observation> {
+/// The claims about running code, looked at that long ago: one for each kind of finding, and the files that code is of.
+pub fn running_code(look: &Result<Look, super::Error>, age: Duration) -> Vec<Observation> {
+    let age_ms = milliseconds(age);
     let of = |name: &str, found: Option<Observed>| {
         let found = match (found, look) {
             (Some(found), _) => Ok(found),
@@ -287,7 +307,7 @@ pub fn running_code(look: &Result<Look, super::Error>) -> Vec<Observation> {
                 words: Fault::TooMany.to_string(),
             }),
         };
-        Observation { name: name.to_owned(), age_ms: 0, found }
+        Observation { name: name.to_owned(), age_ms, found }
     };
     let look = look.as_ref().ok();
     let mut told: Vec<_> = Kind::ALL

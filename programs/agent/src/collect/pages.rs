@@ -25,7 +25,7 @@ use std::time::Duration;
 const PAGE_LEN: usize = 4096;
 
 /// The most findings of one look; beyond, a last one says that there are more.
-const MOST: usize = 1024;
+pub(super) const MOST: usize = 1024;
 
 /// The most pages of one mapping that are told one by one.
 const MOST_PAGES: usize = 32;
@@ -114,12 +114,21 @@ impl Scanner {
 
     /// Looks at every process of the scope.
     pub fn look(&mut self) -> Result<Look, Error> {
+        self.look_reading(true)
+    }
+
+    /// The same, but files are not read: of one that is new is told after the next look that reads.
+    pub fn look_in_haste(&mut self) -> Result<Look, Error> {
+        self.look_reading(false)
+    }
+
+    fn look_reading(&mut self, files: bool) -> Result<Look, Error> {
         self.round += 1;
         self.files.begin();
         let mut look = Look::default();
         Self::system_preloads(&mut look);
         for pid in self.processes()? {
-            if let Err(error) = self.process(pid, true, &mut look) {
+            if let Err(error) = self.process(pid, files, &mut look) {
                 let why = error.to_string();
                 look.add(Finding {
                     kind: Kind::Unreadable,
@@ -160,7 +169,7 @@ impl Scanner {
         })
     }
 
-    fn process(&mut self, pid: u32, of_all: bool, look: &mut Look) -> Result<(), Error> {
+    fn process(&mut self, pid: u32, reads: bool, look: &mut Look) -> Result<(), Error> {
         let ways = Arc::clone(&self.ways);
         let Some(space) = Space::open(pid, &ways)? else { return Ok(()) };
         let mappings = space.executable()?;
@@ -181,7 +190,7 @@ impl Scanner {
                     if mapping.writable {
                         writable.add(mapping);
                     }
-                    if !self.files.see(&space, mapping, of_all) {
+                    if !self.files.see(&space, mapping, reads) {
                         return Err(Error::TooMany { pid, limit: self.files.mapped().len() });
                     }
                     let literal = deleted.then(|| literally_deleted(pid, path, *inode)).flatten();
@@ -584,44 +593,6 @@ fn executable(pid: u32) -> String {
 fn command(pid: u32) -> String {
     let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
     plain(Path::new(std::ffi::OsStr::from_bytes(name.trim_ascii_end())))
-}
-
-/// The scanner, and what it saw last: tells whether a look shows anything new.
-#[derive(Debug)]
-pub struct Watch {
-    scanner: Scanner,
-    watched: Vec<PathBuf>,
-    last: Option<u64>,
-}
-
-impl Watch {
-    /// Watches with this scanner; that processes of `watched` come, go or were replaced counts, too.
-    pub const fn new(scanner: Scanner, watched: Vec<PathBuf>) -> Self {
-        Self { scanner, watched, last: None }
-    }
-
-    /// Looks, and says whether anything that counts is different from the last look; the first look
-    /// is not.
-    pub fn look(&mut self) -> Result<(Look, bool), Error> {
-        let look = self.scanner.look()?;
-        let mut hasher = std::hash::DefaultHasher::new();
-        look.fingerprint().hash(&mut hasher);
-        for process in super::process::running(&self.watched)? {
-            (process.pid, process.start, process.replaced).hash(&mut hasher);
-        }
-        let now = hasher.finish();
-        let before = self.last.replace(now);
-        Ok((look, before.is_some_and(|before| before != now)))
-    }
-
-    /// Looks at processes that have just started a program: whether code is in them that should not
-    /// be comes second.
-    pub fn look_at(&mut self, pids: &[u32]) -> (Look, bool) {
-        let alarming = [Kind::Patched, Kind::Breakpoint, Kind::Memfd, Kind::Preloaded, Kind::Relro];
-        let look = self.scanner.look_at(pids);
-        let found = look.findings.iter().any(|finding| alarming.contains(&finding.kind));
-        (look, found)
-    }
 }
 
 #[cfg(test)]

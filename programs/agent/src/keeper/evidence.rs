@@ -3,11 +3,13 @@
 
 use super::{Error, Keeper, lock};
 use crate::collect::observe::running_code;
+use crate::collect::pages::Look;
 use crate::collect::{self, code, log};
 use crate::config::Envelope;
 use crate::keys::{self, IAK, IDEVID, LAK};
 use crate::link::{Key, Reply};
 use std::path::PathBuf;
+use std::time::Duration;
 use touchstone_certs::Certificate;
 use touchstone_crypto_awslc::AwsLc;
 use touchstone_element::{Attesting, Credential, PcrSelection, Registers};
@@ -66,7 +68,9 @@ impl Keeper {
         let pcrs: Vec<u8> =
             challenge.selection.pcrs.iter().filter_map(|pcr| u8::try_from(*pcr).ok()).collect();
         let selection = PcrSelection::new(challenge.selection.algorithm, &pcrs);
-        let runtime = self.runtime()?.encode();
+        let haste = self.haste.telling();
+        let (runtime, look) = self.runtime(haste.is_some())?;
+        let runtime = runtime.encode();
         let qualifying = binding(&AwsLc, &challenge.nonce, &runtime);
         let (quote, values) = {
             let mut tpm = self.keys.tpm()?;
@@ -88,6 +92,13 @@ impl Keeper {
         } else {
             Evidence::encode_from(&quote, &event_log, ima_log, &runtime, &values)
         };
+        // What is written down is signed: the quote does not wait for that.
+        if haste.is_none()
+            && let Some(look) = look
+        {
+            self.tell_findings(&look, true);
+        }
+        drop(haste);
         let evidence = match collect.envelope {
             Envelope::Cmw => evidence,
             Envelope::Eat => self.envelop(key, &challenge.nonce, &evidence)?,
@@ -124,7 +135,7 @@ impl Keeper {
         }
     }
 
-    fn runtime(&self) -> Result<RuntimeClaims, Error> {
+    fn runtime(&self, in_haste: bool) -> Result<(RuntimeClaims, Option<Look>), Error> {
         let text = |path: &str| {
             std::fs::read_to_string(path)
                 .map_err(|source| collect::Error::Unreadable { path: path.into(), source })
@@ -132,18 +143,24 @@ impl Keeper {
         let uptime = text("/proc/uptime")?;
         let watch = &self.config.collect.watch;
         let components = lock(&self.updates).installed();
-        let look = lock(&self.watch).look().map(|(look, _)| look);
+        let looked = {
+            let mut watch = lock(&self.watch);
+            let anew = |(look, _)| (look, Duration::ZERO);
+            if in_haste { watch.look_in_haste() } else { watch.look().map(anew) }
+        };
+        let (look, age) = match looked {
+            Ok((look, age)) => (Ok(look), age),
+            Err(error) => (Err(error), Duration::ZERO),
+        };
         let processes = code::claims(watch)?;
-        if let Ok(look) = &look {
-            self.tell_findings(look, true);
-        }
         self.suspect(look.as_ref().ok(), &processes);
-        let mut observations = running_code(&look);
-        observations.extend(self.observer.observations());
+        let mut observations = running_code(&look, age);
+        let age = if in_haste { self.config.collect.interval } else { Duration::ZERO };
+        observations.extend(self.observer.observations(age));
         self.tell_configuration(&observations);
         observations.push(self.event_source());
         observations.push(self.responses());
-        Ok(RuntimeClaims {
+        let claims = RuntimeClaims {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: uptime_ms(&uptime).unwrap_or(0),
             command_line: text("/proc/cmdline")?.trim_end().to_owned(),
@@ -154,7 +171,8 @@ impl Keeper {
                 .map(|(name, version)| Component { name, version })
                 .collect(),
             observations,
-        })
+        };
+        Ok((claims, look.ok()))
     }
 }
 
@@ -179,7 +197,6 @@ impl Keeper {
     }
 }
 
-/// How often the TPM was started anew when it made an attestation.
 /// Whether the list that the fleet knows is of the boot that is quoted.
 fn is_of(mark: &ImaMark, attest: &[u8]) -> bool {
     Attest::decode(attest).is_ok_and(|attest| Moment::of(&attest).boot() == mark.boot)

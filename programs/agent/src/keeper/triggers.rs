@@ -1,12 +1,14 @@
 //! When running code is looked at: all of it again and again, and a process at once when something
 //! happens to it. What happens comes from BPF programs at the kernel's security hooks where they are
-//! in, else from fanotify, else from nowhere; a claim says which.
+//! in, else from fanotify, else from nowhere; a claim says which. Writes by way of /proc/PID/mem are told by
+//! fanotify in any case.
 
 use super::{Keeper, lock};
 use crate::collect::again::{Again, Looks};
-use crate::collect::exec::{Gate, Started};
+use crate::collect::exec::{Asks, Gate, Started};
 use crate::collect::lsm::{self, Ring, Seen, What};
 use crate::collect::pages::Look;
+use crate::collect::written::{Writes, Written};
 use crate::config::OnExec;
 use crate::offloop::off_loop;
 use std::path::Path;
@@ -17,6 +19,9 @@ use tokio::sync::{Notify, mpsc};
 use touchstone_audit::Code;
 use touchstone_drive::Pulse;
 use touchstone_evidence::runtime::{Observation, Observed};
+
+/// The fleet's answer is waited for so long before what was found is written down.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Signals may lie ready while a look takes its time.
 const READY: usize = 1024;
@@ -44,6 +49,8 @@ enum Signal {
     Started(Started),
     /// What the kernel's hooks tell.
     Seen(Seen),
+    /// Memory of a process was written to, by fanotify.
+    Written(Written),
 }
 
 impl Signal {
@@ -52,6 +59,7 @@ impl Signal {
         match self {
             Self::Started(it) => it.pid,
             Self::Seen(it) => it.whom(),
+            Self::Written(it) => it.pid,
         }
     }
 
@@ -59,6 +67,7 @@ impl Signal {
         match self {
             Self::Started(_) => Looks::ONCE,
             Self::Seen(it) => it.looks(),
+            Self::Written(_) => Looks::DONE,
         }
     }
 }
@@ -143,9 +152,13 @@ impl Signals {
                 (look, alarming) = off_loop(move || lock(&looking.watch).look_at(&pids)).await;
                 if alarming {
                     tracing::warn!("code came into a process that is not its own");
+                    keeper.haste.begin();
                     changed.notify_one();
                 }
                 self.again.looked(now, now.elapsed());
+                if alarming {
+                    self.again.told(Instant::now());
+                }
             }
             if !(them.is_empty() && look.findings.is_empty())
                 && let Err(error) = self.told.try_send((them, look))
@@ -170,11 +183,14 @@ impl Keeper {
         let keeper = Arc::clone(self);
         spawn(move || {
             for (signals, look) in told {
+                // What is written down is signed: the quote is not to wait for the element because of that.
+                keeper.haste.wait(SOON);
                 let mut started = Vec::new();
                 for signal in signals {
                     match signal {
                         Signal::Started(it) => started.push(it),
                         Signal::Seen(it) => keeper.tell_seen(&it, &mut started),
+                        Signal::Written(it) => keeper.tell_written(it),
                     }
                 }
                 keeper.tell_started(&started);
@@ -218,6 +234,20 @@ impl Keeper {
         }
     }
 
+    fn tell_written(&self, written: Written) {
+        // There the hook has told that the file was opened.
+        if lock(&self.events).name == "bpf-lsm" {
+            return;
+        }
+        let fields = vec![
+            ("pid", written.pid.to_string()),
+            ("by", written.by.to_string()),
+            ("program", program(written.by)),
+            ("why", "its memory was written to by way of /proc".to_owned()),
+        ];
+        self.tell_news(vec![(Code::ProcessTraced, None, fields)]);
+    }
+
     /// Where signals come from, as a claim.
     pub(super) fn event_source(&self) -> Observation {
         let source = lock(&self.events).clone();
@@ -255,6 +285,15 @@ impl Keeper {
                 }
             }
         };
+        match Writes::open(Path::new("/proc")) {
+            Ok(writes) => {
+                let teller = tell.clone();
+                spawn(move || wait_for_writes(&writes, &teller));
+            }
+            Err(error) => {
+                tracing::info!(code = error.code(), "nobody tells of writes to /proc: {error}");
+            }
+        }
         tracing::info!(source = name, why, "events of the kernel");
         *lock(&self.events) = Source { name, why, lost: 0 };
         signals
@@ -263,12 +302,13 @@ impl Keeper {
 
 /// Watches programs start by fanotify.
 fn try_gate(tell: &mpsc::Sender<Signal>, enforces: bool) -> Result<(), String> {
-    let gate = Gate::open(enforces).map_err(|error| {
+    let asks = if enforces { Asks::Once } else { Asks::Never };
+    let mut gate = Gate::open(asks).map_err(|error| {
         tracing::error!(code = error.code(), "{error}");
         error.to_string()
     })?;
     let teller = tell.clone();
-    spawn(move || wait_at(&gate, &teller));
+    spawn(move || wait_at(&mut gate, &teller));
     Ok(())
 }
 
@@ -279,12 +319,29 @@ fn spawn(work: impl FnOnce() + Send + 'static) {
     }
 }
 
-fn wait_at(gate: &Gate, tell: &mpsc::Sender<Signal>) {
+fn wait_at(gate: &mut Gate, tell: &mpsc::Sender<Signal>) {
     while !tell.is_closed() {
         match gate.wait(Duration::from_secs(1)) {
             Ok(seen) => {
                 for it in seen {
                     let _ = tell.try_send(Signal::Started(it));
+                }
+            }
+            Err(error) => {
+                tracing::error!(code = error.code(), "{error}");
+                return;
+            }
+        }
+    }
+}
+
+fn wait_for_writes(writes: &Writes, tell: &mpsc::Sender<Signal>) {
+    let own = std::process::id();
+    while !tell.is_closed() {
+        match writes.wait(Duration::from_secs(1)) {
+            Ok(written) => {
+                for it in written.into_iter().filter(|it| it.by != own) {
+                    let _ = tell.try_send(Signal::Written(it));
                 }
             }
             Err(error) => {

@@ -43,6 +43,7 @@ impl Keeper {
     /// Believes a result or not, and obeys it. True if a certificate may be asked for by it: what a
     /// warning is worth is for the fleet to say.
     pub(super) fn verdict(&self, token: &str) -> Result<Reply, Error> {
+        self.haste.heard();
         let ear = self.believe(token)?;
         self.obey(&ear)?;
         let affirming = ear.status == Tier::Affirming;

@@ -9,9 +9,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use touchstone_system::bench;
 use touchstone_system::scene::{Report, Scene};
+use touchstone_system::starts::{self, Cost, Effort, Rounds};
+use touchstone_system::verdict;
 
 /// What the agent may need at its peak, in kilobytes.
 const AGENT_TARGET: u64 = 12 * 1024;
+/// How often a program is started.
+const STARTS: Effort = Effort { starts: 200, rounds: 7 };
 /// The argument before a list, for the process that tells what replaying it takes.
 const MEMORY_OF: &str = "memory-of";
 
@@ -156,25 +160,37 @@ fn watching() -> anyhow::Result<()> {
         "\nthe start of a program and its end, alone and with each hook: best and middle of 7 rounds"
     );
     println!("{:>28} {:>18} {:>18} {:>22}", "", "alone", "with it", "more");
-    for cost in bench::hooks()? {
-        let [alone, alone_middle, with, with_middle] = match cost.starts {
-            Ok(starts) => starts.map(micros),
+    let program = touchstone_system::tools::find("true", "coreutils")?;
+    let names = [
+        "BPF programs at LSM hooks",
+        "the same, and read",
+        "fanotify, told",
+        "fanotify, asked once a file",
+        "fanotify, asked each time",
+        "auditd, every execve",
+    ];
+    for (name, hook) in names.iter().zip(starts::HOOKS) {
+        let Cost { alone, with } = match starts::measure(hook, &program, STARTS) {
+            Ok(cost) => cost,
             Err(error) => {
-                println!("{:>28} not measured here: {error:#}", cost.name);
+                println!("{name:>28} not measured here: {error:#}");
                 continue;
             }
         };
-        let more = |with: f64, alone: f64| {
+        let more = |with: Duration, alone: Duration| {
+            let (with, alone) = (micros(with), micros(alone));
             format!("{:.0} us {:.1} %", with - alone, (with / alone - 1.0) * 100.0)
         };
+        let both =
+            |rounds: Rounds| format!("{:.0} {:.0} us", micros(rounds.best), micros(rounds.middle));
         println!(
-            "{:>28} {:>18} {:>18} {:>22}",
-            cost.name,
-            format!("{alone:.0} {alone_middle:.0} us"),
-            format!("{with:.0} {with_middle:.0} us"),
-            format!("{}; {}", more(with, alone), more(with_middle, alone_middle)),
+            "{name:>28} {:>18} {:>18} {:>22}",
+            both(alone),
+            both(with),
+            format!("{}; {}", more(with.best, alone.best), more(with.middle, alone.middle)),
         );
     }
+    verdicts()?;
     println!("\nfrom a write into code to its finding, told by the kernel's hooks");
     let measured = touchstone_system::watching::Pinned::load()
         .and_then(|pinned| touchstone_system::watching::measure(&pinned, 50));
@@ -196,6 +212,32 @@ fn watching() -> anyhow::Result<()> {
             at(99),
             at(100)
         );
+    }
+    Ok(())
+}
+
+/// From a write into code to the record of the fleet's verdict: agent, software TPM and fleet here.
+fn verdicts() -> anyhow::Result<()> {
+    let mut whole = Vec::new();
+    let mut of = verdict::WORKERS.map(|_| Vec::new());
+    verdict::measure(20, &["own", "other"], |_, took| {
+        whole.push(took.whole);
+        of.iter_mut().zip(took.of).for_each(|(all, time)| all.push(time));
+    })?;
+    let at = |times: &mut Vec<Duration>, percent| {
+        times.sort_unstable();
+        touchstone_system::watching::percentile(times, percent).as_secs_f64() * 1e3
+    };
+    println!("\nfrom a write by way of /proc/PID/mem to the fleet's verdict, told by fanotify");
+    println!("{:>28} {:>8} {:>11} {:>11}", "", "times", "p50", "p99");
+    let times = whole.len();
+    let row = |name: &str, times_of: &mut Vec<Duration>| {
+        let (middle, most) = (at(times_of, 50), at(times_of, 99));
+        println!("{name:>28} {times:>8} {middle:>8.1} ms {most:>8.1} ms");
+    };
+    row("in all", &mut whole);
+    for (name, times) in verdict::WORKERS.iter().zip(&mut of) {
+        row(&format!("processor, {name}"), times);
     }
     Ok(())
 }

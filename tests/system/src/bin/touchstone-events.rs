@@ -1,21 +1,15 @@
-//! For the rig's device: says what the kernel's hooks tell and what a look at the process finds, and
-//! how long starting a program takes with each of them.
+//! For the rig's device: says what the kernel's hooks tell and what a look at the process finds, how soon
+//! the fleet's verdict follows, and how long starting a program takes with each hook.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "answers go to stdout")]
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use std::path::Path;
-use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
-use touchstone_agent::collect::exec::Gate;
+use std::time::Duration;
 use touchstone_agent::collect::lsm;
+use touchstone_system::starts::{self, Cost, Effort};
+use touchstone_system::verdict::{self, Loop, Took};
 use touchstone_system::watching;
-
-/// What is started, and how often.
-const PROGRAM: &str = "/bin/nothing";
-const STARTS: u32 = 30;
-const ROUNDS: u32 = 5;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().collect();
@@ -23,9 +17,20 @@ fn main() -> Result<()> {
     match words.as_slice() {
         ["follow", seconds] => told(seconds, lsm::PINS),
         ["follow", seconds, pins] => told(seconds, pins),
-        ["starts", how] => starts(how, PROGRAM),
-        ["starts", how, program] => starts(how, program),
-        _ => bail!("follow SECONDS [PINS] | starts none [PROGRAM] | starts fanotify [PROGRAM]"),
+        ["starts", starts, rounds, program] => {
+            let effort = Effort { starts: starts.parse()?, rounds: rounds.parse()? };
+            for hook in starts::HOOKS {
+                start(hook, Path::new(program), effort);
+            }
+            Ok(())
+        }
+        ["verdicts", rounds] => verdict::measure(rounds.parse()?, &["own", "other"], say),
+        ["verdicts", rounds, folder, victim] => verdicts(rounds, folder, victim),
+        _ => {
+            bail!(
+                "follow SECONDS [PINS] | starts STARTS ROUNDS PROGRAM | verdicts ROUNDS [FOLDER VICTIM]"
+            )
+        }
     }
 }
 
@@ -35,34 +40,31 @@ fn told(seconds: &str, pins: &str) -> Result<()> {
     })
 }
 
-/// The time of one start in microseconds: of several rounds the best and the one in the middle.
-fn starts(how: &str, program: &str) -> Result<()> {
-    let stop = AtomicBool::new(false);
-    let gate = if how == "fanotify" { Some(Gate::open(false)?) } else { None };
-    let mut rounds = std::thread::scope(|scope| {
-        if let Some(gate) = &gate {
-            scope.spawn(|| {
-                while !stop.load(Ordering::Relaxed) {
-                    if gate.wait(Duration::from_millis(50)).is_err() {
-                        return;
-                    }
-                }
-            });
+/// From each deed to the fleet's verdict, and what each program had of the processor, in microseconds.
+fn verdicts(rounds: &str, folder: &str, victim: &str) -> Result<()> {
+    let turned = Loop::start(Path::new(folder))?;
+    for _ in 0..rounds.parse()? {
+        for deed in verdict::DEEDS {
+            say(deed, turned.measure(Path::new(victim), deed)?);
         }
-        let rounds = (0..ROUNDS).map(|_| round(program)).collect::<Result<Vec<_>>>();
-        stop.store(true, Ordering::Relaxed);
-        rounds
-    })?;
-    rounds.sort_unstable();
-    let (best, middle) = (rounds.first(), rounds.get(rounds.len() / 2));
-    println!("starts {how} {} {}", best.unwrap_or(&0), middle.unwrap_or(&0));
+    }
     Ok(())
 }
 
-fn round(program: &str) -> Result<u128> {
-    let begun = Instant::now();
-    for _ in 0..STARTS {
-        Command::new(program).status().context("start a program")?;
+fn say(deed: &str, took: Took) {
+    let parts: Vec<String> = took.of.iter().map(|of| of.as_micros().to_string()).collect();
+    println!("verdict {deed} {} {}", took.whole.as_micros(), parts.join(" "));
+}
+
+/// What a start takes without this hook and with it, in nanoseconds: of several rounds the best and the
+/// one in the middle.
+fn start(hook: &str, program: &Path, effort: Effort) {
+    match starts::measure(hook, program, effort) {
+        Ok(Cost { alone, with }) => {
+            let times = [alone.best, alone.middle, with.best, with.middle];
+            let times = times.map(|time| time.as_nanos().to_string()).join(" ");
+            println!("starts {hook} {times}");
+        }
+        Err(error) => println!("not measured here: {hook}: {error:#}"),
     }
-    Ok(begun.elapsed().as_micros() / u128::from(STARTS))
 }

@@ -46,7 +46,7 @@ pub(super) fn build_image(programs: &Path, sensor: &Path, folder: &Path) -> Resu
 }
 
 /// Makes a TPM and gives it the maker's identity for the device with this serial number.
-pub(super) fn manufacture(
+pub(crate) fn manufacture(
     folder: &Path,
     serial: &str,
     authority: &EndorsementAuthority,

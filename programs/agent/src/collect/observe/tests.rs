@@ -27,7 +27,7 @@ impl System {
     }
 
     fn observe(&self) -> Vec<Observation> {
-        Observer::new(self.0.path(), Duration::from_mins(1)).observations()
+        Observer::new(self.0.path(), Duration::from_mins(1)).observations(Duration::ZERO)
     }
 
     fn of(&self, name: &str) -> Result<Observed, Failure> {
@@ -52,6 +52,24 @@ fn every_claim_is_there_or_says_why_not() {
     // Without a firewall to ask, that is what is said.
     let firewall = told.iter().find(|it| it.name == "config.firewall").unwrap();
     assert_eq!(firewall.found.as_ref().unwrap_err().code, "agent.observe.absent");
+}
+
+#[test]
+fn what_was_said_before_is_said_again_with_its_age() {
+    let system = System::new();
+    let observer = Observer::new(system.0.path(), Duration::from_mins(1));
+    let taint = |age| {
+        let told = observer.observations(age);
+        told.into_iter().find(|it| it.name == "system.taint").unwrap()
+    };
+    let before = taint(Duration::from_hours(1));
+    assert_eq!((before.age_ms, before.found), (0, Ok(4096_i64.into())));
+    system.put("proc/sys/kernel/tainted", "0\n");
+    std::thread::sleep(Duration::from_millis(20));
+    let again = taint(Duration::from_hours(1));
+    assert_eq!(again.found, Ok(4096_i64.into()));
+    assert!(again.age_ms >= 20);
+    assert_eq!(taint(Duration::from_millis(1)).found, Ok(0_i64.into()));
 }
 
 #[test]

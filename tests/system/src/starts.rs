@@ -1,83 +1,116 @@
 //! What the start of a program costs more where it is watched: by the agent's BPF programs, by fanotify,
-//! and by the kernel's audit with its daemon, in one run on this machine.
+//! and by the kernel's audit with its daemon, in one run on this machine or in the rig's device.
 
 use crate::tools::{self, run};
 use crate::watching::Pinned;
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use touchstone_agent::collect::exec::Gate;
+use touchstone_agent::collect::exec::{Asks, Gate};
 use touchstone_agent::collect::lsm::Ring;
 
-const STARTS: u32 = 200;
-/// Each way in turn, so often: what else this machine does comes and goes.
-const ROUNDS: usize = 7;
+/// The hooks, as they are called where their cost is told.
+pub const HOOKS: [&str; 6] = ["lsm", "lsm-read", "told", "asked-once", "asked-always", "auditd"];
 
-/// What a start costs with a hook; or why it could not be measured.
+/// How much is measured.
+#[derive(Clone, Copy)]
+pub struct Effort {
+    /// Starts in a round.
+    pub starts: u32,
+    /// Rounds without and with the hook in turn: what else this machine does comes and goes.
+    pub rounds: usize,
+}
+
+/// The best and the middle of all rounds: what a start takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Rounds {
+    /// The best.
+    pub best: Duration,
+    /// The one in the middle.
+    pub middle: Duration,
+}
+
+/// What a start takes without a hook and with it.
+#[derive(Clone, Copy, Debug)]
 pub struct Cost {
-    /// The hook.
-    pub name: &'static str,
-    /// The best and the middle of all rounds, without it and with it.
-    pub starts: Result<[Duration; 4]>,
+    /// Without.
+    pub alone: Rounds,
+    /// With.
+    pub with: Rounds,
 }
 
-/// Starts a program again and again, without and with each hook.
-pub fn hooks() -> Result<Vec<Cost>> {
+/// Starts a copy of a program again and again, without and with this of [`HOOKS`].
+pub fn measure(hook: &str, program: &Path, effort: Effort) -> Result<Cost> {
     let folder = tempfile::tempdir()?;
-    let program = folder.path().join("true");
-    std::fs::copy(tools::find("true", "coreutils")?, &program)?;
-    let place = folder.path().to_owned();
-    let costs = [
-        ("BPF programs at LSM hooks", by_bpf(&program)),
-        ("fanotify, seen", by_fanotify(&program, &place, false)),
-        ("fanotify, asked for", by_fanotify(&program, &place, true)),
-        ("auditd, every execve", by_auditd(&program, &place)),
-    ];
-    Ok(costs.map(|(name, starts)| Cost { name, starts }).into())
-}
-
-/// Rounds without and with it, in turn.
-fn beside(
-    program: &Path,
-    mut with: impl FnMut(&mut dyn FnMut()) -> Result<()>,
-) -> Result<[Duration; 4]> {
-    let (mut alone, mut watched) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        alone.push(round(program)?);
-        let mut took = None;
-        with(&mut || took = Some(round(program)))?;
-        watched.push(took.context("nothing was started")??);
+    let copy = folder.path().join("program");
+    std::fs::copy(program, &copy)?;
+    let place = folder.path();
+    let starts = Starts { program: &copy, effort };
+    match hook {
+        "lsm" => by_bpf(starts, false),
+        "lsm-read" => by_bpf(starts, true),
+        "told" => by_fanotify(starts, place, Asks::Never),
+        "asked-once" => by_fanotify(starts, place, Asks::Once),
+        "asked-always" => by_fanotify(starts, place, Asks::Always),
+        "auditd" => by_auditd(starts, place),
+        _ => bail!("no hook is called `{hook}`"),
     }
-    alone.sort_unstable();
-    watched.sort_unstable();
-    let of = |all: &[Duration], at: usize| all.get(at).copied().unwrap_or_default();
-    let middle = ROUNDS / 2;
-    Ok([of(&alone, 0), of(&alone, middle), of(&watched, 0), of(&watched, middle)])
 }
 
-fn round(program: &Path) -> Result<Duration> {
-    let begun = Instant::now();
-    for _ in 0..STARTS {
-        ensure!(Command::new(program).status()?.success(), "the program failed");
+/// What is started, and how often.
+#[derive(Clone, Copy)]
+struct Starts<'a> {
+    program: &'a Path,
+    effort: Effort,
+}
+
+impl Starts<'_> {
+    /// Rounds without and with it, in turn.
+    fn beside(self, mut with: impl FnMut(&mut dyn FnMut()) -> Result<()>) -> Result<Cost> {
+        let (mut alone, mut watched) = (Vec::new(), Vec::new());
+        for _ in 0..self.effort.rounds {
+            alone.push(self.round()?);
+            let mut took = None;
+            with(&mut || took = Some(self.round()))?;
+            watched.push(took.context("nothing was started")??);
+        }
+        let of = |mut all: Vec<Duration>| {
+            all.sort_unstable();
+            let at = |at: usize| all.get(at).copied().context("not one round");
+            Ok::<_, anyhow::Error>(Rounds { best: at(0)?, middle: at(all.len() / 2)? })
+        };
+        Ok(Cost { alone: of(alone)?, with: of(watched)? })
     }
-    Ok(begun.elapsed() / STARTS)
+
+    fn round(self) -> Result<Duration> {
+        let begun = Instant::now();
+        for _ in 0..self.effort.starts {
+            ensure!(Command::new(self.program).status()?.success(), "the program failed");
+        }
+        Ok(begun.elapsed() / self.effort.starts)
+    }
 }
 
-/// The programs, and somebody who reads what they tell, as the agent does.
-fn by_bpf(program: &Path) -> Result<[Duration; 4]> {
-    beside(program, |starts| {
+/// The programs alone; or with somebody who reads what they tell, as the agent does, on the same processor
+/// where there is but one.
+fn by_bpf(starts: Starts<'_>, is_read: bool) -> Result<Cost> {
+    starts.beside(|starts| {
         let pinned = Pinned::load()?;
+        if !is_read {
+            starts();
+            return Ok(());
+        }
         let mut ring = Ring::open(&pinned.pins())?;
         while_doing(|| drop(ring.wait(Duration::from_millis(20))), starts);
         Ok(())
     })
 }
 
-fn by_fanotify(program: &Path, place: &Path, enforces: bool) -> Result<[Duration; 4]> {
-    beside(program, |starts| {
-        let gate = Gate::over([place.to_owned()], enforces)?;
+fn by_fanotify(starts: Starts<'_>, place: &Path, asks: Asks) -> Result<Cost> {
+    starts.beside(|starts| {
+        let mut gate = Gate::over([place.to_owned()], asks)?;
         while_doing(|| drop(gate.wait(Duration::from_millis(20))), starts);
         Ok(())
     })
@@ -98,7 +131,7 @@ fn while_doing(mut meanwhile: impl FnMut() + Send, starts: &mut dyn FnMut()) {
 }
 
 /// The kernel's audit, told to record every execve as is usual, and its daemon, which writes them.
-fn by_auditd(program: &Path, place: &Path) -> Result<[Duration; 4]> {
+fn by_auditd(starts: Starts<'_>, place: &Path) -> Result<Cost> {
     let auditd = tools::find("auditd", "auditd")?;
     let control = tools::find("auditctl", "auditd")?;
     let config = place.join("auditd.conf");
@@ -106,11 +139,12 @@ fn by_auditd(program: &Path, place: &Path) -> Result<[Duration; 4]> {
     std::fs::write(
         &config,
         format!(
-            "log_file = {}\nlog_format = RAW\nflush = INCREMENTAL_ASYNC\nfreq = 50\n",
+            "log_file = {}\nlog_format = RAW\nflush = INCREMENTAL_ASYNC\nfreq = 50\n\
+             space_left = 2\nadmin_space_left = 1\ndisk_error_action = IGNORE\n",
             log.display()
         ),
     )?;
-    beside(program, |starts| {
+    starts.beside(|starts| {
         let audit = Audit::start(&auditd, &control, place)?;
         starts();
         drop(audit);
