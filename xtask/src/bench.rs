@@ -40,7 +40,7 @@ fn keylime() -> Result<PathBuf> {
 pub(crate) enum Part {
     /// Everything
     All,
-    /// Looking at running code, what hooks cost, the audit log, the agent's memory
+    /// Looking at running code, how soon a verdict follows, what hooks cost, the audit log, the agent's memory
     RunTime,
 }
 

@@ -5,7 +5,7 @@
 //! could have put there, or can change, does not start. Whether a program is a released one is for
 //! the kernel (IMA appraisal) and the Verifier to say. Who waits at this gate waits for us, so that
 //! nothing is read or hashed while he does, and all who wait are answered before anything is told. A
-//! file that only root can change is asked for once, as long as nothing is done to it ([`judged`]).
+//! file that only root can change is asked for once, as long as nothing is done to it (`judged`).
 
 mod judged;
 
