@@ -12,7 +12,9 @@ fn main() -> Result<()> {
     let claims: Vec<String> = std::env::args().skip(1).collect();
     ensure!(!claims.is_empty(), "give the names of claims");
     let observer = Observer::new(Path::new("/"), Duration::from_hours(1));
-    for it in observer.observations(Duration::ZERO).into_iter().filter(|it| claims.contains(&it.name)) {
+    for it in
+        observer.observations(Duration::ZERO).into_iter().filter(|it| claims.contains(&it.name))
+    {
         match it.found {
             Ok(Observed::List(elements)) => {
                 for element in &elements {
