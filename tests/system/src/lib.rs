@@ -39,6 +39,7 @@ pub mod bench;
 pub mod bpf;
 mod cpio;
 pub mod device;
+pub mod errand;
 mod hand;
 pub mod image;
 pub mod initramfs;

@@ -2,19 +2,15 @@
 //! disk and two NVMe drives, one of which warns, in a PC that QEMU plays.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "tests fail loudly")]
 
-use std::process::Command;
 use std::time::Duration;
-use touchstone_system::initramfs::{Initramfs, Service};
+use touchstone_system::errand::Errand;
+use touchstone_system::initramfs::Initramfs;
 use touchstone_system::interrupt::Scratch;
 use touchstone_system::kernel::Kernel;
-use touchstone_system::process::Launch;
 use touchstone_system::{programs, tools};
 
-/// The disk for what was said is the first virtio one.
 const DEEDS: &str = "\
 for module in $(cat /lib/modules/disks); do insmod /lib/modules/$module.ko; done
-mkdir /tmp/out
-exec >/tmp/out/said 2>&1
 until [ -b /dev/sda ] && [ -b /dev/nvme0n1 ] && [ -b /dev/nvme1n1 ]; do sleep 0.2; done
 touchstone-observe operation.disk-health
 echo without
@@ -27,16 +23,12 @@ echo peers
 smartctl --health /dev/sda
 nvme smart-log /dev/nvme0 | grep critical_warning
 nvme smart-log /dev/nvme1 | grep critical_warning
-tar -cf /dev/vda -C /tmp/out .
-sync
-poweroff -f
 ";
 
 #[test]
 fn every_disk_is_asked_for_its_health_and_says_what_others_read() {
     let scratch = Scratch::new().unwrap();
     let folder = scratch.folder("disks").unwrap();
-    let at = |name: &str| folder.join(name).display().to_string();
     let kernel = Kernel::find().unwrap();
     let mut initramfs = Initramfs::new(&kernel).unwrap();
     initramfs.disks(&kernel).unwrap();
@@ -48,36 +40,22 @@ fn every_disk_is_asked_for_its_health_and_says_what_others_read() {
         let program = tools::find(name, package).unwrap();
         initramfs.program(&program, &format!("/sbin/{name}")).unwrap();
     }
-    initramfs.file("/etc/deeds", DEEDS.as_bytes());
-    initramfs.service(&Service { name: "deeds", command: "sh /etc/deeds" }).unwrap();
-    initramfs.write(&folder.join("initrd")).unwrap();
-    for name in ["out.img", "sata.img", "good.img", "warns.img"] {
+    for name in ["sata", "good", "warns"] {
         std::fs::File::create(folder.join(name)).unwrap().set_len(8 << 20).unwrap();
     }
     let drive =
-        |name: &str| format!("if=none,id={name},format=raw,file={}", at(&format!("{name}.img")));
-    let qemu = tools::find("qemu-system-x86_64", "qemu-system-x86").unwrap();
-    let mut machine = Launch::new("qemu", qemu, at("qemu.log"))
-        .args(["-machine", "q35,accel=tcg", "-cpu", "max", "-m", "512", "-no-reboot"])
-        .args(["-nodefaults", "-no-user-config", "-display", "none"])
-        .args(["-drive", &drive("out"), "-device", "virtio-blk-pci,drive=out"])
-        .args(["-drive", &drive("sata"), "-device", "ide-hd,bus=ide.0,drive=sata"])
-        .args(["-drive", &drive("good"), "-device", "nvme,serial=good,drive=good"])
-        .args(["-drive", &drive("warns")])
+        |name: &str| format!("if=none,id={name},format=raw,file={}", folder.join(name).display());
+    let (sata, good, warns) = (drive("sata"), drive("good"), drive("warns"));
+    #[rustfmt::skip]
+    let parts = [
+        "-drive", &sata, "-device", "ide-hd,bus=ide.0,drive=sata",
+        "-drive", &good, "-device", "nvme,serial=good,drive=good",
         // Its reliability has suffered, and it can only be read.
-        .args(["-device", "nvme,serial=warns,drive=warns,smart_critical_warning=12"])
-        .args(["-serial", &format!("file:{}", at("console.log"))])
-        .args(["-kernel", &kernel.image.display().to_string(), "-initrd", &at("initrd")])
-        .args(["-append", "console=ttyS0"])
-        .start()
-        .unwrap();
-    machine.wait(Duration::from_mins(5)).unwrap_or_else(|error| {
-        let console = std::fs::read(folder.join("console.log")).unwrap_or_default();
-        panic!("{error:#}: {}", String::from_utf8_lossy(&console))
-    });
-    let unpacked =
-        Command::new("tar").arg("-xf").arg(at("out.img")).arg("-C").arg(&folder).status();
-    assert!(unpacked.unwrap().success());
+        "-drive", &warns, "-device", "nvme,serial=warns,drive=warns,smart_critical_warning=12",
+    ];
+    let patience = Duration::from_mins(5);
+    let errand = Errand { words: "", memory: 512, parts: &parts, patience };
+    errand.run(&folder, &kernel, initramfs, DEEDS).unwrap();
     let said = std::fs::read_to_string(folder.join("said")).unwrap();
     eprintln!("{said}");
     let disks = |said: &str| -> Vec<String> {

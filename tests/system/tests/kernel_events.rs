@@ -12,25 +12,18 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
-use touchstone_system::initramfs::{Initramfs, Service};
+use touchstone_system::errand::Errand;
+use touchstone_system::initramfs::Initramfs;
 use touchstone_system::interrupt::Scratch;
 use touchstone_system::kernel::Kernel;
-use touchstone_system::process::Launch;
 use touchstone_system::tools;
 use touchstone_system::{bpf, programs, starts, verdict, watching};
 
-/// Mounted by systemd elsewhere.
+/// bpffs is mounted by systemd elsewhere.
 const BEFORE: &str = "\
 mount -t bpf bpf /sys/fs/bpf
-mkdir /tmp/out /tmp/verdict
-exec >/tmp/out/said 2>&1
+mkdir /tmp/verdict
 tar -xf /verdict.tar -C /tmp/verdict
-";
-/// The disk is the first one that is no boot disk.
-const AFTER: &str = "
-tar -cf /dev/vda -C /tmp/out .
-sync
-poweroff -f
 ";
 
 const DEEDS: &str = "\
@@ -123,27 +116,9 @@ fn boot(words: &str, deeds: &str) -> (Scratch, PathBuf) {
     initramfs.file(bpf::INSTALLED, &object);
     // Where the programs are, the rig looks for it.
     initramfs.file("/bin/watch.bpf.o", &object);
-    initramfs.file("/etc/deeds", [BEFORE, deeds, AFTER].concat().as_bytes());
-    initramfs.service(&Service { name: "deeds", command: "sh /etc/deeds" }).unwrap();
-    initramfs.write(&folder.join("initrd")).unwrap();
-    std::fs::File::create(folder.join("out.img")).unwrap().set_len(8 << 20).unwrap();
-    let qemu = tools::find("qemu-system-x86_64", "qemu-system-x86").unwrap();
-    let drive = format!("if=none,id=out,format=raw,file={}", at("out.img"));
-    let mut machine = Launch::new("qemu", qemu, at("qemu.log"))
-        .args(["-machine", "q35,accel=tcg", "-cpu", "max", "-m", "768", "-no-reboot"])
-        .args(["-nodefaults", "-no-user-config", "-display", "none"])
-        .args(CLOCK)
-        .args(["-drive", &drive, "-device", "virtio-blk-pci,drive=out"])
-        .args(["-serial", &format!("file:{}", at("console.log"))])
-        .args(["-kernel", &kernel.image.display().to_string(), "-initrd", &at("initrd")])
-        .args(["-append", &format!("console=ttyS0 {words}")])
-        .start()
-        .unwrap();
-    machine.wait(Duration::from_mins(10)).unwrap_or_else(|error| {
-        let console = std::fs::read(folder.join("console.log")).unwrap_or_default();
-        panic!("{error:#}: {}", String::from_utf8_lossy(&console))
-    });
-    run(Command::new("tar").arg("-xf").arg(at("out.img")).arg("-C").arg(&folder));
+    let patience = Duration::from_mins(10);
+    let errand = Errand { words, memory: 768, parts: &CLOCK, patience };
+    errand.run(&folder, &kernel, initramfs, &[BEFORE, deeds].concat()).unwrap();
     (scratch, folder)
 }
 
