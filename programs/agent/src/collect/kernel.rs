@@ -131,18 +131,27 @@ pub(super) fn next_executable(maps: &File, from: u64) -> Result<Option<Vma>> {
     }))
 }
 
-/// The operation `PAGEMAP_SCAN`. Its answer is a number beside the structure, which none of rustix'
-/// patterns gives back.
-struct Scan<'a>(&'a mut PagemapScan);
+/// An operation that answers with a number beside its structure, which none of rustix' patterns gives
+/// back.
+struct Answering<'a, const OPERATION: Opcode, T>(&'a mut T);
 
-// SAFETY: `opcode` is `PAGEMAP_SCAN`, `as_ptr` leads to its structure, which lives as long as
-// `self` borrows it, and the kernel writes to it (`IS_MUTATING`). The output is the plain number.
-unsafe impl Ioctl for Scan<'_> {
+impl<'a, const OPERATION: Opcode, T> Answering<'a, OPERATION, T> {
+    /// # Safety
+    ///
+    /// `T` must be the structure of the operation.
+    const unsafe fn new(structure: &'a mut T) -> Self {
+        Self(structure)
+    }
+}
+
+// SAFETY: whoever made it says that `T` is what `OPERATION` expects; `as_ptr` leads to it, it lives as
+// long as `self` borrows it, and the kernel writes to it (`IS_MUTATING`). The output is the plain number.
+unsafe impl<const OPERATION: Opcode, T> Ioctl for Answering<'_, OPERATION, T> {
     type Output = usize;
     const IS_MUTATING: bool = true;
 
     fn opcode(&self) -> Opcode {
-        opcode::read_write::<PagemapScan>(GROUP, 16)
+        OPERATION
     }
 
     fn as_ptr(&mut self) -> *mut c_void {
@@ -175,9 +184,13 @@ pub(super) fn private_pages(
         return_mask: PRESENT,
         ..PagemapScan::default()
     };
-    // SAFETY: see `Scan`; beside the structure the kernel writes at most `vec_len` of `struct
-    // page_region` to `vec`, which is `found`, borrowed exclusively until this returns.
-    let filled = unsafe { ioctl(pagemap, Scan(&mut scan)) }?;
+    // SAFETY: the operation is `PAGEMAP_SCAN`, whose structure this is, field by field; beside it the kernel
+    // writes at most `vec_len` of `struct page_region` to `vec`, which is `found`, borrowed exclusively
+    // until this returns.
+    let filled = unsafe {
+        const OPERATION: Opcode = opcode::read_write::<PagemapScan>(GROUP, 16);
+        ioctl(pagemap, Answering::<OPERATION, PagemapScan>::new(&mut scan))
+    }?;
     Ok((filled.min(found.len()), scan.walk_end))
 }
 

@@ -1,7 +1,7 @@
 //! What a disk's own controller says of its health: NVMe's log page, and ATA's SMART through the SCSI
 //! layer. Both only read, and both need a privilege: `CAP_SYS_ADMIN`, and `CAP_SYS_RAWIO`.
 
-use super::{Errno, File, Ioctl, IoctlOutput, Opcode, Result, c_void, ioctl, opcode};
+use super::{Answering, Errno, File, Opcode, Result, Updater, ioctl, opcode};
 
 /// Octets of NVMe's SMART / Health Information log page (NVM Express Base 2.0 §5.16.1.3).
 pub(in crate::collect) const NVME_LOG: usize = 512;
@@ -35,28 +35,6 @@ struct NvmeCommand {
     result: u32,
 }
 
-/// The operation `NVME_IOCTL_ADMIN_CMD`: its answer is the command's status, 0 where it succeeded.
-struct Admin<'a>(&'a mut NvmeCommand);
-
-// SAFETY: `opcode` is `NVME_IOCTL_ADMIN_CMD`, `as_ptr` leads to its structure, which lives as long as
-// `self` borrows it, and the kernel writes to it (`IS_MUTATING`). The output is the plain number.
-unsafe impl Ioctl for Admin<'_> {
-    type Output = IoctlOutput;
-    const IS_MUTATING: bool = true;
-
-    fn opcode(&self) -> Opcode {
-        opcode::read_write::<NvmeCommand>(b'N', 0x41)
-    }
-
-    fn as_ptr(&mut self) -> *mut c_void {
-        std::ptr::from_mut(self.0).cast()
-    }
-
-    unsafe fn output_from_ptr(out: IoctlOutput, _: *mut c_void) -> Result<IoctlOutput> {
-        Ok(out)
-    }
-}
-
 /// The health log of an NVMe controller, by a namespace or the controller itself.
 pub(in crate::collect) fn nvme_health(disk: &File) -> Result<[u8; NVME_LOG]> {
     const GET_LOG_PAGE: u8 = 0x02;
@@ -73,17 +51,23 @@ pub(in crate::collect) fn nvme_health(disk: &File) -> Result<[u8; NVME_LOG]> {
         timeout_ms: PATIENCE,
         ..NvmeCommand::default()
     };
-    // SAFETY: see `Admin`; the command reads a log page, and the kernel writes at most `data_len`
-    // octets to `addr`, which is `log`: that many octets, alive and borrowed by nobody until this returns.
-    match unsafe { ioctl(disk, Admin(&mut command)) }? {
+    // SAFETY: the operation is `NVME_IOCTL_ADMIN_CMD`, whose structure this is, field by field; the command
+    // reads a log page, and the kernel writes at most `data_len` octets to `addr`, which is `log`: that
+    // many octets, alive and borrowed by nobody until this returns.
+    let status = unsafe {
+        const OPERATION: Opcode = opcode::read_write::<NvmeCommand>(b'N', 0x41);
+        ioctl(disk, Answering::<OPERATION, NvmeCommand>::new(&mut command))
+    }?;
+    match status {
         0 => Ok(log),
         // The controller refused it.
         _ => Err(Errno::IO),
     }
 }
 
-/// `sg_io_hdr_t` of `<scsi/sg.h>`.
+/// `sg_io_hdr_t` of `<scsi/sg.h>`; its pointers are addresses here.
 #[repr(C)]
+#[derive(Default)]
 struct SgIo {
     interface_id: i32,
     dxfer_direction: i32,
@@ -91,13 +75,13 @@ struct SgIo {
     mx_sb_len: u8,
     iovec_count: u16,
     dxfer_len: u32,
-    dxferp: *mut c_void,
-    cmdp: *const u8,
-    sbp: *mut u8,
+    dxferp: usize,
+    cmdp: usize,
+    sbp: usize,
     timeout: u32,
     flags: u32,
     pack_id: i32,
-    usr_ptr: *mut c_void,
+    usr_ptr: usize,
     status: u8,
     masked_status: u8,
     msg_status: u8,
@@ -107,28 +91,6 @@ struct SgIo {
     resid: i32,
     duration: u32,
     info: u32,
-}
-
-/// The operation `SG_IO`.
-struct Scsi<'a>(&'a mut SgIo);
-
-// SAFETY: `opcode` is `SG_IO`, whose number is not made from its structure, `as_ptr` leads to that
-// structure, which lives as long as `self` borrows it, and the kernel writes to it (`IS_MUTATING`).
-unsafe impl Ioctl for Scsi<'_> {
-    type Output = ();
-    const IS_MUTATING: bool = true;
-
-    fn opcode(&self) -> Opcode {
-        0x2285
-    }
-
-    fn as_ptr(&mut self) -> *mut c_void {
-        std::ptr::from_mut(self.0).cast()
-    }
-
-    unsafe fn output_from_ptr(_: IoctlOutput, _: *mut c_void) -> Result<()> {
-        Ok(())
-    }
 }
 
 /// What an ATA disk answers to SMART RETURN STATUS (ACS-3 §7.53.5): the sense data in which its
@@ -143,29 +105,16 @@ pub(in crate::collect) fn ata_status(disk: &File) -> Result<Vec<u8>> {
         dxfer_direction: -1,
         cmd_len: 16,
         mx_sb_len: 64,
-        iovec_count: 0,
-        dxfer_len: 0,
-        dxferp: std::ptr::null_mut(),
-        cmdp: command.as_ptr(),
-        sbp: sense.as_mut_ptr(),
+        cmdp: command.as_ptr() as usize,
+        sbp: sense.as_mut_ptr() as usize,
         timeout: PATIENCE,
-        flags: 0,
-        pack_id: 0,
-        usr_ptr: std::ptr::null_mut(),
-        status: 0,
-        masked_status: 0,
-        msg_status: 0,
-        sb_len_wr: 0,
-        host_status: 0,
-        driver_status: 0,
-        resid: 0,
-        duration: 0,
-        info: 0,
+        ..SgIo::default()
     };
-    // SAFETY: see `Scsi`; the kernel reads `cmd_len` octets at `cmdp`, which is `command`, and writes at most
-    // `mx_sb_len` to `sbp`, which is `sense`: that many, alive and borrowed by nobody until this returns.
-    // The command moves no data and changes nothing on the disk.
-    unsafe { ioctl(disk, Scsi(&mut io)) }?;
+    // SAFETY: the operation is `SG_IO`, whose number is not made from its structure, which this is, field by
+    // field. The kernel reads `cmd_len` octets at `cmdp`, which is `command`, and writes at most `mx_sb_len`
+    // to `sbp`, which is `sense`: that many, alive and borrowed by nobody until this returns. The command
+    // moves no data and changes nothing on the disk.
+    unsafe { ioctl(disk, Updater::<0x2285, SgIo>::new(&mut io)) }?;
     Ok(sense.get(..usize::from(io.sb_len_wr)).unwrap_or_default().to_vec())
 }
 
