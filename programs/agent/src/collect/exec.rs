@@ -208,7 +208,8 @@ impl Gate {
     }
 }
 
-fn path_of(file: BorrowedFd<'_>) -> Option<PathBuf> {
+/// The path that a file of an event was opened by, as the kernel knows it now.
+pub(super) fn path_of(file: BorrowedFd<'_>) -> Option<PathBuf> {
     fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()
 }
 

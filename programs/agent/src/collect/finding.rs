@@ -99,6 +99,15 @@ pub fn plain(name: &Path) -> String {
     shown
 }
 
+/// Octets in hexadecimal.
+pub fn hex(octets: &[u8]) -> String {
+    octets.iter().fold(String::with_capacity(octets.len() * 2), |mut hex, octet| {
+        // Writing to a String can not fail.
+        let _ = write!(hex, "{octet:02x}");
+        hex
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,11 +5,11 @@
 //! What this can not see: writes by way of ptrace(2) and process_vm_writev(2), and those by way of a
 //! `/proc` of another PID namespace, as containers have it.
 
-use super::exec::Error;
+use super::exec::{Error, path_of};
 use nix::errno::Errno;
 use nix::sys::fanotify::{EventFFlags, Fanotify, FanotifyEvent, InitFlags, MarkFlags, MaskFlags};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::path::{Component, Path};
 use std::time::Duration;
 
@@ -58,8 +58,7 @@ impl Writes {
 }
 
 fn written(event: &FanotifyEvent) -> Option<Written> {
-    let file = event.fd()?;
-    let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())).ok()?;
+    let path = path_of(event.fd()?)?;
     Some(Written { pid: of(&path)?, by: u32::try_from(event.pid()).ok()? })
 }
 

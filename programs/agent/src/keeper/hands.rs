@@ -1,6 +1,7 @@
 //! What the keeper does when a response is due: its hands, for [`crate::respond::engine`].
 
 use super::{Error as KeeperError, Keeper, lock, unix};
+use crate::collect::finding::hex;
 use crate::collect::pages::Look;
 use crate::config::OnContraindicated;
 use crate::keys::{self, IDEVID};
@@ -365,7 +366,7 @@ impl Hands for Arms<'_> {
         let mut octets = [0; 16];
         let fault = |_| Error::NotConfigured("the system gives no random octets");
         aws_lc_rs::rand::fill(&mut octets).map_err(fault)?;
-        Ok(octets.iter().fold(String::new(), |hex, octet| format!("{hex}{octet:02x}")))
+        Ok(hex(&octets))
     }
 }
 

@@ -4,10 +4,9 @@
 
 use super::{Keeper, lock};
 use crate::collect::exec::Started;
-use crate::collect::finding::{Finding, Kind, plain};
+use crate::collect::finding::{Finding, Kind, hex, plain};
 use crate::collect::pages::Look;
 use std::collections::{BTreeMap, HashSet};
-use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -225,11 +224,7 @@ impl Keeper {
     /// Writes down that evidence was given for this nonce, the first time and then now and then.
     pub(super) fn tell_evidence(&self, nonce: &[u8], entries: u32) {
         let Some(given) = lock(&self.news).given(Instant::now()) else { return };
-        let nonce = nonce.iter().take(32).fold(String::new(), |mut hex, octet| {
-            // Writing to a string has no way to fail.
-            let _ = write!(hex, "{octet:02x}");
-            hex
-        });
+        let nonce = hex(nonce.get(..32).unwrap_or(nonce));
         let fields = vec![
             ("nonce", nonce),
             ("ima_from", entries.to_string()),

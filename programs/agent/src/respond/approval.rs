@@ -7,6 +7,7 @@
 //! ```
 
 use super::journal::Response;
+use crate::collect::finding::hex;
 use serde::{Deserialize, Serialize};
 use touchstone_certs::{Certificate, Purpose, TrustStore};
 use touchstone_cms::SignedData;
@@ -115,6 +116,5 @@ pub fn verify(
         return Err(Fault::Other);
     }
     let key = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate.spki_der());
-    let key = key.as_ref().iter().fold(String::new(), |hex, octet| format!("{hex}{octet:02x}"));
-    Ok(Approver { key, name: certificate.subject().to_owned() })
+    Ok(Approver { key: hex(key.as_ref()), name: certificate.subject().to_owned() })
 }

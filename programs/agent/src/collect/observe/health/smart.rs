@@ -1,6 +1,7 @@
 //! What a disk's own controller tells of it, and what that means.
 
 use super::Root;
+use crate::collect::finding::hex;
 use crate::collect::kernel::disks::{NVME_LOG, ata_status, nvme_health};
 use rustix::io::Errno;
 use std::fs::File;
@@ -88,8 +89,7 @@ fn ata(sense: &[u8]) -> Result<Vec<String>, String> {
         Some((0x4f, 0xc2)) => Ok(Vec::new()),
         Some((0xf4, 0x2c)) => Ok(vec!["SMART says that it is about to fail".to_owned()]),
         _ => {
-            let told: Vec<String> = sense.iter().take(22).map(|it| format!("{it:02x}")).collect();
-            let told = told.concat();
+            let told = hex(sense.get(..22).unwrap_or(sense));
             Err(format!("it does not tell its health: the answer is not understood ({told})"))
         }
     }
